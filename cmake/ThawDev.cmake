@@ -1,4 +1,6 @@
 # For thaw's own tests and examples only; users of thaw::thaw see none of it.
+set(THAW_DATA_DIR ${PROJECT_SOURCE_DIR}/.deps/data CACHE PATH "Where ./dev puts the weights and images it fetches")
+
 add_library(thaw_dev INTERFACE)
 target_compile_options(thaw_dev INTERFACE -Wall -Wextra -Wconversion -Wshadow)
 target_link_libraries(thaw_dev INTERFACE thaw::thaw thaw::io)
