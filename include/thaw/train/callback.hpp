@@ -10,7 +10,7 @@
 
 namespace thaw {
 
-/// Any object with any subset of these handlers, held by value:
+/// Any object with any subset of these handlers, held by value (copies share it):
 ///
 ///     void on_stage_begin(const StageBegin&);   void on_step_end(const StepEnd&);
 ///     void on_epoch_end(const EpochEnd&);       void on_stage_end(const StageEnd&);
@@ -21,7 +21,7 @@ class Callback {
  public:
   template <class Handler>
     requires(!std::same_as<std::remove_cvref_t<Handler>, Callback>)
-  Callback(Handler handler) : self_(std::make_unique<Model<Handler>>(std::move(handler))) {}
+  Callback(Handler handler) : self_(std::make_shared<Model<Handler>>(std::move(handler))) {}
 
   void on(const StageBegin& event) { self_->on(event); }
   void on(const StepEnd& event) { self_->on(event); }
@@ -74,7 +74,7 @@ class Callback {
     Handler handler;
   };
 
-  std::unique_ptr<Interface> self_;
+  std::shared_ptr<Interface> self_;
 };
 
 }  // namespace thaw

@@ -13,7 +13,7 @@ namespace thaw {
 
 /// One layer group as a stage is about to train it.
 struct GroupPlan {
-  std::string name;
+  std::string name = {};
   std::int64_t parameters = 0;  ///< elements, not tensors
   std::int64_t trained = 0;     ///< elements that get gradients in this stage
   double lr = 0;                ///< absolute peak rate; 0 when frozen

@@ -1,0 +1,151 @@
+# Holds the house in order:  cmake [-DTHAW_INCLUDE_DIR=<dir>] -P cmake/CheckRooms.cmake
+# Every #include under include/thaw must follow an arrow; each one that does not is named with its file and line.
+cmake_minimum_required(VERSION 3.25)
+
+# Who may include whom: X also sees what its targets see, and itself.
+set(arrows
+    "core        ->"
+    "schedule    -> core"
+    "groups      -> schedule core"
+    "optim       -> groups"
+    "find        -> groups schedule"
+    "data        -> core"
+    "train       -> schedule groups optim find data"
+    "weights     -> core"
+    "models      -> core"
+    "checkpoint  -> train weights"
+    "report      -> train find schedule"
+    "distributed -> train"
+    "vision      -> data"
+    # the umbrella, thaw.hpp: all that thaw::thaw alone can pay for
+    "thaw.hpp    -> schedule groups optim find data train models report")
+
+set(torch_free "^(schedule/|find/(suggest|lr_curve)\\.hpp|groups/(freeze_policy|rates)\\.hpp|train/stage\\.hpp)")
+set(torch_header "^(torch|ATen|c10|caffe2)/")
+set(forbidden_header "^torch/(torch|all|extension)\\.h$")
+set(max_lines 350)
+
+if(NOT DEFINED THAW_INCLUDE_DIR)
+  set(THAW_INCLUDE_DIR ${CMAKE_CURRENT_LIST_DIR}/../include)
+endif()
+get_filename_component(include_dir ${THAW_INCLUDE_DIR} ABSOLUTE)
+
+# Rooms stand in the table after all that they see, but for the tail of a cycle, which the table cannot spell.
+foreach(arrow IN LISTS arrows)
+  string(REGEX MATCHALL "[a-z.]+" targets "${arrow}")
+  list(POP_FRONT targets room)
+  list(APPEND rooms ${room})
+  set(seen_by_${room} ${room})
+  foreach(target IN LISTS targets)
+    if(NOT target IN_LIST rooms)
+      message(FATAL_ERROR "the table of arrows must name ${target} before ${room}")
+    endif()
+    list(APPEND seen_by_${room} ${seen_by_${target}})
+  endforeach()
+  list(REMOVE_DUPLICATES seen_by_${room})
+endforeach()
+
+set(violations 0)
+function(violation where what)
+  message("include/thaw/${where}: ${what}")
+  math(EXPR count "${violations} + 1")
+  set(violations ${count} PARENT_SCOPE)
+endfunction()
+
+function(room_of file result)
+  string(REGEX REPLACE "/.*" "" room ${file})
+  set(${result} ${room} PARENT_SCOPE)
+endfunction()
+
+# Reads one header: lines_<file>, includes_<file> as "<line>|<name>", thaw's own names relative to include/thaw.
+function(read_header file)
+  file(READ ${include_dir}/thaw/${file} text)
+  string(REGEX REPLACE "[][;\\]" " " text "${text}") # characters that would break a CMake list
+  string(REPLACE "\n" ";" text "${text}")
+  set(line 0)
+  set(includes "")
+  get_filename_component(folder thaw/${file} DIRECTORY)
+  foreach(content IN LISTS text)
+    math(EXPR line "${line} + 1")
+    if(content MATCHES "^[ \t]*#[ \t]*include[ \t]*([<\"])([^>\"]+)[>\"]")
+      set(name "${CMAKE_MATCH_2}")
+      if(CMAKE_MATCH_1 STREQUAL "\"" AND NOT name MATCHES "^thaw/")
+        cmake_path(SET name NORMALIZE "${folder}/${name}")
+      endif()
+      list(APPEND includes "${line}|${name}")
+    endif()
+  endforeach()
+  math(EXPR line "${line} - 1") # what follows the last newline is no line
+  set(lines_${file} ${line} PARENT_SCOPE)
+  set(includes_${file} "${includes}" PARENT_SCOPE)
+endfunction()
+
+# Sets path to "a.hpp -> b.hpp -> torch/c.h" if the header reaches LibTorch through thaw's own headers, else to "".
+function(path_to_torch file)
+  if(DEFINED path_from_${file})
+    set(path "${path_from_${file}}" PARENT_SCOPE)
+    return()
+  endif()
+  set(path_from_${file} "") # ends a cycle of headers
+  set(found "")
+  foreach(include IN LISTS includes_${file})
+    string(REGEX REPLACE "^[0-9]+\\|" "" name "${include}")
+    if(name MATCHES "${torch_header}")
+      set(found "${name}")
+    elseif(name MATCHES "^thaw/(.*)")
+      path_to_torch("${CMAKE_MATCH_1}")
+      set(found "${path}")
+    endif()
+    if(found)
+      string(PREPEND found "${file} -> ")
+      break()
+    endif()
+  endforeach()
+  set(path "${found}" PARENT_SCOPE)
+endfunction()
+
+file(GLOB_RECURSE headers RELATIVE ${include_dir}/thaw ${include_dir}/thaw/*)
+foreach(file IN LISTS headers)
+  read_header(${file})
+endforeach()
+
+foreach(file IN LISTS headers)
+  room_of(${file} room)
+  if(NOT room IN_LIST rooms)
+    violation(${file}:1 "there is no room '${room}'; the rooms are listed in cmake/CheckRooms.cmake")
+    continue()
+  endif()
+  if(lines_${file} GREATER max_lines)
+    violation(${file}:${lines_${file}} "${lines_${file}} lines; a header has at most ${max_lines}")
+  endif()
+  foreach(include IN LISTS includes_${file})
+    string(REGEX MATCH "^([0-9]+)\\|(.*)" match "${include}")
+    set(where ${file}:${CMAKE_MATCH_1})
+    set(name "${CMAKE_MATCH_2}")
+    if(name MATCHES "${forbidden_header}")
+      violation(${where} "<${name}> takes 30 s to compile: include the lightest header that has what you need")
+    elseif(name MATCHES "^thaw/(.*)")
+      room_of(${CMAKE_MATCH_1} target)
+      if(NOT target IN_LIST seen_by_${room})
+        string(REPLACE ";" ", " may "${seen_by_${room}}")
+        violation(${where} "${name}: there is no arrow ${room} -> ${target}; ${room} may include ${may}")
+      elseif(name MATCHES "/detail/" AND NOT room STREQUAL target)
+        violation(${where} "${name}: detail/ is for ${target} alone, and this is ${room}")
+      endif()
+    endif()
+  endforeach()
+  if(file MATCHES "${torch_free}")
+    path_to_torch(${file})
+    if(path)
+      violation(${file}:1 "knows no torch, yet: ${path}")
+    endif()
+  endif()
+endforeach()
+
+list(LENGTH headers count)
+if(violations GREATER 0)
+  message(FATAL_ERROR "${violations} violations in ${count} headers")
+elseif(count EQUAL 0)
+  message(FATAL_ERROR "no headers under ${include_dir}/thaw")
+endif()
+message(STATUS "rooms: ${count} headers in order")

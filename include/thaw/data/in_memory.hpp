@@ -1,0 +1,80 @@
+#pragma once
+
+#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/randperm.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <utility>
+
+#include <thaw/core/error.hpp>
+#include <thaw/data/source.hpp>
+
+namespace thaw {
+
+/// What an InMemory source is made of. `input` and `target` have one sample per entry of their first dimension.
+struct InMemoryOptions {
+  at::Tensor input;
+  at::Tensor target;
+  std::int64_t batch_size = 64;
+  bool shuffle = false;
+  std::uint64_t seed = 0;  ///< with the epoch it fixes the order; the global generator is not touched
+  bool drop_last = false;  ///< leave out a last batch that is not full
+  std::function<at::Tensor(const at::Tensor&)> transform = {};  ///< of a batch's input: resize, normalise, augment
+};
+
+/// A data set that fits in memory: one gather per batch, no copy of the whole.
+class InMemory {
+ public:
+  /// Throws DataError when there is no sample, or inputs and targets differ in number.
+  explicit InMemory(InMemoryOptions options) : options_(std::move(options)) {
+    const auto& [input, target, batch_size, shuffle, seed, drop_last, transform] = options_;
+    if (!input.defined() || !target.defined() || input.dim() == 0 || target.dim() == 0 || input.size(0) == 0)
+      throw DataError("InMemory", "there are no samples", "give input and target tensors with samples along dimension 0");
+    if (input.size(0) != target.size(0))
+      throw DataError("InMemory", std::to_string(input.size(0)) + " inputs, but " + std::to_string(target.size(0)) + " targets",
+                      "give one target per input");
+    if (batch_size < 1)
+      throw DataError("InMemory", "batch_size is " + std::to_string(batch_size), "give at least 1");
+    if (batches() == 0)
+      throw DataError("InMemory", std::to_string(input.size(0)) + " samples do not fill one batch of " +
+                                      std::to_string(batch_size), "lower batch_size, or do not drop the last batch");
+  }
+
+  [[nodiscard]] std::int64_t samples() const { return options_.input.size(0); }
+
+  [[nodiscard]] std::int64_t batches() const {
+    return options_.drop_last ? samples() / options_.batch_size
+                              : (samples() + options_.batch_size - 1) / options_.batch_size;
+  }
+
+  [[nodiscard]] const at::Tensor& targets() const { return options_.target; }
+
+  /// One pass. The order depends on seed and epoch alone.
+  [[nodiscard]] BatchStream stream(std::int64_t epoch) const {
+    return [o = options_, order = order(epoch), n = batches(), i = std::int64_t{0}]() mutable -> std::optional<Batch> {
+      if (i == n) return std::nullopt;
+      const std::int64_t from = o.batch_size * i++, to = std::min(from + o.batch_size, o.input.size(0));
+      const auto gather = [&](const at::Tensor& all) {
+        return order.defined() ? all.index_select(0, order.slice(0, from, to).to(all.device())) : all.slice(0, from, to);
+      };
+      at::Tensor input = gather(o.input);
+      return Batch{.input = o.transform ? o.transform(input) : input, .target = gather(o.target)};
+    };
+  }
+
+ private:
+  [[nodiscard]] at::Tensor order(std::int64_t epoch) const {
+    if (!options_.shuffle) return {};
+    constexpr std::uint64_t golden_ratio = 0x9E3779B97F4A7C15;  // spreads consecutive epochs over the seeds
+    auto generator = at::make_generator<at::CPUGeneratorImpl>(options_.seed ^ (golden_ratio * static_cast<std::uint64_t>(epoch + 1)));
+    return at::randperm(samples(), generator, at::kLong);
+  }
+
+  InMemoryOptions options_;
+};
+
+}  // namespace thaw

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <vector>
+
+#include <thaw/groups/freeze_policy.hpp>
+#include <thaw/groups/layer_groups.hpp>
+
+namespace thaw {
+
+/// Per layer group, whether the policy freezes it at this moment. Changes nothing.
+[[nodiscard]] inline std::vector<bool> frozen_groups(const AnyFreezePolicy& policy, const LayerGroups& groups,
+                                                     const Progress& at = {}) {
+  std::vector<bool> frozen(groups.size());
+  for (std::size_t i = 0; i < groups.size(); ++i)
+    frozen[i] = policy({.index = i, .count = groups.size(), .name = groups[i].name}, at);
+  return frozen;
+}
+
+/// Freezes and thaws as the policy says: `requires_grad` set, gradients of what is frozen undefined, norm layers in
+/// the mode that the rule gives them, now and at every later `groups.train()`. Leaves the module in training mode.
+/// Returns the parameters that train now and did not before: their optimizer state is stale (see forget_state).
+/// Throws ConfigError when the policy does not fit the number of groups.
+inline std::vector<at::Tensor> apply(const AnyFreezePolicy& policy, LayerGroups& groups, NormRule norm = {},
+                                     const Progress& at = {}) {
+  policy.check(groups.size());
+  std::vector<at::Tensor> thawed = groups.freeze(frozen_groups(policy, groups, at), norm);
+  groups.train();
+  return thawed;
+}
+
+}  // namespace thaw

@@ -1,0 +1,24 @@
+#pragma once
+
+namespace thaw {
+
+/// What a normalisation layer that keeps running statistics (batch, instance, sync norm) does while training.
+enum class Norm {
+  hold,   ///< normalises by its running statistics, which do not move (eval mode)
+  track,  ///< statistics move; in a frozen group its weight and bias do not train
+  train,  ///< statistics move, and its weight and bias train, in a frozen group too (fastai's `train_bn`)
+};
+
+/// One rule for frozen groups, one for thawed ones (where weight and bias always train, and `track` equals `train`).
+///
+/// Frozen groups hold by default: frozen then means bit-identical, buffers included. Hold everywhere
+/// (`hold_everywhere`) when few steps follow or the network's norm momentum is small: its running statistics could
+/// not keep up with batch statistics.
+struct NormRule {
+  Norm frozen = Norm::hold;
+  Norm thawed = Norm::train;
+};
+
+inline constexpr NormRule hold_everywhere{.frozen = Norm::hold, .thawed = Norm::hold};
+
+}  // namespace thaw

@@ -1,0 +1,128 @@
+#pragma once
+
+#include <torch/optim/adam.h>
+#include <torch/optim/adamw.h>
+#include <torch/optim/rmsprop.h>
+#include <torch/optim/sgd.h>
+
+#include <optional>
+#include <span>
+#include <string>
+#include <tuple>
+#include <unordered_map>
+#include <vector>
+
+#include <thaw/core/error.hpp>
+#include <thaw/groups/layer_groups.hpp>
+
+namespace thaw {
+
+/// The optimizer groups for these layer groups: per layer group one with the parameters that decay, then one with
+/// those that do not; empty ones are left out. All parameters are in, frozen or not.
+[[nodiscard]] inline std::vector<torch::optim::OptimizerParamGroup> param_groups(const LayerGroups& groups) {
+  std::vector<torch::optim::OptimizerParamGroup> result;
+  for (const LayerGroup& group : groups)
+    for (const bool decays : {true, false}) {
+      std::vector<at::Tensor> tensors;
+      for (const GroupParameter& parameter : group.parameters)
+        if (parameter.decays == decays) tensors.push_back(parameter.tensor);
+      if (!tensors.empty()) result.emplace_back(std::move(tensors));
+    }
+  return result;
+}
+
+/// Sees an optimizer's own groups as layer groups, matched by the identity of their tensors, and writes rates and
+/// momentum into their live options. LibTorch's constructors must not be trusted with them: an option equal to its
+/// class default counts as unset there, and gets the optimizer's default. Refers to the optimizer; holds no state.
+class OptimizerGroups {
+ public:
+  /// Throws ConfigError for a parameter of the groups that the optimizer lacks, and for an optimizer group that spans
+  /// several layer groups. Tensors of the optimizer that are in no layer group are left alone.
+  OptimizerGroups(torch::optim::Optimizer& optimizer, const LayerGroups& groups);
+
+  [[nodiscard]] torch::optim::Optimizer& optimizer() const { return *optimizer_; }
+  [[nodiscard]] std::size_t size() const { return layer_groups_; }
+
+  /// Sets the absolute rate of every layer group.
+  void set_lr(std::span<const double> lr) const {
+    each([&](torch::optim::OptimizerOptions& options, std::size_t group) { options.set_lr(lr[group]); });
+  }
+
+  /// The absolute rate of every layer group.
+  [[nodiscard]] std::vector<double> lr() const {
+    std::vector<double> rates(layer_groups_);
+    each([&](torch::optim::OptimizerOptions& options, std::size_t group) { rates[group] = options.get_lr(); });
+    return rates;
+  }
+
+  /// Sets SGD's and RMSprop's momentum, Adam's and AdamW's beta1; other optimizers have none and are left alone.
+  void set_momentum(double momentum) const {
+    each([&](torch::optim::OptimizerOptions& options, std::size_t) { write_momentum(options, momentum); });
+  }
+
+  /// The momentum or beta1 in force; none where the optimizer has none.
+  [[nodiscard]] std::optional<double> momentum() const {
+    std::optional<double> value;
+    each([&](torch::optim::OptimizerOptions& options, std::size_t) { value = read_momentum(options); });
+    return value;
+  }
+
+ private:
+  static void write_momentum(torch::optim::OptimizerOptions& options, double value) {
+    if (auto* adamw = dynamic_cast<torch::optim::AdamWOptions*>(&options))
+      adamw->betas({value, std::get<1>(adamw->betas())});
+    else if (auto* adam = dynamic_cast<torch::optim::AdamOptions*>(&options))
+      adam->betas({value, std::get<1>(adam->betas())});
+    else if (auto* sgd = dynamic_cast<torch::optim::SGDOptions*>(&options)) sgd->momentum(value);
+    else if (auto* rmsprop = dynamic_cast<torch::optim::RMSpropOptions*>(&options)) rmsprop->momentum(value);
+  }
+
+  static std::optional<double> read_momentum(const torch::optim::OptimizerOptions& options) {
+    if (const auto* adamw = dynamic_cast<const torch::optim::AdamWOptions*>(&options))
+      return std::get<0>(adamw->betas());
+    if (const auto* adam = dynamic_cast<const torch::optim::AdamOptions*>(&options)) return std::get<0>(adam->betas());
+    if (const auto* sgd = dynamic_cast<const torch::optim::SGDOptions*>(&options)) return sgd->momentum();
+    if (const auto* rmsprop = dynamic_cast<const torch::optim::RMSpropOptions*>(&options)) return rmsprop->momentum();
+    return std::nullopt;
+  }
+
+  template <class Visit>
+  void each(Visit visit) const {
+    for (std::size_t i = 0; i < layer_group_of_.size(); ++i)
+      if (layer_group_of_[i]) visit(optimizer_->param_groups()[i].options(), *layer_group_of_[i]);
+  }
+
+  torch::optim::Optimizer* optimizer_;
+  std::size_t layer_groups_;
+  std::vector<std::optional<std::size_t>> layer_group_of_;  // per optimizer group
+};
+
+inline OptimizerGroups::OptimizerGroups(torch::optim::Optimizer& optimizer, const LayerGroups& groups)
+    : optimizer_(&optimizer), layer_groups_(groups.size()), layer_group_of_(optimizer.param_groups().size()) {
+  std::unordered_map<const at::TensorImpl*, std::size_t> optimizer_group;
+  for (std::size_t i = 0; i < optimizer.param_groups().size(); ++i)
+    for (const at::Tensor& tensor : optimizer.param_groups()[i].params())
+      optimizer_group.emplace(tensor.unsafeGetTensorImpl(), i);
+
+  for (std::size_t g = 0; g < groups.size(); ++g)
+    for (const GroupParameter& parameter : groups[g].parameters) {
+      const auto found = optimizer_group.find(parameter.tensor.unsafeGetTensorImpl());
+      if (found == optimizer_group.end())
+        throw ConfigError("OptimizerGroups", "the optimizer does not hold \"" + parameter.name + "\"",
+                          "build the optimizer from thaw::param_groups(groups), after the last change to the model");
+      std::optional<std::size_t>& owner = layer_group_of_[found->second];
+      if (owner && *owner != g)
+        throw ConfigError("OptimizerGroups",
+                          "optimizer group " + std::to_string(found->second) + " spans the layer groups \"" +
+                              groups[*owner].name + "\" and \"" + groups[g].name + "\"",
+                          "build the optimizer from thaw::param_groups(groups), so that each has a rate of its own");
+      owner = g;
+    }
+}
+
+/// Drops the optimizer's state of these parameters, so that they start afresh.
+inline void forget_state(torch::optim::Optimizer& optimizer, std::span<const at::Tensor> parameters) {
+  for (const at::Tensor& parameter : parameters) optimizer.state().erase(parameter.unsafeGetTensorImpl());
+}
+
+}  // namespace thaw

@@ -1,0 +1,198 @@
+#pragma once
+
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/dropout.h>
+#include <fmt/format.h>
+#include <torch/nn/modules/container/sequential.h>
+#include <torch/nn/modules/linear.h>
+
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <optional>
+#include <sstream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <thaw/core/error.hpp>
+#include <thaw/models/mbconv.hpp>
+#include <thaw/models/norm_momentum.hpp>
+
+namespace thaw::models {
+
+/// What the published weights expect of an image, per channel in the order RGB: (x / 255 - mean) / std, which of bytes
+/// is (x - 127) / 128. (Their Python package rounds to .498 and .502.)
+inline constexpr std::array<double, 3> efficientnet_lite_mean{127. / 255, 127. / 255, 127. / 255};
+inline constexpr std::array<double, 3> efficientnet_lite_std{128. / 255, 128. / 255, 128. / 255};
+
+struct EfficientNetLiteOptions {
+  std::int64_t classes = 1000;
+  std::int64_t in_channels = 3;
+  std::optional<double> dropout = {};   ///< before the classifier: .2, from lite2 on .3
+  double drop_connect = 0;              ///< stochastic depth at the last block, in proportion before; TensorFlow trains with .2
+  double bn_momentum = 0.01, bn_eps = 1e-3;
+  double width = 1, depth = 1;          ///< channels and blocks, as multiples of lite0's
+  std::int64_t image_size = 224;        ///< pixels; only the padding depends on it, so other sizes work too
+};
+
+/// Blocks in a row, of which the first changes the resolution and the number of channels.
+struct EfficientNetStage {
+  std::int64_t blocks, kernel, stride, expand, channels;
+};
+
+/// The seven stages of EfficientNet-B0 (arXiv:1905.11946, table 1), scaled: channels to a multiple of 8 that is not below
+/// 90 %, blocks up. In the lite family the first and last stage keep their depth.
+[[nodiscard]] inline std::array<EfficientNetStage, 7> efficientnet_lite_stages(const EfficientNetLiteOptions& options = {}) {
+  std::array<EfficientNetStage, 7> stages{{{1, 3, 1, 1, 16},
+                                           {2, 3, 2, 6, 24},
+                                           {2, 5, 2, 6, 40},
+                                           {3, 3, 2, 6, 80},
+                                           {3, 5, 1, 6, 112},
+                                           {4, 5, 2, 6, 192},
+                                           {1, 3, 1, 6, 320}}};
+  for (EfficientNetStage& stage : stages) {
+    const double channels = static_cast<double>(stage.channels) * options.width;
+    stage.channels = std::max<std::int64_t>(8, static_cast<std::int64_t>(channels + 4) / 8 * 8);
+    if (static_cast<double>(stage.channels) < 0.9 * channels) stage.channels += 8;
+    if (&stage != &stages.front() && &stage != &stages.back())
+      stage.blocks = static_cast<std::int64_t>(std::ceil(static_cast<double>(stage.blocks) * options.depth));
+  }
+  return stages;
+}
+
+namespace detail {
+
+inline void check(const EfficientNetLiteOptions& options) {
+  const auto require = [](bool holds, const std::string& problem, const char* fix) {
+    if (!holds) throw ConfigError("EfficientNetLite", problem, fix);
+  };
+  const auto in_0_1 = [](double p) { return p >= 0 && p < 1; };
+  require(options.classes >= 1, fmt::format("classes is {}", options.classes), "give the number of classes, 1 or more");
+  require(options.in_channels >= 1, fmt::format("in_channels is {}", options.in_channels), "3 for RGB, 1 for grey");
+  require(in_0_1(options.dropout.value_or(0)) && in_0_1(options.drop_connect),
+          fmt::format("dropout is {}, drop_connect {}", options.dropout.value_or(0), options.drop_connect),
+          "give probabilities in [0, 1)");
+  require(options.bn_momentum >= 0 && options.bn_momentum <= 1 && options.bn_eps > 0,
+          fmt::format("bn_momentum is {}, bn_eps {}", options.bn_momentum, options.bn_eps),
+          "give a momentum in [0, 1] (PyTorch's, which is 1 - TensorFlow's) and a positive epsilon");
+  require(options.width > 0 && options.depth > 0, fmt::format("width is {}, depth {}", options.width, options.depth),
+          "give multiples of lite0's, 1 for lite0 itself");
+  require(options.image_size >= 32, fmt::format("image_size is {}", options.image_size),
+          "give the pixels of a side, 32 or more");
+}
+
+/// TensorFlow's: convolutions normal with variance 2 / (k k filters), where a depthwise one has one filter per channel;
+/// the classifier uniform within 1 / sqrt(classes), its bias 0. Batch norm is 1 and 0 already.
+inline void initialise_as_tensorflow(torch::nn::Module& net) {
+  const at::NoGradGuard no_grad;
+  for (const auto& layer : net.modules()) {
+    if (auto* conv = layer->as<torch::nn::Conv2d>()) {
+      const at::Tensor one_group = conv->weight.select(1, 0);
+      const auto fan_out = static_cast<double>(one_group.numel() / conv->options.groups());
+      conv->weight.normal_(0, std::sqrt(2 / fan_out));
+    } else if (auto* linear = layer->as<torch::nn::Linear>()) {
+      const double bound = 1 / std::sqrt(static_cast<double>(linear->options.out_features()));
+      linear->weight.uniform_(-bound, bound);
+      linear->bias.zero_();
+    }
+  }
+}
+
+}  // namespace detail
+
+/// EfficientNet-lite: EfficientNet (arXiv:1905.11946) without squeeze-excite, ReLU6 for swish, stem and head never scaled.
+///
+/// Images [N, in_channels, H, W] of any size from 32 pixels give logits [N, classes]. Names in the state dict are those of
+/// the PyTorch ports (`_conv_stem.weight`, ..., `_fc.bias`), so their published weights load. Children are registered in
+/// the order in which they run. Source: the paper, TensorFlow's `efficientnet/lite`.
+/// Throws ConfigError for options out of range.
+struct EfficientNetLiteImpl : torch::nn::Module {
+  explicit EfficientNetLiteImpl(const EfficientNetLiteOptions& options_ = {}) : options(options_) {
+    detail::check(options);
+    const auto norm = [&](std::int64_t channels) {
+      return torch::nn::BatchNorm2d(
+          torch::nn::BatchNorm2dOptions(channels).eps(options.bn_eps).momentum(options.bn_momentum));
+    };
+    std::int64_t channels = 32, size = options.image_size;
+    const auto halves = torch::nn::Conv2dOptions(options.in_channels, channels, 3).stride(2);
+    conv_stem = register_module("_conv_stem", SameConv2d(halves, size));
+    bn0 = register_module("_bn0", norm(channels));
+    size = (size + 1) / 2;
+
+    blocks = register_module("_blocks", torch::nn::Sequential());
+    const auto stages = efficientnet_lite_stages(options);
+    std::int64_t count = 0;
+    for (const EfficientNetStage& stage : stages) count += stage.blocks;
+    for (const EfficientNetStage& stage : stages)
+      for (std::int64_t i = 0; i < stage.blocks; ++i) {
+        const std::int64_t stride = i == 0 ? stage.stride : 1;
+        const double place = static_cast<double>(blocks->size()) / static_cast<double>(count);
+        blocks->push_back(MBConv(MBConvOptions{.in = channels,
+                                               .out = stage.channels,
+                                               .kernel = stage.kernel,
+                                               .stride = stride,
+                                               .expand = stage.expand,
+                                               .size = size,
+                                               .drop = options.drop_connect * place,
+                                               .bn_momentum = options.bn_momentum,
+                                               .bn_eps = options.bn_eps}));
+        channels = stage.channels;
+        size = (size + stride - 1) / stride;
+      }
+
+    conv_head = register_module("_conv_head",
+                                torch::nn::Conv2d(torch::nn::Conv2dOptions(channels, head_features(), 1).bias(false)));
+    bn1 = register_module("_bn1", norm(head_features()));
+    fc = register_module("_fc", torch::nn::Linear(head_features(), options.classes));
+    detail::initialise_as_tensorflow(*this);
+  }
+
+  /// What the head sees: [N, in_channels, H, W] -> [N, 1280, H / 32, W / 32], rounded down for even `image_size / 16`.
+  /// Throws DataError for a tensor of another shape.
+  at::Tensor features(const at::Tensor& x) {
+    if (x.dim() != 4 || x.size(1) != options.in_channels || x.size(2) < 32 || x.size(3) < 32)
+      throw DataError("EfficientNetLite::features", fmt::format("the images are [{}]", fmt::join(x.sizes(), ", ")),
+                      fmt::format("give [N, {}, H, W] of 32 pixels or more", options.in_channels));
+    return relu6(bn1(conv_head(blocks->forward(relu6(bn0(conv_stem(x)))))));
+  }
+
+  /// Logits [N, classes]; with a head of your own, whatever that gives.
+  at::Tensor forward(const at::Tensor& x) {
+    if (head) return head->forward(features(x));
+    return fc(at::dropout(features(x).mean({2, 3}), options.dropout.value_or(0.2), is_training()));
+  }
+
+  /// How many channels `features` has.
+  [[nodiscard]] std::int64_t head_features() const { return 1280; }
+
+  /// Takes out the classifier `_fc` or an earlier head; `new_head` becomes the last child, "head". See replace_head.
+  void set_head(torch::nn::Sequential new_head) {
+    unregister_module(head ? "head" : "_fc");
+    fc = nullptr;
+    head = register_module("head", std::move(new_head));
+  }
+
+  EfficientNetLiteOptions options;
+  SameConv2d conv_stem{nullptr};
+  torch::nn::BatchNorm2d bn0{nullptr}, bn1{nullptr};
+  torch::nn::Sequential blocks{nullptr}, head{nullptr};
+  torch::nn::Conv2d conv_head{nullptr};
+  torch::nn::Linear fc{nullptr};
+};
+TORCH_MODULE(EfficientNetLite);
+
+/// Where to cut the network, its head replaced, into three layer groups in the spirit of fastai's ResNet split: what sees
+/// edges and textures (stem, stages 1 to 3, to 1/8 of the resolution) | what sees parts and objects | the new head.
+///
+///     variant     lite0, lite1, lite2, lite3, lite4
+///     first cut   _blocks.5  ... by depth, _blocks.9 for lite4
+///
+/// Example: `thaw::LayerGroups::cut_before(model, thaw::models::efficientnet_lite_cuts())`; of a larger variant,
+/// `efficientnet_lite_cuts(model->options)`.
+[[nodiscard]] inline std::vector<std::string> efficientnet_lite_cuts(const EfficientNetLiteOptions& options = {}) {
+  const auto stages = efficientnet_lite_stages(options);
+  return {fmt::format("_blocks.{}", stages[0].blocks + stages[1].blocks + stages[2].blocks), "head"};
+}
+
+}  // namespace thaw::models

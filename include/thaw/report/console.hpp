@@ -1,0 +1,152 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <limits>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+#include <fmt/format.h>
+
+#include <thaw/report/detail/numbers.hpp>
+#include <thaw/report/detail/progress_line.hpp>
+#include <thaw/report/detail/utf8.hpp>
+#include <thaw/report/table.hpp>
+#include <thaw/report/terminal.hpp>
+#include <thaw/train/events.hpp>
+
+namespace thaw {
+
+struct ConsoleOptions {
+  std::FILE* out = stdout;
+  bool progress = true;  ///< a progress line within epochs, where `out` is a terminal
+};
+
+/// A callback that prints training as it goes: what each stage trains, then a row per epoch, and on a terminal a
+/// progress line, drawn at most ten times a second. Losses are read from their device only to be shown there. What is
+/// no terminal gets lines of plain text.
+///
+///     learner.fit(stage, thaw::Console{});
+///     learner.fit(stage, thaw::Console{{.out = stderr, .progress = false}});
+class Console {
+ public:
+  explicit Console(ConsoleOptions options = {}) : Console(Terminal::of(options.out)) {
+    terminal_.interactive = terminal_.interactive && options.progress;
+  }
+  /// Writes to anything: a log, a string, a window.
+  explicit Console(Terminal terminal) : terminal_(std::move(terminal)) {}
+
+  void on_stage_begin(const StageBegin& event);
+  void on_step_end(const StepEnd& event);
+  void on_epoch_end(const EpochEnd& event);
+  void on_stage_end(const StageEnd&) {
+    erase();
+    terminal_.write("\n");
+  }
+
+ private:
+  void erase() {
+    if (std::exchange(drawn_, false)) terminal_.write("\r\x1b[K");
+  }
+  [[nodiscard]] std::string styled(std::string_view code, std::string_view text) const {
+    return terminal_.color ? fmt::format("\x1b[{}m{}\x1b[0m", code, text) : std::string(text);
+  }
+
+  Terminal terminal_;
+  std::vector<std::string> metrics_;  // the epoch table's columns
+  bool headed_ = false;               // the epoch table has its header
+  bool drawn_ = false;                // a progress line is on the screen
+  double drawn_at_ = 0, stage_began_ = 0, epoch_began_ = 0;
+  std::int64_t steps_before_epoch_ = 0, steps_ = 0;
+};
+
+namespace detail {
+
+/// "stage head: 3 epochs of 47 steps".
+[[nodiscard]] inline std::string stage_title(const StageBegin& event) {
+  const auto count = [](std::int64_t n, std::string_view thing) { return fmt::format("{} {}{}", n, thing, n == 1 ? "" : "s"); };
+  return fmt::format("stage {}: {} of {}", shortened(event.stage, 60), count(event.epochs, "epoch"),
+                     count(event.steps_per_epoch, "step"));
+}
+
+[[nodiscard]] inline Table group_table(const std::vector<GroupPlan>& groups) {
+  Table table{.headers = {"group", "parameters", "trained", "rate"}};
+  for (const GroupPlan& group : groups)
+    table.add(shortened(group.name, 40), with_separators(group.parameters), with_separators(group.trained),
+              group.trained == 0 ? "frozen" : scientific(group.lr, 1));
+  return table;
+}
+
+/// A row of cells aligned right under `headers`, each at least as wide as any measured number.
+[[nodiscard]] inline std::string epoch_row(const std::vector<std::string>& headers, const std::vector<std::string>& cells) {
+  std::string line = " ";
+  for (std::size_t i = 0; i < headers.size(); ++i) {
+    const std::size_t least = i == 0 || i + 1 == headers.size() ? 7 : 10;
+    line.append(i == 0 ? "" : "  ").append(aligned(cells[i], std::max(least, display_width(headers[i])), /*right=*/true));
+  }
+  return line;
+}
+
+}  // namespace detail
+
+inline void Console::on_stage_begin(const StageBegin& event) {
+  headed_ = false;
+  stage_began_ = epoch_began_ = terminal_.seconds();
+  drawn_at_ = -std::numeric_limits<double>::infinity();
+  steps_ = steps_before_epoch_ = 0;
+  terminal_.write(styled("1", detail::stage_title(event)) + "\n" + to_text(detail::group_table(event.groups), "  ") + "\n");
+}
+
+inline void Console::on_step_end(const StepEnd& event) {
+  steps_ = event.step;
+  if (!terminal_.interactive) return;
+  const double now = terminal_.seconds();
+  if (now - drawn_at_ < 0.1) return;
+  drawn_at_ = now;
+  drawn_ = true;
+  const auto done = static_cast<double>(event.step), left = static_cast<double>(event.steps - event.step);
+  const double in_epoch = now - epoch_began_;
+  const detail::ProgressState state{
+      .epoch = event.epoch,
+      .epochs = event.epochs,
+      .step = event.step,
+      .steps = event.steps,
+      .loss = event.loss.item<double>(),
+      .lr = event.lr.empty() ? 0 : event.lr.back(),
+      .steps_per_second = in_epoch > 0 ? static_cast<double>(event.step - steps_before_epoch_) / in_epoch : 0,
+      .seconds_left = (now - stage_began_) / done * left};
+  const std::size_t columns = std::max<std::size_t>(terminal_.columns(), 2) - 1;  // the last one may wrap the line
+  terminal_.write("\r" + detail::progress_line(state, columns, terminal_.unicode) + "\x1b[K");
+}
+
+inline void Console::on_epoch_end(const EpochEnd& event) {
+  erase();
+  const EpochRecord& epoch = event.record;
+  std::vector<std::string> metrics;
+  if (epoch.valid)
+    for (const MetricValue& metric : epoch.valid->metrics) metrics.push_back(detail::shortened(metric.name, 24));
+  const bool new_columns = epoch.valid && metrics != metrics_;
+  if (new_columns) metrics_ = std::move(metrics);
+
+  std::vector<std::string> headers{"epoch", "train loss", "valid loss"};
+  headers.insert(headers.end(), metrics_.begin(), metrics_.end());
+  headers.emplace_back("time");
+  std::vector<std::string> cells{fmt::format("{}/{}", epoch.epoch, epoch.epochs), detail::measured(epoch.train_loss)};
+  cells.push_back(epoch.valid ? detail::measured(epoch.valid->loss) : "-");
+  for (std::size_t i = 0; i < metrics_.size(); ++i)
+    cells.push_back(epoch.valid ? detail::measured(epoch.valid->metrics[i].value) : "-");
+  cells.push_back(detail::duration(epoch.seconds));
+
+  if (new_columns || !std::exchange(headed_, true))
+    terminal_.write(styled("2", detail::epoch_row(headers, headers)) + "\n");
+  terminal_.write(detail::epoch_row(headers, cells) + "\n");
+  epoch_began_ = terminal_.seconds();
+  steps_before_epoch_ = steps_;
+}
+
+}  // namespace thaw

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <string>
+
+#include <thaw/find/lr_curve.hpp>
+#include <thaw/find/suggest.hpp>
+#include <thaw/report/detail/scale.hpp>
+#include <thaw/report/detail/numbers.hpp>
+
+namespace thaw::detail {
+
+/// Where the smoothed loss is lowest, if it is finite anywhere.
+[[nodiscard]] inline std::optional<std::size_t> lowest_loss(const LRCurve& curve) {
+  std::optional<std::size_t> best;
+  for (std::size_t i = 0; i < curve.smoothed.size(); ++i)
+    if (std::isfinite(curve.smoothed[i]) && (!best || curve.smoothed[i] < curve.smoothed[*best])) best = i;
+  return best;
+}
+
+/// The losses worth a look: the smoothed ones until they are lowest, `raw` ones not much farther away, and as much of
+/// the rise behind as shows that it rises. The whole curve where the loss never falls.
+[[nodiscard]] inline Axis loss_axis(const LRCurve& curve, std::span<const double> raw = {}) {
+  const std::optional<std::size_t> best = lowest_loss(curve);
+  if (!best) return {};
+  Extent falling{/*log=*/false};
+  falling.add(std::span(curve.smoothed).first(*best + 1));
+  return axis_around(*falling.range(), raw.first(std::min(*best + 1, raw.size())), 0.35);
+}
+
+/// "valley 3.0e-4".
+[[nodiscard]] inline std::string suggestion_label(const Suggestion& suggestion) {
+  return suggestion.name + " " + scientific(suggestion.lr, 1);
+}
+
+}  // namespace thaw::detail

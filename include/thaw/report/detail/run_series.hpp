@@ -1,0 +1,94 @@
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <limits>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <thaw/report/figure.hpp>
+#include <thaw/train/history.hpp>
+
+namespace thaw::detail {
+
+inline constexpr double missing = std::numeric_limits<double>::quiet_NaN();
+
+/// The mean of an exponential average of `values` from the left and one from the right, so that it does not lag behind;
+/// each forgets after about `span` values. What is not finite is left out and stays as it is.
+[[nodiscard]] inline std::vector<double> smoothed(std::span<const double> values, double span) {
+  const double keep = 1 - 1 / std::max(span, 1.0);
+  std::vector<double> sums(values.begin(), values.end());
+  const auto sweep = [&](std::size_t first, std::size_t step) {
+    double average = 0, weight = 0;
+    for (std::size_t k = 0, i = first; k < values.size(); ++k, i += step) {
+      if (!std::isfinite(values[i])) continue;
+      average = keep * average + (1 - keep) * values[i];
+      weight = keep * weight + (1 - keep);
+      sums[i] = (step == 1 ? 0 : sums[i]) + average / weight / 2;
+    }
+  };
+  sweep(0, 1);
+  sweep(values.size() - 1, static_cast<std::size_t>(-1));  // unsigned: i += step counts down
+  return sums;
+}
+
+/// Training as lines over its steps, which pause where a stage begins.
+class StepSeries {
+ public:
+  explicit StepSeries(const History& history) : history_(history) {
+    for (const StageRecord& stage : history.stages) starts_.push_back(static_cast<std::size_t>(stage.first_step));
+    std::ranges::sort(starts_);
+  }
+
+  /// `value(i)` of each step i, drawn at i + 1 steps done.
+  template <class Value>
+  [[nodiscard]] Series operator()(Series series, Value value) const {
+    for (std::size_t i = 0; i < history_.steps.size(); ++i) {
+      if (std::ranges::binary_search(starts_, i)) {
+        series.x.push_back(static_cast<double>(i));
+        series.y.push_back(missing);
+      }
+      series.x.push_back(static_cast<double>(i + 1));
+      series.y.push_back(value(i));
+    }
+    return series;
+  }
+
+  /// The training losses, smoothed within each stage.
+  [[nodiscard]] std::vector<double> smoothed_losses() const {
+    std::vector<double> all(history_.steps.size());
+    std::ranges::transform(history_.steps, all.begin(), &StepRecord::loss);
+    for (std::size_t begin = 0, end = 0; begin < all.size(); begin = end) {
+      const auto next = std::ranges::upper_bound(starts_, begin);
+      end = next == starts_.end() ? all.size() : std::min(*next, all.size());
+      const std::span stage = std::span(all).subspan(begin, end - begin);
+      std::ranges::copy(smoothed(stage, std::clamp(static_cast<double>(stage.size()) / 6, 3.0, 50.0)), stage.begin());
+    }
+    return all;
+  }
+
+ private:
+  const History& history_;
+  std::vector<std::size_t> starts_;
+};
+
+/// How many steps were done when each of `history.epochs` ended. A stage's epochs are taken to be equally long.
+[[nodiscard]] inline std::vector<double> epoch_ends(const History& history) {
+  const std::vector<EpochRecord>& epochs = history.epochs;
+  std::vector<double> ends;
+  std::size_t stage = 0;
+  for (std::size_t begin = 0, end = 0; begin < epochs.size(); begin = end, ++stage) {
+    while (end < epochs.size() && (end == begin || epochs[end].epoch > epochs[end - 1].epoch)) ++end;
+    while (stage < history.stages.size() && history.stages[stage].name != epochs[begin].stage) ++stage;
+    const bool known = stage < history.stages.size();
+    const double first = known ? static_cast<double>(history.stages[stage].first_step) : missing;
+    const double steps = known ? static_cast<double>(history.stages[stage].steps) : missing;
+    for (std::size_t k = 1; k <= end - begin; ++k)
+      ends.push_back(first + steps * static_cast<double>(k) / static_cast<double>(end - begin));
+  }
+  return ends;
+}
+
+}  // namespace thaw::detail

@@ -1,0 +1,100 @@
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+#include <span>
+
+#include <thaw/report/figure.hpp>
+
+namespace thaw::detail {
+
+/// A closed interval of finite values.
+struct Range {
+  double low = 0, high = 1;
+};
+
+/// The values that an axis can show, from the smallest to the largest that was added.
+class Extent {
+ public:
+  explicit Extent(bool log) : log_(log) {}
+
+  void add(double value) {
+    if (!std::isfinite(value) || (log_ && value <= 0)) return;
+    value = log_ ? std::clamp(value, 1 / largest, largest) : std::clamp(value, -largest, largest);
+    range_ = range_ ? Range{std::min(range_->low, value), std::max(range_->high, value)} : Range{value, value};
+  }
+  void add(std::span<const double> values) {
+    for (const double value : values) add(value);
+  }
+
+  [[nodiscard]] std::optional<Range> range() const { return range_; }
+
+ private:
+  static constexpr double largest = 1e250;  // so that no difference or margin overflows
+  bool log_;
+  std::optional<Range> range_;
+};
+
+/// `range` with a margin of `part` of its length at both ends, and opened up where it is (nearly) a single value.
+[[nodiscard]] inline Range padded(Range range, bool log, double part) {
+  if (log) {
+    const double length = std::log10(range.high) - std::log10(range.low);
+    if (length < 1e-6) return {range.low / 2, range.high * 2};
+    const double factor = std::pow(10, part * length);
+    return {range.low / factor, range.high * factor};
+  }
+  const double size = std::max(std::abs(range.low), std::abs(range.high));
+  const double length = range.high - range.low;
+  if (length <= 1e-6 * size || size < 1e-290) {
+    const double around = size < 1e-290 ? 1 : size / 10;
+    return {range.low - around, range.high + around};
+  }
+  return {range.low - part * length, range.high + part * length};
+}
+
+/// Limits that show all of `core` with `room` above it (in lengths of it), and of `raw` what is not much farther out.
+/// None where `core` is a single value.
+[[nodiscard]] inline Axis axis_around(Range core, std::span<const double> raw, double room) {
+  const double length = core.high - core.low;
+  if (length < 1e-3 * std::max(std::abs(core.low), std::abs(core.high))) return {};
+  double low = core.low, high = core.high;
+  for (const double value : raw) {
+    if (std::isnan(value)) continue;
+    low = std::min(low, std::max(value, core.low - length));
+    high = std::max(high, std::min(value, core.high + length));
+  }
+  const double margin = 0.06 * (high - low);
+  return {.lowest = low - margin, .highest = std::max(high + margin, core.high + room * length)};
+}
+
+/// What `axis` shows of data of this extent.
+[[nodiscard]] inline Range shown(const Axis& axis, const Extent& extent, double part) {
+  const auto usable = [&](std::optional<double> limit) {
+    return limit && std::isfinite(*limit) && (!axis.log || *limit > 0);
+  };
+  Range range = extent.range().value_or(axis.log ? Range{0.1, 1} : Range{0, 1});
+  if (usable(axis.lowest)) range = {*axis.lowest, std::max(*axis.lowest, range.high)};
+  if (usable(axis.highest)) range = {std::min(range.low, *axis.highest), *axis.highest};
+  range = padded(range, axis.log, part);
+  if (usable(axis.lowest) && *axis.lowest < range.high) range.low = *axis.lowest;
+  if (usable(axis.highest) && *axis.highest > range.low) range.high = *axis.highest;
+  return range;
+}
+
+/// Maps values onto the interval from `begin` to `end`, in px or characters.
+struct Scale {
+  Range range = {};
+  bool log = false;
+  double begin = 0, end = 1;
+
+  /// Values far outside land just far enough outside for their line's slope to look right. NaN where there is no place.
+  [[nodiscard]] double operator()(double value) const {
+    const auto place = [&](double v) { return log ? std::log10(v) : v; };
+    if (!std::isfinite(value) || (log && value <= 0)) return std::nan("");
+    const double low = place(range.low), part = (place(value) - low) / (place(range.high) - low);
+    return begin + (end - begin) * std::clamp(part, -50.0, 50.0);
+  }
+};
+
+}  // namespace thaw::detail

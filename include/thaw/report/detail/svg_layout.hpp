@@ -1,0 +1,97 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <thaw/report/detail/svg_panel.hpp>
+
+namespace thaw::detail {
+
+inline constexpr double row_height = 18, panel_gap = 18, swatch_width = 22;
+
+/// A series' place in the legend beside the panel's title.
+struct LegendEntry {
+  const Series* series = nullptr;
+  double x = 0;
+  std::size_t row = 0;
+};
+
+/// The panel's named series after its title, wrapped at `right`. None when one series needs no telling apart.
+[[nodiscard]] inline std::vector<LegendEntry> legend(const Panel& panel, double left, double right) {
+  std::vector<LegendEntry> entries;
+  double x = left + text_width(panel.title) + 22;
+  std::size_t row = 0;
+  for (const Series& series : panel.series) {
+    if (series.name.empty() || !has_data(panel)) continue;
+    const double width = swatch_width + 6 + text_width(series.name);
+    if (x + width > right && x > left) x = left, ++row;
+    entries.push_back({.series = &series, .x = x, .row = row});
+    x += width + 14;
+  }
+  if (entries.size() == 1 && entries[0].series->name == panel.title) entries.clear();
+  return entries;
+}
+
+inline void draw_header(SvgWriter& svg, const Panel& panel, const std::vector<LegendEntry>& entries, Point at) {
+  draw_text(svg, "title", at, "start", panel.title);
+  for (const LegendEntry& entry : entries) {
+    const Series& series = *entry.series;
+    const double y = at.y + static_cast<double>(entry.row) * row_height;
+    svg.open("g", {color_class(series.color)});
+    svg.empty("path", {{"class", line_class(series)}, dash_pattern(series.color),
+                       {"d", "M" + px(entry.x) + " " + px(y - 4.5) + "h" + px(swatch_width)}});
+    if (series.dots) draw_dot(svg, "dot", {entry.x + swatch_width / 2, y - 4.5}, 3);
+    svg.close("g");
+    draw_text(svg, "legend", {entry.x + swatch_width + 6, y}, "start", series.name);
+  }
+}
+
+/// A stage's name above the plot; row 0 is next to the plot.
+struct BoundaryLabel {
+  double x = 0;
+  std::string name = {};
+  std::size_t row = 0;
+};
+
+/// Names that start at their boundary, in the lowest row where neither a later name nor a later line crosses them; cut
+/// short where `rows` rows, or the way to `right`, are not enough, and left out where next to nothing would remain.
+[[nodiscard]] inline std::vector<BoundaryLabel> boundary_labels(const Figure& figure, const Scale& x, double right,
+                                                                std::size_t rows = 3) {
+  std::vector<BoundaryLabel> labels;
+  for (const Boundary& boundary : figure.boundaries)
+    if (const double at = x(boundary.x); at >= x.begin && at <= x.end)
+      labels.push_back({.x = at, .name = boundary.name});
+  std::ranges::stable_sort(labels, {}, &BoundaryLabel::x);
+  for (std::size_t i = labels.size(); i-- > 0;) {
+    BoundaryLabel& label = labels[i];
+    double end = right;
+    for (std::size_t later = i + 1; later < labels.size(); ++later) {
+      if (label.x + text_width(label.name) + 8 <= labels[later].x) continue;
+      if (labels[later].row + 1 < rows) label.row = std::max(label.row, labels[later].row + 1);
+      else end = std::min(end, labels[later].x);
+    }
+    const auto room = static_cast<std::size_t>(std::max(0.0, (end - label.x - 8) / text_width("m")));
+    label.name = room < std::min<std::size_t>(display_width(label.name), 5) ? "" : shortened(label.name, room);
+  }
+  return labels;
+}
+
+[[nodiscard]] inline double height_of(const std::vector<BoundaryLabel>& labels) {
+  const auto top = std::ranges::max_element(labels, {}, &BoundaryLabel::row);
+  return top == labels.end() ? 0 : row_height * static_cast<double>(top->row + 1);
+}
+
+/// The names, in rows that end at `bottom`, each with its line down to the plot.
+inline void draw_boundary_labels(SvgWriter& svg, const std::vector<BoundaryLabel>& labels, double left, double bottom) {
+  for (const BoundaryLabel& label : labels) {
+    const double y = bottom - row_height * static_cast<double>(label.row) - 5;
+    const bool at_axis = label.x <= left + 1;
+    if (!at_axis) draw_line(svg, "boundary", {label.x, y - 10}, {label.x, bottom});
+    draw_text(svg, "stage", {label.x + (at_axis ? 0 : 5), y}, "start", label.name);
+  }
+}
+
+}  // namespace thaw::detail

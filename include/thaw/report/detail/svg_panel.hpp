@@ -1,0 +1,186 @@
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <thaw/report/detail/place_labels.hpp>
+#include <thaw/report/detail/scale.hpp>
+#include <thaw/report/detail/svg_style.hpp>
+#include <thaw/report/detail/svg_writer.hpp>
+#include <thaw/report/detail/ticks.hpp>
+#include <thaw/report/figure.hpp>
+
+namespace thaw::detail {
+
+inline void draw_line(SvgWriter& svg, std::string_view kind, Point a, Point b) {
+  svg.empty("line", {{"class", kind}, {"x1", a.x}, {"y1", a.y}, {"x2", b.x}, {"y2", b.y}});
+}
+
+inline void draw_dot(SvgWriter& svg, std::string_view kind, Point at, double radius) {
+  svg.empty("circle", {{"class", kind}, {"cx", at.x}, {"cy", at.y}, {"r", radius}});
+}
+
+/// `anchor`: which part of the text is at `at`, "start", "middle" or "end"; `at.y` is its base line.
+inline void draw_text(SvgWriter& svg, std::string_view kind, Point at, std::string_view anchor,
+                      std::string_view words) {
+  svg.text("text", {{"class", kind}, {"x", at.x}, {"y", at.y}, {"text-anchor", anchor}}, words);
+}
+
+/// Where a panel's data are drawn, and how values map to px there.
+struct PlotArea {
+  Box box = {};
+  Scale x = {}, y = {};
+  std::vector<Tick> x_ticks = {}, y_ticks = {};
+};
+
+[[nodiscard]] inline Attribute color_class(std::size_t color) {
+  return {"class", "c" + std::to_string(color % palette_size)};
+}
+
+/// The dash pattern of the palette's round; every line has one.
+[[nodiscard]] inline Attribute dash_pattern(std::size_t color) {
+  constexpr std::array<std::string_view, 3> patterns{"none", "7 4", "2 4"};
+  return {"stroke-dasharray", patterns[color / palette_size % patterns.size()]};
+}
+
+[[nodiscard]] inline std::string_view line_class(const Series& series) { return series.thin ? "line thin" : "line"; }
+
+/// The first, lowest, highest and last point of every column of pixels: looks the same, however many there were.
+[[nodiscard]] inline std::vector<Point> one_per_pixel(std::span<const Point> points) {
+  std::vector<Point> kept;
+  for (std::size_t begin = 0, end = 0; begin < points.size(); begin = end) {
+    const double column = std::floor(points[begin].x);
+    while (end < points.size() && std::floor(points[end].x) == column) ++end;
+    const auto [low, high] = std::ranges::minmax_element(points.subspan(begin, end - begin), {}, &Point::y);
+    std::array<std::size_t, 4> picks{0, static_cast<std::size_t>(&*low - &points[begin]),
+                                     static_cast<std::size_t>(&*high - &points[begin]), end - begin - 1};
+    std::ranges::sort(picks);
+    const auto unique = std::ranges::unique(picks);
+    for (auto pick = picks.begin(); pick != unique.begin(); ++pick) kept.push_back(points[begin + *pick]);
+  }
+  return kept;
+}
+
+/// The series in px, in pieces between the points that cannot be drawn.
+[[nodiscard]] inline std::vector<std::vector<Point>> pieces(const Series& series, const PlotArea& area) {
+  std::vector<std::vector<Point>> all;
+  std::vector<Point> piece;
+  const auto finish = [&] {
+    if (!piece.empty()) all.push_back(one_per_pixel(piece));
+    piece.clear();
+  };
+  for (std::size_t i = 0; i < std::min(series.x.size(), series.y.size()); ++i) {
+    const Point p{area.x(series.x[i]), area.y(series.y[i])};
+    if (std::isfinite(p.x) && std::isfinite(p.y)) piece.push_back(p);
+    else finish();
+  }
+  finish();
+  return all;
+}
+
+/// Whether there is a point to draw.
+[[nodiscard]] inline bool has_data(const Panel& panel) {
+  Extent extent{panel.y.log};
+  for (const Series& series : panel.series) extent.add(series.y);
+  return extent.range().has_value();
+}
+
+inline void draw_series(SvgWriter& svg, const Series& series, const PlotArea& area) {
+  svg.open("g", {color_class(series.color)});
+  for (const std::vector<Point>& piece : pieces(series, area)) {
+    std::string points;
+    for (const Point& p : piece) points.append(points.empty() ? "" : " ").append(px(p.x)).append(",").append(px(p.y));
+    if (piece.size() > 1)
+      svg.empty("polyline", {{"class", line_class(series)}, dash_pattern(series.color), {"points", points}});
+    if (series.dots || piece.size() == 1)
+      for (const Point& p : piece) draw_dot(svg, "dot", p, 3);
+  }
+  svg.close("g");
+}
+
+/// Dots on the lines, and beside each its label, joined to it where that is not clear.
+inline void draw_markers(SvgWriter& svg, const Panel& panel, const PlotArea& area) {
+  std::vector<const Marker*> shown;
+  std::vector<Point> dots, lines;
+  std::vector<double> widths;
+  for (const Marker& marker : panel.markers) {
+    const Point p{area.x(marker.x), area.y(marker.y)};
+    if (!std::isfinite(p.x) || !std::isfinite(p.y)) continue;
+    shown.push_back(&marker);
+    dots.push_back({std::clamp(p.x, area.box.left, area.box.right), std::clamp(p.y, area.box.top, area.box.bottom)});
+    widths.push_back(text_width(marker.label));
+  }
+  if (shown.empty()) return;
+  for (const Series& series : panel.series)
+    for (const std::vector<Point>& piece : pieces(series, area)) {
+      const std::vector<Point> samples = sampled(piece, 4);
+      lines.insert(lines.end(), samples.begin(), samples.end());
+    }
+  const std::vector<Box> places = place_labels(dots, widths, font_size + 3, area.box, lines);
+  for (std::size_t i = 0; i < shown.size(); ++i) {
+    const Point edge = places[i].nearest_to(dots[i]);
+    svg.open("g", {color_class(shown[i]->color)});
+    if (distance(dots[i], edge) > 16) draw_line(svg, "leader", dots[i], edge);
+    draw_dot(svg, "marker", dots[i], 5.5);
+    const double base = places[i].bottom - 4;
+    if (dots[i].x < places[i].left) draw_text(svg, "halo", {places[i].left, base}, "start", shown[i]->label);
+    else if (dots[i].x > places[i].right) draw_text(svg, "halo", {places[i].right, base}, "end", shown[i]->label);
+    else draw_text(svg, "halo", {(places[i].left + places[i].right) / 2, base}, "middle", shown[i]->label);
+    svg.close("g");
+  }
+}
+
+inline void draw_axes(SvgWriter& svg, const PlotArea& area, bool with_x_labels) {
+  const Box& box = area.box;
+  for (const Tick& tick : area.x_ticks) {
+    const double x = area.x(tick.value);
+    if (!tick.label.empty()) draw_line(svg, "grid", {x, box.top}, {x, box.bottom});
+    draw_line(svg, "axis", {x, box.bottom}, {x, box.bottom + (tick.label.empty() ? 3 : 5)});
+    if (with_x_labels && !tick.label.empty()) draw_text(svg, "tick", {x, box.bottom + 19}, "middle", tick.label);
+  }
+  for (const Tick& tick : area.y_ticks) {
+    if (tick.label.empty()) continue;
+    const double y = area.y(tick.value);
+    draw_line(svg, "grid", {box.left, y}, {box.right, y});
+    draw_text(svg, "tick", {box.left - 7, y + 4.5}, "end", tick.label);
+  }
+}
+
+/// The plot area of one panel with all that is in it and its axes. The inner <svg> cuts off what lies outside, without
+/// an id that other figures on the same page could share.
+inline void draw_plot(SvgWriter& svg, const Panel& panel, const Figure& figure, const PlotArea& area, bool with_x_labels) {
+  const Box& box = area.box;
+  for (const Shade& shade : figure.shades) {
+    const double left = std::max(area.x(shade.from), box.left), right = std::min(area.x(shade.to), box.right);
+    if (left < right) svg.empty("rect", {{"class", "shade"}, {"x", left}, {"y", box.top}, {"width", right - left},
+                         {"height", box.bottom - box.top}});
+  }
+  draw_axes(svg, area, with_x_labels);
+  const double width = box.right - box.left, height = box.bottom - box.top;
+  const std::string view = px(box.left) + " " + px(box.top) + " " + px(width) + " " + px(height);
+  svg.open("svg", {{"x", box.left}, {"y", box.top}, {"width", width}, {"height", height}, {"viewBox", view}});
+  const auto draw = [&](bool thin) {
+    for (const Series& series : panel.series)
+      if (series.thin == thin) draw_series(svg, series, area);
+  };
+  draw(/*thin=*/true);  // raw data behind
+  draw(/*thin=*/false);
+  svg.close("svg");
+  for (const Boundary& boundary : figure.boundaries)
+    if (const double x = area.x(boundary.x); x > box.left + 1 && x <= box.right)
+      draw_line(svg, "boundary", {x, box.top}, {x, box.bottom});
+  draw_line(svg, "axis", {box.left, box.bottom}, {box.right, box.bottom});
+  draw_markers(svg, panel, area);
+  if (!has_data(panel)) {
+    const Point middle{(box.left + box.right) / 2, (box.top + box.bottom) / 2};
+    draw_text(svg, "empty", middle, "middle", "no data to show");
+  }
+}
+
+}  // namespace thaw::detail

@@ -1,0 +1,63 @@
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace thaw {
+
+/// One axis. Its limits follow from the data unless given; on a logarithmic axis only positive values are shown.
+struct Axis {
+  std::string label = {};
+  bool log = false;
+  std::optional<double> lowest = {}, highest = {};
+};
+
+/// Points joined in order by a line, which a point that is not finite interrupts. A single point is drawn as a dot.
+struct Series {
+  std::string name = {};  ///< in the legend; empty: not listed
+  std::vector<double> x = {}, y = {};
+  std::size_t color = 0;  ///< index into the palette, which goes round with another dash pattern
+  bool thin = false;      ///< raw data behind its smoothed line
+  bool dots = false;      ///< mark every point
+};
+
+/// One point of interest, with a label that is placed where it is legible.
+struct Marker {
+  std::string label = {};
+  double x = 0, y = 0;
+  std::size_t color = 0;
+};
+
+/// One chart of a figure.
+struct Panel {
+  std::string title = {};  ///< what its y axis shows
+  Axis y = {};
+  std::vector<Series> series = {};
+  std::vector<Marker> markers = {};
+  double height = 200;  ///< of the plot area, in px
+};
+
+/// A vertical line through all panels, where something named begins.
+struct Boundary {
+  double x = 0;
+  std::string name = {};
+};
+
+/// An interval of x that is shaded in all panels.
+struct Shade {
+  double from = 0, to = 0;
+};
+
+/// Panels one above the other that share the x axis. Plain data: `to_svg` draws it.
+struct Figure {
+  std::string title = {};  ///< for screen readers and tooltips, not drawn
+  Axis x = {};
+  std::vector<Panel> panels = {};
+  std::vector<Boundary> boundaries = {};
+  std::vector<Shade> shades = {};
+  double width = 680;  ///< px; the picture scales to the width of its place
+};
+
+}  // namespace thaw

@@ -1,0 +1,127 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <thaw/report/detail/run_series.hpp>
+#include <thaw/report/svg.hpp>
+#include <thaw/train/history.hpp>
+
+namespace thaw {
+
+namespace detail {
+
+/// Training loss of every step, raw and smoothed, and validation loss of every epoch.
+[[nodiscard]] inline Panel loss_panel(const History& history, const std::vector<double>& ends) {
+  const StepSeries by_step{history};
+  const std::vector<double> smooth = by_step.smoothed_losses();
+  Panel panel{.title = "loss", .height = 210};
+  panel.series = {by_step({.name = "training, per step", .thin = true}, [&](auto i) { return history.steps[i].loss; }),
+                  by_step({.name = "smoothed"}, [&](auto i) { return smooth[i]; })};
+  Series valid{.name = "validation", .x = ends, .color = 1, .dots = true};
+  for (const EpochRecord& epoch : history.epochs) valid.y.push_back(epoch.valid ? epoch.valid->loss : missing);
+  Extent core{/*log=*/false};
+  core.add(smooth);
+  core.add(valid.y);
+  if (core.range()) panel.y = axis_around(*core.range(), panel.series[0].y, 0);
+  if (core.range() && std::ranges::any_of(valid.y, [](double y) { return std::isfinite(y); }))
+    panel.series.push_back(std::move(valid));
+  return panel;
+}
+
+/// One metric over the epochs.
+[[nodiscard]] inline Series metric_series(const History& history, const std::vector<double>& ends,
+                                          const std::string& name) {
+  Series series{.name = name, .x = ends, .dots = true};
+  for (const EpochRecord& epoch : history.epochs) {
+    series.y.push_back(missing);
+    if (!epoch.valid) continue;
+    const auto found = std::ranges::find(epoch.valid->metrics, name, &MetricValue::name);
+    if (found != epoch.valid->metrics.end()) series.y.back() = found->value;
+  }
+  return series;
+}
+
+/// Metrics in [0, 1] share a panel; any other has its own scale and panel.
+[[nodiscard]] inline std::vector<Panel> metric_panels(const History& history, const std::vector<double>& ends) {
+  std::vector<std::string> names;
+  for (const EpochRecord& epoch : history.epochs)
+    for (const MetricValue& metric : epoch.valid.value_or(Evaluation{}).metrics)
+      if (std::ranges::find(names, metric.name) == names.end()) names.push_back(metric.name);
+
+  Panel shares{.title = "metrics", .height = 130};
+  std::vector<Panel> panels;
+  for (const std::string& name : names) {
+    Series series = metric_series(history, ends, name);
+    const bool share = std::ranges::none_of(series.y, [](double y) { return y < 0 || y > 1; });
+    series.color = share ? 2 + shares.series.size() : 2;
+    if (share) shares.series.push_back(std::move(series));
+    else panels.push_back({.title = name, .series = {std::move(series)}, .height = 130});
+  }
+  if (shares.series.size() == 1) shares.title = shares.series[0].name;
+  if (!shares.series.empty()) panels.insert(panels.begin(), std::move(shares));
+  return panels;
+}
+
+/// The rate of every layer group while it was trained; groups that always had the same rate share a line.
+[[nodiscard]] inline Panel rate_panel(const History& history) {
+  const auto rate = [&](std::size_t step, std::size_t group) {
+    const std::vector<double>& lr = history.steps[step].lr;
+    return group < lr.size() && lr[group] > 0 ? lr[group] : missing;
+  };
+  Panel panel{.title = "learning rate", .y = {.log = true}, .height = 150};
+  const StepSeries by_step{history};
+  for (std::size_t group = 0; group < history.groups.size(); ++group) {
+    Series series = by_step({.name = history.groups[group]}, [&](auto step) { return rate(step, group); });
+    const auto same = std::ranges::find_if(panel.series, [&](const Series& other) {
+      return std::ranges::equal(other.y, series.y, [](double a, double b) { return a == b || (a != a && b != b); });
+    });
+    series.color = panel.series.size();
+    if (same == panel.series.end()) panel.series.push_back(std::move(series));
+    else same->name += ", " + series.name;
+  }
+  for (Series& series : panel.series)
+    if (std::ranges::none_of(series.y, [](double y) { return y > 0; })) series.name += " (frozen)";
+  return panel;
+}
+
+[[nodiscard]] inline std::optional<Panel> momentum_panel(const History& history) {
+  if (std::ranges::none_of(history.steps, [](const StepRecord& step) { return step.momentum.has_value(); })) return {};
+  const auto momentum = [&](std::size_t step) { return history.steps[step].momentum.value_or(missing); };
+  return Panel{.title = "momentum", .series = {StepSeries{history}({.color = 6}, momentum)}, .height = 80};
+}
+
+}  // namespace detail
+
+/// A whole run over its optimizer steps, panel below panel: training and validation loss; the metrics; the rate of each
+/// layer group while it was trained; momentum where there is one. Lines and shades show where stages begin.
+[[nodiscard]] inline Figure to_figure(const History& history) {
+  const std::vector<double> ends = detail::epoch_ends(history);
+  Figure figure{.title = "Training run", .x = {.label = "optimizer steps", .lowest = 0}};
+  figure.panels.push_back(detail::loss_panel(history, ends));
+  for (Panel& panel : detail::metric_panels(history, ends)) figure.panels.push_back(std::move(panel));
+  figure.panels.push_back(detail::rate_panel(history));
+  if (auto momentum = detail::momentum_panel(history)) figure.panels.push_back(std::move(*momentum));
+  for (std::size_t i = 0; i < history.stages.size(); ++i) {
+    const StageRecord& stage = history.stages[i];
+    const auto first = static_cast<double>(stage.first_step);
+    figure.boundaries.push_back({.x = first, .name = stage.name});
+    if (i % 2 == 1) figure.shades.push_back({.from = first, .to = first + static_cast<double>(stage.steps)});
+  }
+  return figure;
+}
+
+/// `to_figure(history)` as SVG text.
+[[nodiscard]] inline std::string to_svg(const History& history) { return to_svg(to_figure(history)); }
+
+/// Writes `to_svg(history)` to a file, which is replaced in one step or not at all. Throws FileError.
+inline void write_svg(const History& history, const std::filesystem::path& path) {
+  write_svg(to_figure(history), path);
+}
+
+}  // namespace thaw

@@ -1,0 +1,103 @@
+#pragma once
+
+#include <c10/core/GradMode.h>
+#include <torch/nn/module.h>
+#include <torch/optim/optimizer.h>
+#include <torch/serialize/archive.h>
+
+#include <filesystem>
+#include <sstream>
+#include <string>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include <thaw/core/error.hpp>
+#include <thaw/core/names.hpp>
+
+// A Learner's file is a LibTorch archive: "model" is what torch::nn::Module::save writes, "optimizer" what
+// torch::optim::Optimizer::save does. LibTorch's own load ignores extra tensors and reshapes others; this one does not.
+namespace thaw::detail {
+
+inline void save_learner(const std::filesystem::path& path, const torch::nn::Module& module,
+                         const torch::optim::Optimizer& optimizer) {
+  std::filesystem::path beside = path;
+  beside += ".part";
+  try {
+    torch::serialize::OutputArchive archive, model, state;
+    module.save(model);
+    optimizer.save(state);
+    archive.write("model", model);
+    archive.write("optimizer", state);
+    archive.save_to(beside.string());
+    std::filesystem::rename(beside, path);
+  } catch (const std::exception& error) {
+    std::error_code ignored;
+    std::filesystem::remove(beside, ignored);
+    const std::string reason = error.what();
+    throw FileError(path.string(), "cannot be written: " + reason.substr(0, reason.find('\n')),
+                    "give a path in a folder that exists, may be written to, and has room");
+  }
+}
+
+/// The tensors of `archive` that belong to `module`, each beside its own; what does not match goes to `problems`.
+inline void match_tensors(torch::serialize::InputArchive& archive, const torch::nn::Module& module,
+                          const std::string& prefix, std::vector<std::pair<at::Tensor, at::Tensor>>& matched,
+                          std::vector<std::string>& problems) {
+  std::vector<std::string> known;
+  const auto match = [&](const std::string& key, const at::Tensor& own, bool is_buffer) {
+    known.push_back(key);
+    at::Tensor found;
+    if (!archive.try_read(key, found, is_buffer)) problems.push_back(prefix + key + " is missing");
+    else if (found.sizes() != own.sizes()) {
+      std::ostringstream text;
+      text << prefix << key << " is " << found.sizes() << ", the model's is " << own.sizes();
+      problems.push_back(text.str());
+    } else matched.emplace_back(own, found);
+  };
+  for (const auto& parameter : module.named_parameters(/*recurse=*/false))
+    if (parameter.value().defined()) match(parameter.key(), parameter.value(), false);
+  for (const auto& buffer : module.named_buffers(/*recurse=*/false))
+    if (buffer.value().defined()) match(buffer.key(), buffer.value(), true);
+  for (const auto& child : module.named_children()) {
+    known.push_back(child.key());
+    torch::serialize::InputArchive part;
+    if (archive.try_read(child.key(), part)) match_tensors(part, *child.value(), prefix + child.key() + ".", matched, problems);
+    else if (!child.value()->parameters().empty() || !child.value()->buffers().empty())
+      problems.push_back(prefix + child.key() + " is missing");
+  }
+  for (const std::string& key : archive.keys())
+    if (std::ranges::find(known, key) == known.end()) problems.push_back(prefix + key + " is unexpected");
+}
+
+inline void load_learner(const std::filesystem::path& path, torch::nn::Module& module,
+                         torch::optim::Optimizer& optimizer) {
+  if (!std::filesystem::exists(path))
+    throw FileError(path.string(), "there is no such file", "give a file that Learner::save wrote");
+  torch::serialize::InputArchive archive, model, state;
+  std::vector<std::pair<at::Tensor, at::Tensor>> matched;
+  std::vector<std::string> problems;
+  try {
+    archive.load_from(path.string());
+    if (!archive.try_read("model", model) || !archive.try_read("optimizer", state)) problems.emplace_back("it has no \"model\" and \"optimizer\"");
+    else match_tensors(model, module, "", matched, problems);
+  } catch (const c10::Error& error) {
+    const std::string reason = error.what_without_backtrace();
+    throw FileError(path.string(), "cannot be read: " + reason.substr(0, reason.find('\n')),
+                    "give a whole file that Learner::save wrote; for .pth or .safetensors use thaw::load_weights");
+  }
+  if (!problems.empty())
+    throw FileError(path.string(), "does not fit the model: " + join_names(problems, problems.size()),
+                    "build the model as it was when the file was written, or load it with thaw::load_weights");
+  try {
+    optimizer.load(state);
+  } catch (const c10::Error& error) {
+    const std::string reason = error.what_without_backtrace();
+    throw FileError(path.string(), "its optimizer does not fit: " + reason.substr(0, reason.find('\n')),
+                    "build the Learner with the optimizer and layer groups that it had");
+  }
+  const c10::NoGradGuard no_grad;
+  for (auto& [own, found] : matched) own.copy_(found);
+}
+
+}  // namespace thaw::detail

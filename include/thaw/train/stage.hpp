@@ -1,0 +1,54 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include <thaw/groups/freeze_policy.hpp>
+#include <thaw/groups/norm_rule.hpp>
+#include <thaw/groups/rates.hpp>
+#include <thaw/schedule/one_cycle.hpp>
+#include <thaw/schedule/schedule.hpp>
+
+namespace thaw {
+
+/// One stage of a run: what is frozen, how fast each group learns, how the rate moves. A plan is a std::vector<Stage>.
+struct Stage {
+  std::string name = "fit";
+  std::int64_t epochs = 1;
+  AnyFreezePolicy freeze = {};           ///< empty: as the previous stage, or freeze()/unfreeze(), left it
+  DiscriminativeLR lr = 1e-3;            ///< peak rate per group, absolute
+  AnySchedule schedule = OneCycle{};     ///< moves rates and momentum over the stage's optimizer steps
+  NormRule norm = {};                    ///< of norm layers with running statistics; read where `freeze` is given
+  bool reset_optimizer = false;          ///< forget all optimizer state first; otherwise only what was just thawed
+};
+
+/// What fastai's `fine_tune` may be told, with its defaults.
+struct FineTune {
+  std::int64_t freeze_epochs = 1;
+  double lr_mult = 100;     ///< last group's rate / first group's, once thawed
+  double pct_start = 0.3;   ///< once thawed
+  double div = 5;           ///< once thawed
+  NormRule norm = {};       ///< fastai's own is {.frozen = Norm::train}
+};
+
+/// fastai's `fine_tune(epochs, base_lr)` as a plan: `freeze_epochs` of the last group alone at base_lr, pct_start 0.99;
+/// then `epochs` of all groups from base_lr/2/lr_mult to base_lr/2. fastai forgets the optimizer's state each time.
+[[nodiscard]] inline std::vector<Stage> fine_tune_plan(std::int64_t epochs, double base_lr, const FineTune& how = {}) {
+  return {{.name = "frozen",
+           .epochs = how.freeze_epochs,
+           .freeze = FreezeTo{-1},
+           .lr = DiscriminativeLR::slice(base_lr),
+           .schedule = OneCycle{.pct_start = 0.99},
+           .norm = how.norm,
+           .reset_optimizer = true},
+          {.name = "thawed",
+           .epochs = epochs,
+           .freeze = Unfrozen{},
+           .lr = DiscriminativeLR::slice(base_lr / 2 / how.lr_mult, base_lr / 2),
+           .schedule = OneCycle{.pct_start = how.pct_start, .div = how.div},
+           .norm = how.norm,
+           .reset_optimizer = true}};
+}
+
+}  // namespace thaw

@@ -1,0 +1,107 @@
+#pragma once
+
+#include <c10/core/Storage.h>
+#include <fmt/format.h>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <thaw/weights/detail/find_state_dict.hpp>
+#include <thaw/weights/detail/pickle.hpp>
+#include <thaw/weights/detail/source.hpp>
+#include <thaw/weights/detail/tensor_spec.hpp>
+#include <unordered_map>
+
+namespace thaw::detail {
+
+/// The number 0x1950a86a20f9469cfc6c, least byte first, with which torch.save began its files before 1.6.
+inline constexpr std::string_view legacy_magic = "\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19";
+
+/// The stream that torch.save wrote before 1.6: pickles of magic number, protocol, machine, object and storage keys;
+/// then every storage as its element count and its bytes.
+class LegacyFile {
+ public:
+  explicit LegacyFile(const Source& source) : source_(source), rest_(source.bytes) {
+    if (unpickle().root != Value(legacy_magic)) throw source.damaged("the magic number is wrong");
+    if (unpickle().root != Value(std::int64_t{1001})) throw source.damaged("the protocol is not 1001");
+    check_byte_order(unpickle());
+    object_ = unpickle();
+    find_storages(unpickle());
+  }
+
+  [[nodiscard]] const Pickle& object() const { return object_; }
+
+  [[nodiscard]] c10::Storage storage(const StorageRef& ref) {
+    const auto bytes = bytes_.find(ref.key);
+    if (bytes == bytes_.end()) throw source_.damaged(fmt::format("storage '{}' is missing", ref.key));
+    if (bytes->second.size() != ref.bytes) throw wrong_size(ref.key);
+    auto [place, is_new] = storages_.try_emplace(ref.key);
+    if (is_new) place->second = copy_bytes(bytes->second);
+    return place->second;
+  }
+
+ private:
+  Pickle unpickle() {
+    Pickle pickle = Unpickler(source_, rest_).read();
+    rest_.remove_prefix(pickle.size);
+    return pickle;
+  }
+
+  void check_byte_order(const Pickle& machine) const {
+    const Node* dict = machine.node(machine.root, Node::Kind::dict);
+    for (std::size_t i = 0; dict != nullptr && i + 1 < dict->items.size(); i += 2) {
+      if (dict->items[i] == Value(std::string_view("little_endian")) && dict->items[i + 1] == Value(false)) {
+        throw FileError(source_.name, "was written by a big-endian machine",
+                        "load it in Python and save it again on a little-endian machine");
+      }
+    }
+  }
+
+  /// Their order is in the list of keys, their element types only in the object.
+  void find_storages(const Pickle& keys) {
+    std::unordered_map<std::string_view, std::uint64_t> sizes;
+    const SpecReader reader(source_, object_);
+    for (const Node& node : object_.nodes) {
+      if (node.kind != Node::Kind::persistent) continue;
+      const StorageRef ref = reader.storage(&node);
+      if (!sizes.emplace(ref.key, ref.bytes).second && sizes[ref.key] != ref.bytes) throw wrong_size(ref.key);
+      widths_.emplace(ref.key, c10::elementSize(ref.dtype));
+    }
+    const Node* list = keys.node(keys.root, Node::Kind::list);
+    if (list == nullptr) throw source_.damaged("the list of storages is missing");
+    for (const Value& each : list->items) {
+      const auto* key = std::get_if<std::string_view>(&each);
+      const auto size = key == nullptr ? sizes.end() : sizes.find(*key);
+      if (size == sizes.end()) throw source_.damaged("it lists a storage that no tensor uses");
+      take_storage(size->first, size->second);
+    }
+  }
+
+  void take_storage(std::string_view key, std::uint64_t size) {
+    if (rest_.size() < sizeof(std::uint64_t)) throw source_.damaged(fmt::format("it ends before storage '{}'", key));
+    const auto count = little_endian<std::uint64_t>(rest_);
+    rest_.remove_prefix(sizeof count);
+    if (multiply_add(source_, count, widths_[key]) != size) throw wrong_size(key);
+    if (size > rest_.size()) throw source_.damaged(fmt::format("it ends inside storage '{}'", key));
+    if (!bytes_.emplace(key, rest_.substr(0, size)).second) throw source_.damaged("a storage is there twice");
+    rest_.remove_prefix(size);
+  }
+
+  [[nodiscard]] FileError wrong_size(std::string_view key) const {
+    return source_.damaged(fmt::format("storage '{}' has another size than its tensors say", key));
+  }
+
+  const Source& source_;
+  std::string_view rest_;
+  Pickle object_;
+  std::unordered_map<std::string_view, std::uint64_t> widths_;
+  std::unordered_map<std::string_view, std::string_view> bytes_;
+  std::unordered_map<std::string_view, c10::Storage> storages_;
+};
+
+[[nodiscard]] inline StateDict read_legacy(const Source& source, const std::string& key) {
+  LegacyFile file(source);
+  return read_state_dict(source, file.object(), key, [&](const StorageRef& ref) { return file.storage(ref); });
+}
+
+}  // namespace thaw::detail

@@ -1,0 +1,105 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <fmt/format.h>
+#include <torch/nn/module.h>
+
+#include <cstddef>
+#include <regex>
+#include <span>
+#include <string>
+#include <string_view>
+#include <thaw/core/error.hpp>
+#include <thaw/core/names.hpp>
+#include <thaw/weights/load_report.hpp>
+#include <thaw/weights/state_dict.hpp>
+#include <utility>
+#include <vector>
+
+namespace thaw::detail {
+
+/// Does a glob match the whole name? `*` is any text, dots included, `?` any one character.
+[[nodiscard]] inline bool glob_match(std::string_view glob, std::string_view name) {
+  constexpr auto none = std::string_view::npos;
+  std::size_t g = 0, n = 0, star = none, resume = 0;
+  while (n < name.size()) {
+    if (g < glob.size() && glob[g] == '*') {
+      star = g++;
+      resume = n;
+    } else if (g < glob.size() && (glob[g] == '?' || glob[g] == name[n])) {
+      ++g, ++n;
+    } else if (star != none) {
+      g = star + 1;
+      n = ++resume;
+    } else {
+      return false;
+    }
+  }
+  return glob.find_first_not_of('*', g) == none;
+}
+
+/// The module's parameters, then its buffers. Handles: writing to them writes to the module.
+[[nodiscard]] inline StateDict tensors_of(const torch::nn::Module& module) {
+  StateDict all;
+  for (const auto& item : module.named_parameters()) all.insert(item.key(), item.value());
+  for (const auto& item : module.named_buffers()) all.insert(item.key(), item.value());
+  return all;
+}
+
+/// The same tensors under the names that `rules` (pairs of regex and replacement) make, one rule after the other.
+template <class Rules>
+[[nodiscard]] StateDict renamed(const StateDict& state, const Rules& rules, const std::string& where) {
+  std::vector<std::pair<std::regex, std::string>> compiled;
+  for (const auto& [from, to] : rules) {
+    try {
+      compiled.emplace_back(std::regex(from), to);
+    } catch (const std::regex_error& error) {
+      throw ConfigError("load_weights", fmt::format(".rename has no regular expression '{}': {}", from, error.what()),
+                        "write an ECMAScript regular expression");
+    }
+  }
+  StateDict result;
+  for (const auto& [old_name, tensor] : state) {
+    std::string name = old_name;
+    for (const auto& [from, to] : compiled) name = std::regex_replace(name, from, to);
+    if (result.contains(name)) {
+      throw ConfigError(where, fmt::format(".rename makes '{}' out of two tensors, one of them '{}'", name, old_name),
+                        "write narrower expressions");
+    }
+    result.insert(std::move(name), tensor);
+  }
+  return result;
+}
+
+/// What goes where: the report of a load that has not happened yet.
+struct Match {
+  LoadReport report;
+  std::vector<std::pair<at::Tensor, at::Tensor>> copies;  ///< to, from
+};
+
+[[nodiscard]] inline Match match(const StateDict& model, const StateDict& file, std::span<const std::string> drop) {
+  Match result;
+  LoadReport& report = result.report;
+  const auto dropped = [&](const std::string& name) {
+    return std::ranges::any_of(drop, [&](const std::string& glob) { return glob_match(glob, name); });
+  };
+  for (const auto& [name, tensor] : model) {
+    const at::Tensor* found = file.find(name);
+    if (dropped(name)) {
+      report.dropped.push_back(name);
+    } else if (found == nullptr) {
+      report.missing.push_back(name);
+    } else if (found->sizes() != tensor.sizes()) {
+      report.mismatched.push_back({name, tensor.sizes().vec(), found->sizes().vec()});
+    } else {
+      report.loaded.push_back(name);
+      result.copies.emplace_back(tensor, *found);
+    }
+  }
+  for (const auto& [name, tensor] : file) {
+    if (!model.contains(name)) (dropped(name) ? report.dropped : report.unexpected).push_back(name);
+  }
+  return result;
+}
+
+}  // namespace thaw::detail

@@ -1,0 +1,110 @@
+#pragma once
+
+#include <ATen/core/grad_mode.h>
+#include <torch/nn/module.h>
+#include <torch/nn/pimpl.h>
+
+#include <algorithm>
+#include <concepts>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <thaw/core/error.hpp>
+#include <thaw/weights/detail/load_error.hpp>
+#include <thaw/weights/detail/match.hpp>
+#include <thaw/weights/load_report.hpp>
+#include <thaw/weights/read_weights.hpp>
+#include <thaw/weights/state_dict.hpp>
+#include <utility>
+#include <vector>
+
+namespace thaw {
+
+/// Names in a file that `from`, an ECMAScript regular expression, finds become `to`, where $1 is its first group.
+struct Rename {
+  std::string from, to;
+};
+
+/// How load_weights bridges a file and a model that are not quite alike. By default every tensor must be in both.
+struct LoadOptions {
+  /// As ReadOptions::key: which dict of a file with several. Without effect on a StateDict.
+  std::string key = {};
+  /// Globs (`*`, `?`) of the tensors to leave out, after `rename`: neither taken from the file nor asked of the model.
+  std::vector<std::string> drop = {};
+  /// Applied to every name of the file, in this order: `{{"^backbone\\.", ""}, {"^bn(\\d)", "norm$1"}}`.
+  std::vector<Rename> rename = {};
+  /// Load what fits by name and shape; the rest is only reported.
+  bool partial = false;
+};
+
+namespace detail {
+
+/// Files from before PyTorch 0.4.1 lack the batch counts, which matter only to batch norm without momentum.
+[[nodiscard]] inline bool all_expendable(const std::vector<std::string>& missing) {
+  return std::ranges::all_of(missing, [](const std::string& name) { return name.ends_with("num_batches_tracked"); });
+}
+
+inline void check_drop(const LoadOptions& options, const LoadReport& report, const std::string& where) {
+  for (const std::string& glob : options.drop) {
+    const auto matches = [&](const std::string& name) { return glob_match(glob, name); };
+    if (std::ranges::none_of(report.dropped, matches)) {
+      throw ConfigError(where, fmt::format(".drop = \"{}\" names no tensor, neither of the file nor of the model", glob),
+                        "mind the spelling; `*` stands for any text");
+    }
+  }
+}
+
+inline LoadReport load_weights(torch::nn::Module& module, const StateDict& state, const LoadOptions& options,
+                               const std::string& where) {
+  const StateDict model = tensors_of(module);
+  const StateDict file = renamed(state, options.rename, where);
+  auto [report, copies] = match(model, file, options.drop);
+  check_drop(options, report, where);
+
+  const bool fits = all_expendable(report.missing) && report.unexpected.empty() && report.mismatched.empty();
+  if (report.loaded.empty() || !(fits || options.partial)) throw misfit(where, report, model, file);
+
+  const at::NoGradGuard no_grad;
+  for (auto& [to, from] : copies) to.copy_(from);
+  return report;
+}
+
+}  // namespace detail
+
+/// Copies the tensors of `state` into the module's parameters and buffers of the same names.
+///
+/// Converts to each one's dtype and device; leaves `requires_grad`, train mode and the tensors' identities as they are.
+/// Nothing is copied before everything has been checked. Throws FileError that lists all missing, unexpected and
+/// mis-shaped tensors unless LoadOptions allow them (a missing `num_batches_tracked` always passes), and ConfigError for
+/// options that cannot be meant. Returns what was loaded and what was not.
+inline LoadReport load_weights(torch::nn::Module& module, const StateDict& state, const LoadOptions& options = {}) {
+  return detail::load_weights(module, state, options, "the state dict");
+}
+
+/// The same from a file: see read_weights.
+/// Example: `thaw::load_weights(*model, "resnet18.pth", {.drop = {"fc.*"}});` leaves the head as it is.
+inline LoadReport load_weights(torch::nn::Module& module, const std::filesystem::path& path,
+                               const LoadOptions& options = {}) {
+  return detail::load_weights(module, read_weights(path, {.key = options.key}), options, path.string());
+}
+
+/// What weights may come from: a StateDict, or a path.
+template <class Weights>
+concept WeightSource = std::convertible_to<Weights, StateDict> || std::convertible_to<Weights, std::filesystem::path>;
+
+/// The same for a module held by shared_ptr.
+template <std::derived_from<torch::nn::Module> Module, WeightSource Weights>
+LoadReport load_weights(const std::shared_ptr<Module>& module, const Weights& weights, const LoadOptions& options = {}) {
+  if (module == nullptr) throw ConfigError("load_weights", "the module is null", "make the model first");
+  return load_weights(static_cast<torch::nn::Module&>(*module), weights, options);
+}
+
+/// The same for a module holder, as TORCH_MODULE makes them.
+template <class Module, WeightSource Weights>
+LoadReport load_weights(const torch::nn::ModuleHolder<Module>& module, const Weights& weights,
+                        const LoadOptions& options = {}) {
+  if (module.is_empty()) throw ConfigError("load_weights", "the module holder is empty", "make the model first");
+  return load_weights(module.ptr(), weights, options);
+}
+
+}  // namespace thaw

@@ -1,0 +1,68 @@
+#pragma once
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace thaw {
+
+/// A tensor whose shape in the file is not the model's.
+struct ShapeMismatch {
+  std::string name;
+  std::vector<std::int64_t> expected;  ///< the model's
+  std::vector<std::int64_t> found;     ///< the file's
+};
+
+/// What load_weights did, tensor by tensor. Names are the model's.
+struct LoadReport {
+  std::vector<std::string> loaded;
+  std::vector<std::string> missing;     ///< in the model alone; they keep their values
+  std::vector<std::string> unexpected;  ///< in the file alone
+  std::vector<ShapeMismatch> mismatched;
+  std::vector<std::string> dropped;  ///< left out by LoadOptions::drop, in the file or in the model
+
+  /// One line with the counts, then one for each kind of tensor that was not loaded.
+  [[nodiscard]] std::string to_string() const;
+};
+
+namespace detail {
+
+[[nodiscard]] inline std::string shape_text(std::span<const std::int64_t> shape) {
+  return fmt::format("[{}]", fmt::join(shape.begin(), shape.end(), ", "));
+}
+
+[[nodiscard]] inline std::string mismatch_text(const ShapeMismatch& mismatch) {
+  return fmt::format("{} (model {}, file {})", mismatch.name, shape_text(mismatch.expected), shape_text(mismatch.found));
+}
+
+}  // namespace detail
+
+inline std::string LoadReport::to_string() const {
+  std::string text = fmt::format("{} tensors loaded", loaded.size());
+  const auto list = [&](std::string_view title, const std::vector<std::string>& names) {
+    if (!names.empty()) text += fmt::format("\n  {} {}: {}", names.size(), title, fmt::join(names, ", "));
+  };
+  list("missing in the file", missing);
+  list("unexpected in the file", unexpected);
+  std::vector<std::string> shapes;
+  for (const ShapeMismatch& mismatch : mismatched) shapes.push_back(detail::mismatch_text(mismatch));
+  list("of another shape", shapes);
+  list("dropped", dropped);
+  return text;
+}
+
+}  // namespace thaw
+
+/// Prints `to_string()`: `fmt::print("{}\n", report);`
+template <>
+struct fmt::formatter<thaw::LoadReport> : fmt::formatter<std::string_view> {
+  template <class Context>
+  auto format(const thaw::LoadReport& report, Context& context) const {
+    return fmt::formatter<std::string_view>::format(report.to_string(), context);
+  }
+};

@@ -1,0 +1,67 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <fmt/format.h>
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <thaw/core/error.hpp>
+#include <thaw/core/names.hpp>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+namespace thaw {
+
+/// Named tensors in the order of their file: what Python's `model.state_dict()` holds.
+///
+/// Every name is there once. Tensors are handles, as everywhere in LibTorch: copying a StateDict copies no numbers.
+/// Example: `for (const auto& [name, tensor] : thaw::read_weights("resnet18.pth")) ...`
+class StateDict {
+ public:
+  using value_type = std::pair<std::string, at::Tensor>;
+  using const_iterator = std::vector<value_type>::const_iterator;
+
+  /// Appends a tensor. Throws ConfigError if the name is taken.
+  void insert(std::string name, at::Tensor tensor) {
+    if (!places_.emplace(name, entries_.size()).second) {
+      throw ConfigError("StateDict::insert", fmt::format("the name '{}' is taken", name), "give each tensor its own name");
+    }
+    entries_.emplace_back(std::move(name), std::move(tensor));
+  }
+
+  /// The tensor of that name, or nullptr.
+  [[nodiscard]] const at::Tensor* find(const std::string& name) const {
+    const auto place = places_.find(name);
+    return place == places_.end() ? nullptr : &entries_[place->second].second;
+  }
+
+  [[nodiscard]] bool contains(const std::string& name) const { return places_.contains(name); }
+
+  /// The tensor of that name. Throws ConfigError with the nearest name if there is none.
+  [[nodiscard]] const at::Tensor& at(const std::string& name) const {
+    if (const at::Tensor* tensor = find(name)) return *tensor;
+    const std::string nearest = nearest_name(name, names());
+    throw ConfigError("StateDict::at", fmt::format("no tensor '{}' among {}", name, size()),
+                      nearest.empty() ? "fill it first" : fmt::format("did you mean '{}'?", nearest));
+  }
+
+  [[nodiscard]] std::vector<std::string> names() const {
+    std::vector<std::string> all;
+    all.reserve(size());
+    for (const auto& [name, tensor] : entries_) all.push_back(name);
+    return all;
+  }
+
+  [[nodiscard]] std::size_t size() const noexcept { return entries_.size(); }
+  [[nodiscard]] bool empty() const noexcept { return entries_.empty(); }
+  [[nodiscard]] const_iterator begin() const noexcept { return entries_.begin(); }
+  [[nodiscard]] const_iterator end() const noexcept { return entries_.end(); }
+
+ private:
+  std::vector<value_type> entries_;
+  std::unordered_map<std::string, std::size_t> places_;
+};
+
+}  // namespace thaw

@@ -1,0 +1,75 @@
+#include <thaw/data/in_memory.hpp>
+
+#include <ATen/Context.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/equal.h>
+#include <ATen/ops/zeros.h>
+#include <catch2/catch_test_macros.hpp>
+
+using thaw::DataSource;
+using thaw::InMemory;
+
+namespace {
+
+const at::Tensor x = at::arange(20).reshape({10, 2}), y = at::arange(10);
+
+std::vector<thaw::Batch> all(const DataSource& source, std::int64_t epoch = 0) {
+  std::vector<thaw::Batch> batches;
+  for (auto next = source.stream(epoch); auto b = next();) batches.push_back(*b);
+  return batches;
+}
+
+at::Tensor targets(const std::vector<thaw::Batch>& batches) {
+  std::vector<at::Tensor> parts;
+  for (const auto& b : batches) parts.push_back(b.target);
+  return at::cat(parts);
+}
+
+}  // namespace
+
+TEST_CASE("in order, a pass gives every sample once, the last batch as it is or left out") {
+  const DataSource source = InMemory({.input = x, .target = y, .batch_size = 4});
+  CHECK(source.batches() == 3);
+  const auto batches = all(source);
+  REQUIRE(batches.size() == 3);
+  CHECK(batches[2].size() == 2);
+  CHECK(at::equal(targets(batches), y));
+  CHECK(at::equal(batches[1].input, x.slice(0, 4, 8)));
+  const DataSource dropped = InMemory({.input = x, .target = y, .batch_size = 4, .drop_last = true});
+  CHECK(dropped.batches() == 2);
+  CHECK(all(dropped).size() == 2);
+}
+
+TEST_CASE("shuffled, inputs stay with their targets; seed and epoch fix the order, the global generator is untouched") {
+  const thaw::InMemoryOptions options{.input = x, .target = y, .batch_size = 4, .shuffle = true, .seed = 7};
+  const DataSource source = InMemory(options);
+  const at::Tensor random = at::globalContext().defaultGenerator(at::kCPU).get_state();
+  const auto first = all(source, 0);
+  CHECK(at::equal(at::globalContext().defaultGenerator(at::kCPU).get_state(), random));
+  for (const auto& batch : first) CHECK(at::equal(batch.input.select(1, 0), batch.target * 2));
+  CHECK(at::equal(std::get<0>(targets(first).sort()), y));
+  CHECK_FALSE(at::equal(targets(first), y));
+  CHECK(at::equal(targets(all(source, 0)), targets(first)));
+  CHECK_FALSE(at::equal(targets(all(source, 1)), targets(first)));
+  auto other = options;
+  other.seed = 8;
+  CHECK_FALSE(at::equal(targets(all(InMemory(other), 0)), targets(first)));
+}
+
+TEST_CASE("the transform sees each batch's input") {
+  const DataSource source = InMemory({.input = x, .target = y, .batch_size = 5, .transform = [](const at::Tensor& b) { return b * -1; }});
+  CHECK(at::equal(all(source)[0].input, x.slice(0, 0, 5) * -1));
+}
+
+TEST_CASE("all targets can be seen at once") {
+  CHECK(DataSource(InMemory({.input = x, .target = y})).targets().is_same(y));
+}
+
+TEST_CASE("bad data is refused") {
+  CHECK_THROWS_AS(InMemory({.input = {}, .target = y}), thaw::DataError);
+  CHECK_THROWS_AS(InMemory({.input = at::zeros({0, 2}), .target = at::zeros({0})}), thaw::DataError);
+  CHECK_THROWS_AS(InMemory({.input = x, .target = y.slice(0, 0, 9)}), thaw::DataError);
+  CHECK_THROWS_AS(InMemory({.input = x, .target = y, .batch_size = 0}), thaw::DataError);
+  CHECK_THROWS_AS(InMemory({.input = x, .target = y, .batch_size = 16, .drop_last = true}), thaw::DataError);
+}

@@ -1,0 +1,130 @@
+#include <thaw/groups/freeze.hpp>
+
+#include <torch/optim/adamw.h>
+#include <torch/optim/sgd.h>
+
+#include <ATen/ops/cross_entropy_loss.h>
+#include <ATen/ops/randint.h>
+#include <catch2/catch_test_macros.hpp>
+#include <thaw/groups/optimizer_groups.hpp>
+
+#include "support/nets.hpp"
+
+using thaw::FreezeTo;
+using thaw::LayerGroups;
+using thaw::Norm;
+using thaw::test::changed;
+using thaw::test::state_of;
+using thaw::test::TinyNet;
+
+namespace {
+
+void train_step(TinyNet& net, torch::optim::Optimizer& optimizer) {
+  at::cross_entropy_loss(net->forward(at::randn({8, 4})), at::randint(3, {8}, at::kLong)).backward();
+  optimizer.step();
+  optimizer.zero_grad();
+}
+
+bool any_starts_with(const std::vector<std::string>& names, const std::string& prefix) {
+  return std::ranges::any_of(names, [&](const std::string& name) { return name.starts_with(prefix); });
+}
+
+}  // namespace
+
+TEST_CASE("apply freezes and thaws, and reports what was thawed") {
+  TinyNet net;
+  auto groups = LayerGroups::cut_before(net, {"body", "head"});
+  CHECK(thaw::apply(FreezeTo{-1}, groups).empty());
+  CHECK(groups.frozen() == std::vector{true, true, false});
+  CHECK_FALSE(net->stem->parameters()[0].requires_grad());
+  CHECK(net->head->weight.requires_grad());
+  CHECK(thaw::apply(FreezeTo{1}, groups).size() == 4);
+  CHECK(thaw::apply(thaw::Unfrozen{}, groups).size() == 4);
+}
+
+TEST_CASE("trap 2: a frozen weight with a leftover gradient stays where it is") {
+  for (const bool set_to_none : {true, false}) {
+    TinyNet net;
+    auto groups = LayerGroups::cut_before(net, {"head"});
+    torch::optim::SGD optimizer(net->parameters(), torch::optim::SGDOptions(0.1).momentum(0.9).weight_decay(0.1));
+    train_step(net, optimizer);
+    at::cross_entropy_loss(net->forward(at::randn({8, 4})), at::randint(3, {8}, at::kLong)).backward();
+    if (!set_to_none) optimizer.zero_grad(false);
+    thaw::apply(FreezeTo{-1}, groups);
+    const auto before = state_of(*net);
+    optimizer.step();
+    CHECK_FALSE(any_starts_with(changed(before, *net), "stem"));
+    CHECK_FALSE(net->stem->parameters()[0].grad().defined());
+  }
+}
+
+TEST_CASE("trap 3: held batch norm stays held at each groups.train(), though the module's train() would wake it") {
+  TinyNet net;
+  auto groups = LayerGroups::cut_before(net, {"body", "head"});
+  thaw::apply(FreezeTo{1}, groups);
+  const auto is_training = [](torch::nn::Sequential& block) { return block[1]->is_training(); };
+  CHECK_FALSE(is_training(net->stem));
+  CHECK(is_training(net->body));
+  net->train();
+  CHECK(is_training(net->stem));
+  groups.train();
+  CHECK_FALSE(is_training(net->stem));
+  CHECK(is_training(net->body));
+  groups.eval();
+  CHECK_FALSE(net->is_training());
+}
+
+TEST_CASE("norm rules say which statistics move and which norm weights train") {
+  struct Case {
+    Norm frozen, thawed;
+    bool frozen_statistics, frozen_affine, thawed_statistics;
+  };
+  for (const Case& rule : {Case{Norm::hold, Norm::train, false, false, true}, Case{Norm::track, Norm::train, true, false, true},
+                           Case{Norm::train, Norm::train, true, true, true}, Case{Norm::hold, Norm::hold, false, false, false}}) {
+    TinyNet net;
+    auto groups = LayerGroups::cut_before(net, {"body", "head"});
+    torch::optim::SGD optimizer(net->parameters(), torch::optim::SGDOptions(0.1));
+    thaw::apply(FreezeTo{1}, groups, {.frozen = rule.frozen, .thawed = rule.thawed});
+    const auto before = state_of(*net);
+    for (int i = 0; i < 3; ++i) train_step(net, optimizer);
+    const auto moved = changed(before, *net);
+    CHECK(any_starts_with(moved, "stem.1.running_mean") == rule.frozen_statistics);
+    CHECK(any_starts_with(moved, "stem.1.weight") == rule.frozen_affine);
+    CHECK_FALSE(any_starts_with(moved, "stem.0"));
+    CHECK(any_starts_with(moved, "body.1.running_mean") == rule.thawed_statistics);
+    CHECK(any_starts_with(moved, "body.1.weight"));
+    CHECK(any_starts_with(moved, "body.0.weight"));
+  }
+}
+
+TEST_CASE("frozen means frozen: after training, every tensor of a frozen group is bit-identical") {
+  for (const int to : {1, 2}) {
+    for (const bool adam : {false, true}) {
+      TinyNet net;
+      auto groups = LayerGroups::cut_before(net, {"body", "head"});
+      std::unique_ptr<torch::optim::Optimizer> optimizer;
+      if (adam) optimizer = std::make_unique<torch::optim::AdamW>(net->parameters());
+      else
+        optimizer = std::make_unique<torch::optim::SGD>(net->parameters(),
+                                                        torch::optim::SGDOptions(0.1).momentum(0.9).weight_decay(0.1));
+      for (int i = 0; i < 3; ++i) train_step(net, *optimizer);  // momentum and state for all
+      thaw::apply(FreezeTo{to}, groups);
+      const auto before = state_of(*net);
+      for (int i = 0; i < 5; ++i) {
+        groups.train();
+        train_step(net, *optimizer);
+      }
+      const auto moved = changed(before, *net);
+      CHECK_FALSE(any_starts_with(moved, "stem"));
+      CHECK(any_starts_with(moved, "body") == (to == 1));
+      CHECK(any_starts_with(moved, "head"));
+    }
+  }
+}
+
+TEST_CASE("apply refuses a policy that does not fit, before changing anything") {
+  TinyNet net;
+  auto groups = LayerGroups::cut_before(net, {"head"});
+  CHECK_THROWS_AS(thaw::apply(FreezeTo{2}, groups), thaw::ConfigError);
+  CHECK(groups.frozen() == std::vector{false, false});
+}

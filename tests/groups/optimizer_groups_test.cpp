@@ -1,0 +1,83 @@
+#include <thaw/groups/optimizer_groups.hpp>
+
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+
+#include "support/nets.hpp"
+
+using Catch::Matchers::ContainsSubstring;
+using thaw::LayerGroups;
+using thaw::OptimizerGroups;
+using thaw::test::TinyNet;
+
+TEST_CASE("param_groups gives each layer group its decaying and its exempt parameters, all of them once") {
+  TinyNet net;
+  const auto groups = LayerGroups::cut_before(net, {"head"});
+  const auto params = thaw::param_groups(groups);
+  REQUIRE(params.size() == 4);
+  CHECK(params[0].params().size() == 2);
+  CHECK(params[1].params().size() == 6);
+  CHECK(params[2].params()[0].is_same(net->head->weight));
+  CHECK(params[3].params()[0].is_same(net->head->bias));
+}
+
+TEST_CASE("trap 1: rates equal to LibTorch's class default reach the live groups") {
+  TinyNet net;
+  const auto groups = LayerGroups::cut_before(net, {"body", "head"});
+  torch::optim::AdamW optimizer(thaw::param_groups(groups), torch::optim::AdamWOptions(5e-4));
+  const OptimizerGroups live(optimizer, groups);
+  live.set_lr(std::vector{1e-5, 1e-3, 1e-2});
+  CHECK(live.lr() == std::vector{1e-5, 1e-3, 1e-2});
+  CHECK(optimizer.param_groups()[2].options().get_lr() == 1e-3);
+  CHECK(optimizer.param_groups()[3].options().get_lr() == 1e-3);
+}
+
+TEST_CASE("momentum is SGD's and RMSprop's momentum, Adam's and AdamW's beta1") {
+  TinyNet net;
+  const auto groups = LayerGroups::cut_before(net, {"head"});
+  const auto params = thaw::param_groups(groups);
+  torch::optim::SGD sgd(params, torch::optim::SGDOptions(0.1));
+  torch::optim::Adam adam(params, torch::optim::AdamOptions());
+  torch::optim::AdamW adamw(params, torch::optim::AdamWOptions());
+  torch::optim::RMSprop rmsprop(params, torch::optim::RMSpropOptions());
+  for (torch::optim::Optimizer* optimizer : std::initializer_list<torch::optim::Optimizer*>{&sgd, &adam, &adamw, &rmsprop}) {
+    const OptimizerGroups live(*optimizer, groups);
+    live.set_momentum(0.87);
+    CHECK(live.momentum() == 0.87);
+  }
+  CHECK(std::get<1>(static_cast<torch::optim::AdamOptions&>(adam.param_groups()[0].options()).betas()) == 0.999);
+}
+
+TEST_CASE("groups are matched by tensor identity, in any order of the optimizer's own") {
+  TinyNet net;
+  const auto groups = LayerGroups::cut_before(net, {"head"});
+  std::vector<torch::optim::OptimizerParamGroup> params;
+  params.emplace_back(net->head->parameters());
+  auto rest = net->stem->parameters();
+  for (const auto& parameter : net->body->parameters()) rest.push_back(parameter);
+  params.emplace_back(rest);
+  torch::optim::SGD optimizer(params, torch::optim::SGDOptions(0.1));
+  OptimizerGroups(optimizer, groups).set_lr(std::vector{1e-4, 1e-2});
+  CHECK(optimizer.param_groups()[0].options().get_lr() == 1e-2);
+  CHECK(optimizer.param_groups()[1].options().get_lr() == 1e-4);
+}
+
+TEST_CASE("an optimizer that lacks a parameter, or mixes layer groups, is refused") {
+  TinyNet net;
+  const auto groups = LayerGroups::cut_before(net, {"head"});
+  torch::optim::SGD partial(net->head->parameters(), torch::optim::SGDOptions(0.1));
+  CHECK_THROWS_WITH(OptimizerGroups(partial, groups), ContainsSubstring("does not hold \"stem.0.weight\""));
+  torch::optim::SGD mixed(net->parameters(), torch::optim::SGDOptions(0.1));
+  CHECK_THROWS_WITH(OptimizerGroups(mixed, groups), ContainsSubstring("spans the layer groups \"stem\" and \"head\""));
+}
+
+TEST_CASE("forget_state drops the state of these parameters and no other") {
+  TinyNet net;
+  torch::optim::AdamW optimizer(net->parameters());
+  net->forward(at::randn({4, 4})).sum().backward();
+  optimizer.step();
+  const std::size_t before = optimizer.state().size();
+  thaw::forget_state(optimizer, net->head->parameters());
+  CHECK(optimizer.state().size() == before - 2);
+  CHECK(optimizer.state().find(net->stem->parameters()[0].unsafeGetTensorImpl()) != optimizer.state().end());
+}

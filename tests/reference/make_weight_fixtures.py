@@ -1,0 +1,206 @@
+"""Writes tests/fixtures/weights: tiny weight files by the real PyTorch, and in expected.json what they hold.
+
+    PYTHONPATH=/opt/pt:/opt/ptdeps python3 tests/reference/make_weight_fixtures.py
+"""
+
+import argparse
+import collections
+import io
+import json
+import os
+import pathlib
+import pickle
+import tarfile
+import zipfile
+
+import numpy
+import safetensors.torch
+import torch
+
+OUT = pathlib.Path(__file__).resolve().parent.parent / "fixtures" / "weights"
+
+
+def numbers(*shape, dtype=torch.float32):
+    """0, 0.5, 1, ... : exact in every floating type here."""
+    count = torch.Size(shape).numel()
+    return (torch.arange(count, dtype=torch.float64) / 2).to(dtype).reshape(shape)
+
+
+class Net(torch.nn.Module):
+    """The network that tests/weights/load_test.cpp builds too."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = torch.nn.Conv2d(1, 2, 3, bias=False)
+        self.bn = torch.nn.BatchNorm2d(2)
+        self.fc = torch.nn.Linear(2, 3)
+
+    def forward(self, x):
+        return self.fc(self.bn(self.conv(x)).mean((2, 3)))
+
+
+def net():
+    model = Net()
+    with torch.no_grad():
+        for place, tensor in enumerate(model.state_dict().values()):
+            tensor.copy_(numbers(*tensor.shape).to(tensor.dtype) + place)
+    return model
+
+
+INTEGERS = [torch.int8, torch.int16, torch.int32, torch.int64, torch.uint8, torch.uint16, torch.uint32, torch.uint64]
+FLOATS = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
+FLOAT8 = [torch.float8_e4m3fn, torch.float8_e4m3fnuz, torch.float8_e5m2, torch.float8_e5m2fnuz]
+
+
+def dtypes():
+    state = {}
+    for dtype in INTEGERS:
+        low = -3 if dtype.is_signed else 2
+        state[str(dtype)] = torch.arange(low, low + 5).to(dtype)
+    for dtype in FLOATS + FLOAT8:
+        state[str(dtype)] = torch.tensor([-1.5, 0.0, 0.25, 3.0, float("inf")][: 4 if dtype in FLOAT8 else 5]).to(dtype)
+    for dtype in (torch.complex64, torch.complex128):
+        state[str(dtype)] = torch.tensor([1 + 2j, -0.5j], dtype=dtype)
+    state["torch.bool"] = torch.tensor([True, False, True])
+    return state
+
+
+def views():
+    base = numbers(4, 6)
+    return {
+        "base": base,
+        "transposed": base.t(),
+        "slice": base[1:3, 2:5],
+        "every_other": base[:, ::2],
+        "row": base[3],
+        "expanded": numbers(3).unsqueeze(0).expand(2, 3),
+    }
+
+
+def shapes():
+    return {
+        "scalar": torch.tensor(2.5),
+        "empty": torch.empty(0),
+        "empty_matrix": torch.empty(3, 0, 2),
+        "parameter": torch.nn.Parameter(numbers(2, 2)),
+        "frozen": torch.nn.Parameter(numbers(2), requires_grad=False),
+        "five": numbers(1, 2, 1, 2, 1),
+    }
+
+
+def checkpoint(**more):
+    optimizer = torch.optim.Adam([torch.nn.Parameter(numbers(2))])
+    optimizer.param_groups[0]["params"][0].grad = numbers(2)
+    optimizer.step()
+    scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer, [1, 2])
+    return {"epoch": 3, "best": 91.5, "big": 1 << 70, "optimizer": optimizer.state_dict(),
+            "scheduler": scheduler.state_dict(), "size": torch.Size([1, 2]), "dtype": torch.float16, **more}
+
+
+GOOD = {
+    "ordered_dict": collections.OrderedDict(b=numbers(2, 3), a=numbers(3) + 1),
+    "plain_dict": {"z": numbers(2), "y": numbers(3), "epoch": 4, "none": None, "tags": ["a", {"b": (1, 2.5, True)}]},
+    "net": net().state_dict(),
+    "nested_state_dict": checkpoint(state_dict=net().state_dict()),
+    "nested_model": {"model": {"a": numbers(2)}, "loss": torch.tensor(0.5)},
+    "nested_net": {"net": {"module.a": numbers(2), "module.b": numbers(1)}},
+    "module_prefix": {"module.a": numbers(2), "module.b.c": numbers(3)},
+    "module_prefix_of_some": {"module.a": numbers(2), "b": numbers(3)},
+    "dtypes": dtypes(),
+    "views": views(),
+    "shapes": shapes(),
+}
+
+
+def value_list(tensor):
+    tensor = tensor.detach()
+    if tensor.is_complex():
+        return torch.view_as_real(tensor).double().flatten().tolist()
+    return [str(v) if v in (float("inf"), float("-inf")) else float(v) for v in tensor.double().flatten().tolist()]
+
+
+def described(state):
+    return [{"name": name, "dtype": str(tensor.dtype), "shape": list(tensor.shape), "values": value_list(tensor)}
+            for name, tensor in state.items() if isinstance(tensor, torch.Tensor)]
+
+
+def state_of(content):
+    for key in ("state_dict", "model", "net"):
+        content = content[key] if isinstance(content.get(key), dict) else content
+    if all(name.startswith("module.") for name in content):
+        content = {name[len("module."):]: tensor for name, tensor in content.items()}
+    return content
+
+
+class Evil:
+    def __reduce__(self):
+        return os.system, ("touch /tmp/thaw_was_fooled",)
+
+
+def edit_zip(path, record, content):
+    """The same archive with one record replaced."""
+    with zipfile.ZipFile(path) as archive:
+        records = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for name, old in records.items():
+            archive.writestr(zipfile.ZipInfo(name), content if name.split("/", 1)[1] == record else old)
+
+
+def write_bad():
+    save = lambda content, name, **options: torch.save(content, OUT / name, **options)
+    legacy = {"_use_new_zipfile_serialization": False}
+    for suffix, options in (("pth", {}), ("legacy.pth", legacy)):
+        save({"a": numbers(2), "x": Evil()}, f"evil.{suffix}", **options)
+        save({"a": numbers(2), "args": argparse.Namespace(lr=1)}, f"namespace.{suffix}", **options)
+    save({"a": numbers(2), "best": numpy.float64(0.5)}, "numpy_scalar.pth")
+    save({"a": torch.quantize_per_tensor(numbers(2), 0.5, 0, torch.qint8)}, "quantized.pth")
+    save({"a": numbers(2).to_sparse()}, "sparse.pth")
+    save([numbers(2)], "list.pth")
+    save({"encoder": {"a": numbers(2)}, "decoder": {"b": numbers(3)}}, "two_dicts.pth")
+    save({"model": {"a": numbers(2)}, "ema": {"shadow": {"a": numbers(2) + 1}}}, "model_and_ema.pth")
+    save({"model": {"a": numbers(2)}, "net": {"a": numbers(2)}}, "model_and_net.pth")
+    torch.jit.script(torch.nn.Linear(2, 1)).save(OUT / "torchscript.pt")
+
+    save({"a": numbers(2)}, "big_endian.pth")
+    edit_zip(OUT / "big_endian.pth", "byteorder", b"big")
+    stream = io.BytesIO()
+    torch.save({"a": numbers(2)}, stream, **legacy)
+    little = b"X\x0d\x00\x00\x00little_endianq\x02\x88"
+    assert stream.getvalue().count(little) == 1
+    (OUT / "big_endian.legacy.pth").write_bytes(stream.getvalue().replace(little, little[:-1] + b"\x89"))
+
+    numpy.savez(OUT / "numpy.npz", a=numpy.zeros(2))
+    (OUT / "plain.pkl").write_bytes(pickle.dumps({"a": [1.0]}, protocol=2))
+    with tarfile.open(OUT / "ancient.pth", "w:", format=tarfile.USTAR_FORMAT) as tar:
+        for name in ("sys_info", "pickle", "storages", "tensors"):
+            tar.addfile(tarfile.TarInfo(name), io.BytesIO())
+
+
+def main():
+    OUT.mkdir(parents=True, exist_ok=True)
+    for old in OUT.iterdir():
+        old.unlink()
+    torch.manual_seed(0)
+    expected = {}
+    for name, content in GOOD.items():
+        for suffix, zipped in (("pth", True), ("legacy.pth", False)):
+            path = OUT / f"{name}.{suffix}"
+            torch.save(content, path, _use_new_zipfile_serialization=zipped)
+            expected[path.name] = described(state_of(content))  # torch.load fails on legacy files with unsigned or 8-bit floats
+    for protocol in (3, 4, 5):
+        path = OUT / f"protocol{protocol}.pth"
+        torch.save(GOOD["ordered_dict"], path, pickle_protocol=protocol, _use_new_zipfile_serialization=protocol != 3)
+        expected[path.name] = described(GOOD["ordered_dict"])
+
+    safe = {name: tensor for name, tensor in {**dtypes(), **shapes()}.items() if not name.endswith("fnuz")}
+    safe = {name: tensor for name, tensor in safe.items() if tensor.dtype != torch.complex128}
+    safetensors.torch.save_file(safe, OUT / "all.safetensors", metadata={"format": "pt"})
+    expected["all.safetensors"] = described(safetensors.torch.load_file(OUT / "all.safetensors"))
+    safetensors.torch.save_file({f"module.{k}": v for k, v in net().state_dict().items()}, OUT / "net.safetensors")
+
+    write_bad()
+    (OUT / "expected.json").write_text(json.dumps(expected, indent=None, separators=(",", ":")).replace("]},", "]},\n") + "\n")
+
+
+if __name__ == "__main__":
+    main()

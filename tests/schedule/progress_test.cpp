@@ -1,0 +1,21 @@
+#include <thaw/schedule/progress.hpp>
+
+#include <catch2/catch_test_macros.hpp>
+
+TEST_CASE("progress gives the fraction of the steps and the epoch") {
+  const thaw::Progress at{.step = 5, .steps = 20, .steps_per_epoch = 4};
+  CHECK(at.t() == 0.25);
+  CHECK(at.epoch() == 1);
+}
+
+TEST_CASE("steps() runs over every step once, t from 0, never 1") {
+  std::int64_t expected = 0;
+  for (const thaw::Progress at : thaw::steps(3, 2)) {
+    CHECK(at.step == expected);
+    CHECK(at.steps == 3);
+    CHECK(at.epoch() == expected / 2);
+    CHECK(at.t() < 1);
+    ++expected;
+  }
+  CHECK(expected == 3);
+}

@@ -1,0 +1,354 @@
+#include <thaw/train/learner.hpp>
+
+#include <torch/optim/sgd.h>
+
+#include <ATen/ops/randint.h>
+#include <ATen/ops/tensor.h>
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_floating_point.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+#include <thaw/data/in_memory.hpp>
+#include <thaw/train/loss.hpp>
+
+#include "support/data.hpp"
+#include "support/nets.hpp"
+
+using Catch::Matchers::ContainsSubstring;
+using Catch::Matchers::WithinAbs;
+using Catch::Matchers::WithinRel;
+using thaw::FreezeTo;
+using thaw::Learner;
+using thaw::LayerGroups;
+using thaw::Unfrozen;
+using thaw::test::changed;
+using thaw::test::state_of;
+using thaw::test::TinyNet;
+
+namespace {
+
+thaw::InMemory samples(std::int64_t n, std::int64_t classes = 3, bool shuffle = true) {
+  const at::Tensor target = at::randint(classes, {n}, at::kLong);
+  return thaw::InMemory({.input = 0.5 * at::randn({n, 4}) + target.unsqueeze(1), .target = target, .batch_size = 8, .shuffle = shuffle});
+}
+
+struct Bench {
+  TinyNet net = (at::manual_seed(1), TinyNet());
+  Learner learner{net,
+                  LayerGroups::cut_before(net, {"body", "head"}),
+                  thaw::cross_entropy,
+                  {.train = samples(44), .valid = samples(20), .metrics = {thaw::accuracy()}}};
+};
+
+bool any_starts_with(const std::vector<std::string>& names, const std::string& prefix) {
+  return std::ranges::any_of(names, [&](const std::string& name) { return name.starts_with(prefix); });
+}
+
+}  // namespace
+
+TEST_CASE("fine_tune goes through fastai's rates, momenta and weights, step by step") {
+  const auto runs = thaw::test::json_fixture("train/fine_tune.json")["runs"];
+  for (const std::string name : {"plain_adam", "bn_adam_train_bn_false"}) {
+    CAPTURE(name);
+    const auto& run = runs[name];
+    const bool norm = run["bn"];
+    const auto tensor = [](const nlohmann::json& rows) {
+      std::vector<at::Tensor> parts;
+      for (const auto& row : rows) parts.push_back(at::tensor(row.get<std::vector<double>>(), at::kFloat));
+      return at::stack(parts);
+    };
+    const auto matrix_or_vector = [&](const nlohmann::json& value) {
+      return value.is_array() && value[0].is_array() ? tensor(value)
+                                                     : at::tensor(value.get<std::vector<double>>(), at::kFloat);
+    };
+    struct NetImpl : torch::nn::Module {
+      explicit NetImpl(bool with_norm) {
+        for (const char* child : {"g0", "g1"}) {
+          torch::nn::Sequential layers{torch::nn::Linear(child[1] == '0' ? 4 : 5, 5)};
+          if (with_norm) layers->push_back(torch::nn::BatchNorm1d(5));
+          body.push_back(register_module(child, layers));
+        }
+        head = register_module("g2", torch::nn::Linear(5, 3));
+      }
+      at::Tensor forward(const at::Tensor& x) { return head(body[1]->forward(body[0]->forward(x).relu()).relu()); }
+      std::vector<torch::nn::Sequential> body;
+      torch::nn::Linear head{nullptr};
+    };
+    const auto net = std::make_shared<NetImpl>(norm);
+    {
+      const c10::NoGradGuard no_grad;
+      for (auto& parameter : net->named_parameters())
+        parameter.value().copy_(matrix_or_vector(run["init"][parameter.key()]));
+    }
+    Learner learner{net, LayerGroups::cut_before(net, {"g1", "g2"}), thaw::cross_entropy,
+                    {.train = thaw::InMemory({.input = tensor(run["x"]),
+                                              .target = at::tensor(run["y"].get<std::vector<std::int64_t>>()),
+                                              .batch_size = run["batch"]})}};
+    learner.fine_tune(run["epochs"], run["base_lr"], {.norm = {.frozen = thaw::Norm::track}});
+
+    const auto& steps = learner.history().steps;
+    REQUIRE(steps.size() == run["steps"].size());
+    for (std::size_t i = 0; i < steps.size(); ++i) {
+      const auto& golden = run["steps"][i];
+      const auto frozen_to = golden["frozen_to"].get<std::size_t>();
+      for (std::size_t g = 0; g < 3; ++g) {
+        if (g < frozen_to) CHECK(steps[i].lr[g] == 0);
+        else CHECK_THAT(steps[i].lr[g], WithinRel(golden["lrs"][g].get<double>(), 1e-5));
+      }
+      CHECK_THAT(steps[i].momentum.value(), WithinRel(golden["moms"][0].get<double>(), 1e-5));
+    }
+    for (const auto& parameter : net->named_parameters()) {
+      CAPTURE(parameter.key());
+      CHECK(at::allclose(parameter.value(), matrix_or_vector(run["final"][parameter.key()]), 1e-5, 1e-6));
+    }
+  }
+}
+
+TEST_CASE("a stage trains what it thaws, leaves the rest bit-identical, and records every step") {
+  Bench bench;
+  const auto before = state_of(*bench.net);
+  const auto record = bench.learner.fit({.name = "head", .epochs = 2, .freeze = FreezeTo{-1}, .lr = 1e-2});
+  const auto moved = changed(before, *bench.net);
+  CHECK_FALSE(any_starts_with(moved, "stem"));
+  CHECK_FALSE(any_starts_with(moved, "body"));
+  CHECK(any_starts_with(moved, "head"));
+
+  CHECK(record.stage == "head");
+  CHECK(record.epoch == 2);
+  const auto& history = bench.learner.history();
+  REQUIRE(history.steps.size() == 12);
+  REQUIRE(history.epochs.size() == 2);
+  CHECK(history.groups == std::vector<std::string>{"stem", "body", "head"});
+  CHECK(history.stages[0].steps == 12);
+  CHECK(history.stages[0].frozen == std::vector{true, true, false});
+  CHECK(history.steps[3].lr[0] == 0);
+  CHECK_THAT(history.steps[3].lr[2], WithinRel(1e-2, 1e-12));
+  CHECK_THAT(history.steps[0].lr[2], WithinRel(1e-2 / 25, 1e-12));
+  CHECK_THAT(history.steps[0].momentum.value(), WithinRel(0.95, 1e-12));
+  CHECK(record.valid->metrics[0].name == "accuracy");
+  CHECK(record.seconds > 0);
+
+  // the mean over samples: five batches of 8 and one of 4
+  double sum = 0;
+  for (std::size_t i = 6; i < 12; ++i) sum += history.steps[i].loss * (i == 11 ? 4 : 8);
+  CHECK_THAT(record.train_loss, WithinRel(sum / 44, 1e-6));
+}
+
+TEST_CASE("training in stages learns") {
+  Bench bench;
+  const double before = bench.learner.validate().loss;
+  bench.learner.fit({.name = "head", .epochs = 3, .freeze = FreezeTo{-1}, .lr = 2e-2});
+  const double head = bench.learner.validate().loss;
+  bench.learner.fit({.name = "all", .epochs = 8, .freeze = Unfrozen{}, .lr = thaw::DiscriminativeLR::slice(1e-3, 2e-2)});
+  const auto all = bench.learner.validate();
+  CHECK(head < before);
+  CHECK(all.loss < head);
+  CHECK(all.metrics[0].value > 0.6);
+}
+
+TEST_CASE("the same seed gives the same weights, bit for bit") {
+  const auto train = [] {
+    Bench bench;
+    bench.learner.fit({.epochs = 2, .freeze = FreezeTo{1}});
+    return state_of(*bench.net);
+  };
+  const auto once = train();
+  Bench other;
+  other.learner.fit({.epochs = 2, .freeze = FreezeTo{1}});
+  CHECK(thaw::test::same_state(once, *other.net));
+}
+
+TEST_CASE("one more find_lr in between changes nothing: weights, order of the data, random numbers") {
+  const auto train = [](bool find) {
+    Bench bench;
+    bench.learner.fit({.epochs = 1, .freeze = FreezeTo{-1}});
+    bench.learner.unfreeze();
+    if (find) CHECK(bench.learner.find_lr().lr.size() > 20);
+    bench.learner.fit({.epochs = 2});
+    return state_of(*bench.net);
+  };
+  const auto without = train(false), with = train(true);
+  for (const auto& [name, value] : without) {
+    CAPTURE(name);
+    CHECK(at::equal(value, with.at(name)));
+  }
+}
+
+TEST_CASE("what was thawed starts with fresh optimizer state, the state of the rest is kept, unless reset") {
+  for (const bool reset : {false, true}) {
+    Bench bench;
+    bench.learner.fit({.epochs = 1, .freeze = Unfrozen{}});
+    bench.learner.fit({.epochs = 1, .freeze = FreezeTo{-1}});
+    bench.learner.fit({.epochs = 1, .freeze = Unfrozen{}, .reset_optimizer = reset});
+    const auto steps_of = [&](const at::Tensor& parameter) {
+      const auto& state = bench.learner.optimizer().state().at(parameter.unsafeGetTensorImpl());
+      return static_cast<torch::optim::AdamWParamState&>(*state).step();
+    };
+    CHECK(steps_of(bench.net->stem->parameters()[0]) == 6);
+    CHECK(steps_of(bench.net->head->weight) == (reset ? 6 : 18));
+  }
+}
+
+TEST_CASE("a policy that changes within a stage thaws then, with the norm rule") {
+  Bench bench;
+  const auto gradual = [](const thaw::GroupRef& group, const thaw::Progress& at) {
+    return group.index + static_cast<std::size_t>(at.epoch()) + 1 < group.count;
+  };
+  bench.learner.fit({.epochs = 3, .freeze = gradual});
+  const auto& steps = bench.learner.history().steps;
+  CHECK((steps[5].lr[1] == 0 && steps[6].lr[1] > 0));
+  CHECK((steps[11].lr[0] == 0 && steps[12].lr[0] > 0));
+  CHECK(bench.learner.groups().frozen() == std::vector{false, false, false});
+}
+
+TEST_CASE("freeze and unfreeze last until told otherwise") {
+  Bench bench;
+  bench.learner.freeze();
+  const auto before = state_of(*bench.net);
+  bench.learner.fit({.epochs = 1});
+  CHECK_FALSE(any_starts_with(changed(before, *bench.net), "body"));
+  bench.learner.freeze_to(1);
+  bench.learner.fit({.epochs = 1});
+  CHECK(any_starts_with(changed(before, *bench.net), "body"));
+  CHECK_FALSE(any_starts_with(changed(before, *bench.net), "stem"));
+  bench.learner.unfreeze(thaw::hold_everywhere);
+  bench.learner.fit({.epochs = 1});
+  CHECK(any_starts_with(changed(before, *bench.net), "stem.0"));
+  CHECK_FALSE(any_starts_with(changed(before, *bench.net), "stem.1.running_mean"));
+}
+
+TEST_CASE("validate weighs an uneven last batch rightly; predict gives what the model gives") {
+  Bench bench;
+  const at::Tensor input = at::randn({20, 4}), target = at::randint(3, {20}, at::kLong);
+  const auto evaluation = bench.learner.validate(thaw::InMemory({.input = input, .target = target, .batch_size = 8}));
+  const at::Tensor output = bench.learner.predict(input);
+  CHECK_FALSE(output.requires_grad());
+  CHECK_THAT(evaluation.loss, WithinRel(at::cross_entropy_loss(output, target).item<double>(), 1e-5));
+  CHECK_THAT(evaluation.metrics[0].value, WithinAbs(output.argmax(1).eq(target).to(at::kDouble).mean().item<double>(), 1e-12));
+  const at::Tensor all = bench.learner.predict(thaw::DataSource(thaw::InMemory({.input = input, .target = target, .batch_size = 8})));
+  CHECK(at::allclose(all, output, 1e-5, 1e-6));
+}
+
+TEST_CASE("data() goes on from the same weights with other data") {
+  Bench bench;
+  bench.learner.fit({.epochs = 1});
+  bench.learner.data({.train = samples(16), .valid = {}});
+  const auto record = bench.learner.fit({.epochs = 1});
+  CHECK(bench.learner.history().steps.size() == 8);
+  CHECK_FALSE(record.valid.has_value());
+}
+
+TEST_CASE("any LibTorch optimizer will do") {
+  TinyNet net;
+  Learner learner{net, LayerGroups::cut_before(net, {"head"}), thaw::cross_entropy,
+                  {.train = samples(16), .optimizer = [](const LayerGroups& groups) {
+                     return std::make_unique<torch::optim::SGD>(thaw::param_groups(groups),
+                                                                torch::optim::SGDOptions(1).momentum(0.9));
+                   }}};
+  learner.fit({.epochs = 1, .lr = thaw::DiscriminativeLR::each({1e-3, 1e-2}), .schedule = thaw::Constant{}});
+  CHECK(learner.history().steps[0].lr == std::vector{1e-3, 1e-2});
+  CHECK(learner.history().steps[0].momentum == 0.9);
+}
+
+// ---- save and load ----
+
+TEST_CASE("save and load bring weights, statistics and optimizer state back, bit for bit") {
+  const auto path = std::filesystem::temp_directory_path() / "thaw_learner_test.pt";
+  Bench bench;
+  bench.learner.fit({.epochs = 1, .freeze = Unfrozen{}});
+  bench.learner.save(path);
+  const auto saved = state_of(*bench.net);
+  bench.learner.fit({.epochs = 1});
+  const auto after = state_of(*bench.net);
+
+  Bench other;
+  other.learner.fit({.epochs = 1, .freeze = Unfrozen{}, .lr = 1});  // elsewhere, but at the same place in the data
+  other.learner.load(path);
+  CHECK(thaw::test::same_state(saved, *other.net));
+  other.learner.fit({.epochs = 1});
+  CHECK(thaw::test::same_state(after, *other.net));
+  CHECK_FALSE(std::filesystem::exists(path.string() + ".part"));
+  std::filesystem::remove(path);
+}
+
+TEST_CASE("trap 4: load refuses a file of another shape, names every difference, and changes nothing") {
+  const auto path = std::filesystem::temp_directory_path() / "thaw_learner_shape_test.pt";
+  Bench bench;
+  bench.learner.save(path);
+  TinyNet wide(10);
+  Learner learner{wide, LayerGroups::cut_before(wide, {"body", "head"}), thaw::cross_entropy, {.train = samples(16, 10)}};
+  const auto before = state_of(*wide);
+  CHECK_THROWS_WITH(learner.load(path), ContainsSubstring("head.weight is [3, 5], the model's is [10, 5]") &&
+                                            ContainsSubstring("head.bias is [3], the model's is [10]"));
+  CHECK(thaw::test::same_state(before, *wide));
+
+  TinyNet plain(3, /*norm=*/false);
+  Learner other{plain, LayerGroups::cut_before(plain, {"body", "head"}), thaw::cross_entropy, {.train = samples(16)}};
+  CHECK_THROWS_WITH(other.load(path), ContainsSubstring("stem.2 is unexpected") || ContainsSubstring("stem.1.weight is unexpected"));
+  std::filesystem::remove(path);
+}
+
+TEST_CASE("a file that is missing, damaged or of another kind is a FileError with its name") {
+  Bench bench;
+  const auto path = std::filesystem::temp_directory_path() / "thaw_learner_damaged_test.pt";
+  CHECK_THROWS_AS(bench.learner.load("/no/such/file.pt"), thaw::FileError);
+  CHECK_THROWS_AS(bench.learner.save("/no/such/folder/file.pt"), thaw::FileError);
+  bench.learner.save(path);
+  std::filesystem::resize_file(path, std::filesystem::file_size(path) / 2);
+  CHECK_THROWS_WITH(bench.learner.load(path), ContainsSubstring("thaw_learner_damaged_test.pt"));
+  CHECK_THROWS_AS(bench.learner.load(path), thaw::FileError);
+  std::filesystem::remove(path);
+}
+
+// ---- bad input ----
+
+TEST_CASE("a stage that cannot be carried out is refused before anything changes") {
+  Bench bench;
+  const auto before = state_of(*bench.net);
+  const auto refuses = [&](const thaw::Stage& stage, const std::string& text) {
+    CHECK_THROWS_WITH(bench.learner.fit(stage), ContainsSubstring(text));
+  };
+  refuses({.lr = thaw::DiscriminativeLR::each({1e-3, 1e-2})}, "2 rates for 3 layer groups");
+  refuses({.freeze = FreezeTo{3}}, "there are 3 layer groups");
+  refuses({.epochs = 0}, "0 epochs");
+  refuses({.schedule = thaw::OneCycle{.pct_start = 2}}, "pct_start");
+  refuses({.name = "ice", .freeze = [](const thaw::GroupRef&, const thaw::Progress&) { return true; }},
+          "stage \"ice\": every parameter is frozen");
+  CHECK(thaw::test::same_state(before, *bench.net));
+  CHECK(bench.learner.history().steps.empty());
+  CHECK(bench.learner.groups().frozen() == std::vector{false, false, false});
+}
+
+TEST_CASE("bad data is refused before training: none, empty, labels out of range") {
+  TinyNet net;
+  const auto make = [&](thaw::LearnerOptions options) {
+    return Learner(net, LayerGroups::cut_before(net, {"head"}), thaw::cross_entropy, std::move(options));
+  };
+  const auto before = state_of(*net);
+  CHECK_THROWS_AS(make({}).fit({}), thaw::DataError);
+  CHECK_THROWS_AS(make({.train = std::vector<thaw::Batch>{}}).fit({}), thaw::DataError);
+  CHECK_THROWS_AS(make({.train = samples(16), .valid = std::vector<thaw::Batch>{}}).fit({}), thaw::DataError);
+  CHECK_THROWS_AS(make({.train = samples(16)}).validate(), thaw::DataError);
+  // the bad label is in the last batch of all, yet is seen first
+  at::Tensor target = at::zeros({16}, at::kLong);
+  target[15] = 3;
+  CHECK_THROWS_WITH(make({.train = thaw::InMemory({.input = at::randn({16, 4}), .target = target, .batch_size = 4})}).fit({}),
+                    ContainsSubstring("there is a label 3, but the model's output has 3 classes"));
+  CHECK_THROWS_AS(make({.train = samples(16), .valid = samples(160, 9)}).fit({}), thaw::DataError);
+  CHECK(thaw::test::same_state(before, *net));
+}
+
+TEST_CASE("a bad label that only streaming shows still gets the clear message") {
+  TinyNet net;
+  std::vector<thaw::Batch> batches{{at::randn({4, 4}), at::zeros({4}, at::kLong)}, {at::randn({4, 4}), at::full({4}, 7, at::kLong)}};
+  Learner learner{net, LayerGroups::cut_before(net, {"head"}), thaw::cross_entropy, {.train = batches}};
+  CHECK_THROWS_WITH(learner.fit({}), ContainsSubstring("there is a label 7"));
+}
+
+TEST_CASE("groups of another model, and a loss that is no scalar, are refused") {
+  TinyNet net, other;
+  const auto groups = LayerGroups::cut_before(other, {"head"});
+  CHECK_THROWS_AS(Learner(net, groups, thaw::cross_entropy, {}), thaw::ConfigError);
+  Learner learner{net, LayerGroups::cut_before(net, {"head"}),
+                  [](const at::Tensor& output, const at::Tensor&) { return output; }, {.train = samples(16)}};
+  CHECK_THROWS_WITH(learner.fit({}), ContainsSubstring("24 values"));
+}
