@@ -20,6 +20,10 @@ set(arrows
     # the umbrella, thaw.hpp: all that thaw::thaw alone can pay for
     "thaw.hpp    -> schedule groups optim find data train models report")
 
+# What costs a user another library, and the rooms that may ask for it.
+set(priced "nlohmann/ -> weights checkpoint" "xxhash -> weights checkpoint" "opencv2/ -> vision"
+           "torch/csrc/distributed/ -> distributed")
+
 set(torch_free "^(schedule/|find/(suggest|lr_curve)\\.hpp|groups/(freeze_policy|rates)\\.hpp|train/stage\\.hpp)")
 set(torch_header "^(torch|ATen|c10|caffe2)/")
 set(forbidden_header "^torch/(torch|all|extension)\\.h$")
@@ -30,7 +34,7 @@ if(NOT DEFINED THAW_INCLUDE_DIR)
 endif()
 get_filename_component(include_dir ${THAW_INCLUDE_DIR} ABSOLUTE)
 
-# Rooms stand in the table after all that they see, but for the tail of a cycle, which the table cannot spell.
+# A room stands in the table below all that it sees, so the table cannot spell a cycle.
 foreach(arrow IN LISTS arrows)
   string(REGEX MATCHALL "[a-z.]+" targets "${arrow}")
   list(POP_FRONT targets room)
@@ -133,6 +137,14 @@ foreach(file IN LISTS headers)
         violation(${where} "${name}: detail/ is for ${target} alone, and this is ${room}")
       endif()
     endif()
+    foreach(library IN LISTS priced)
+      string(REGEX MATCHALL "[a-z0-9/]+" payers "${library}")
+      list(POP_FRONT payers library)
+      if(name MATCHES "^${library}" AND NOT room IN_LIST payers)
+        string(REPLACE ";" " and " payers "${payers}")
+        violation(${where} "<${name}> has its price: it is for ${payers} alone, and this is ${room}")
+      endif()
+    endforeach()
   endforeach()
   if(file MATCHES "${torch_free}")
     path_to_torch(${file})

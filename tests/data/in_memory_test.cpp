@@ -58,7 +58,8 @@ TEST_CASE("shuffled, inputs stay with their targets; seed and epoch fix the orde
 }
 
 TEST_CASE("the transform sees each batch's input") {
-  const DataSource source = InMemory({.input = x, .target = y, .batch_size = 5, .transform = [](const at::Tensor& b) { return b * -1; }});
+  const DataSource source =
+      InMemory({.input = x, .target = y, .batch_size = 5, .transform = [](const at::Tensor& b) { return b * -1; }});
   CHECK(at::equal(all(source)[0].input, x.slice(0, 0, 5) * -1));
 }
 

@@ -12,7 +12,9 @@
 
 namespace {
 
-thaw::Batch batch(double value) { return {at::full({2, 1}, value), at::full({2}, value)}; }
+thaw::Batch batch(double value) {
+  return {at::full({2, 1}, value), at::full({2}, value)};
+}
 
 std::vector<double> values(const thaw::DataSource& source, std::int64_t epoch = 0) {
   std::vector<double> result;
@@ -25,7 +27,9 @@ auto loader() {
   std::vector<at::Tensor> samples;
   for (int i = 0; i < 6; ++i) samples.push_back(at::full({1}, i));
   struct Labelled : torch::data::datasets::Dataset<Labelled> {
-    torch::data::Example<> get(std::size_t i) override { return {at::full({1}, static_cast<double>(i)), at::full({}, 1)}; }
+    torch::data::Example<> get(std::size_t i) override {
+      return {at::full({1}, static_cast<double>(i)), at::full({}, 1)};
+    }
     std::optional<std::size_t> size() const override { return 6; }
   };
   return torch::data::make_data_loader<torch::data::samplers::SequentialSampler>(

@@ -81,8 +81,10 @@ TEST_CASE("the finder restores everything, bit for bit, with absent optimizer st
       const auto before = thaw::test::state_of(*bench.net);
       const at::Tensor gradient = bench.net->head->weight.grad(), gradient_value = gradient.clone();
       const std::size_t states = bench.optimizer.state().size();
-      const auto* const state = trained_before ? static_cast<torch::optim::AdamWParamState*>(
-          bench.optimizer.state().at(bench.net->head->weight.unsafeGetTensorImpl()).get()) : nullptr;
+      const auto* const state =
+          trained_before ? static_cast<torch::optim::AdamWParamState*>(
+                               bench.optimizer.state().at(bench.net->head->weight.unsafeGetTensorImpl()).get())
+                         : nullptr;
       const at::Tensor average = trained_before ? state->exp_avg().clone() : at::Tensor();
       const auto lr = thaw::OptimizerGroups(bench.optimizer, bench.groups).lr();
       const at::Tensor random = at::globalContext().defaultGenerator(at::kCPU).get_state();
@@ -96,8 +98,10 @@ TEST_CASE("the finder restores everything, bit for bit, with absent optimizer st
           return bench.step();
         });
       };
-      if (throws) CHECK_THROWS_AS(sweep(), std::runtime_error);
-      else CHECK(sweep().lr.size() == 100);
+      if (throws)
+        CHECK_THROWS_AS(sweep(), std::runtime_error);
+      else
+        CHECK(sweep().lr.size() == 100);
 
       CHECK(thaw::test::same_state(before, *bench.net));
       CHECK(bench.net->head->weight.grad().is_same(gradient));
@@ -135,9 +139,8 @@ TEST_CASE("the copy of an optimizer's state that the sweep works on is a true co
 TEST_CASE("the finder stops at a loss that is not finite, even when told not to stop early") {
   Bench bench;
   int i = 0;
-  const auto curve = LRFinder{.stop_early = false}.run(bench.groups, bench.optimizer, [&] {
-    return ++i == 20 ? std::numeric_limits<double>::infinity() : 1.0;
-  });
+  const auto curve = LRFinder{.stop_early = false}.run(
+      bench.groups, bench.optimizer, [&] { return ++i == 20 ? std::numeric_limits<double>::infinity() : 1.0; });
   CHECK(curve.lr.size() == 20);
   CHECK(curve.stopped_early);
 }

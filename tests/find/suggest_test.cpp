@@ -23,7 +23,8 @@ const std::vector<std::pair<std::string, Suggest>> all{{"valley", thaw::suggest_
 TEST_CASE("suggestions equal fastai's on whole curves") {
   const auto curves = json_fixture("find/lr_find.json")["curves"];
   for (const auto& [name, golden] : curves.items()) {
-    const thaw::LRCurve curve{.lr = golden["lrs"], .loss = golden["raw"], .smoothed = golden["smoothed"], .planned = 100};
+    const thaw::LRCurve curve{
+        .lr = golden["lrs"], .loss = golden["raw"], .smoothed = golden["smoothed"], .planned = 100};
     for (const auto& [method, _] : all) {
       CAPTURE(name, method);
       CHECK_THAT(thaw::suggestion(curve, method).value(), WithinRel(golden["suggestions"][method].get<double>(), 1e-6));
@@ -39,9 +40,12 @@ TEST_CASE("suggestions equal fastai's on short curves, and are none where fastai
       const std::vector<double> lr = golden["lrs"], loss = golden["losses"];
       const auto& expected = golden["suggestions"][method];
       const auto found = suggest(lr, loss);
-      if (expected.contains("error")) CHECK_FALSE(found.has_value());
-      else if (method == "valley" && golden["n"] == 2) CHECK(found == lr[0]);  // fastai's index is -1: the last one
-      else CHECK_THAT(found.value(), WithinRel(expected["lr"].get<double>(), 1e-6));
+      if (expected.contains("error"))
+        CHECK_FALSE(found.has_value());
+      else if (method == "valley" && golden["n"] == 2)
+        CHECK(found == lr[0]);  // fastai's index is -1: the last one
+      else
+        CHECK_THAT(found.value(), WithinRel(expected["lr"].get<double>(), 1e-6));
     }
 }
 
@@ -62,7 +66,8 @@ TEST_CASE("suggestions are none for an empty curve, and always one of the rates 
 }
 
 TEST_CASE("the window leaves out the first tenth, the last five, and all from the first NaN on") {
-  thaw::LRCurve curve{.lr = std::vector(30, 1.0), .loss = std::vector(30, 1.0), .smoothed = std::vector(30, 1.0), .planned = 100};
+  thaw::LRCurve curve{
+      .lr = std::vector(30, 1.0), .loss = std::vector(30, 1.0), .smoothed = std::vector(30, 1.0), .planned = 100};
   CHECK(thaw::suggestion_window(curve) == std::pair<std::size_t, std::size_t>{10, 15});
   curve.smoothed[14] = std::numeric_limits<double>::quiet_NaN();
   CHECK(thaw::suggestion_window(curve) == std::pair<std::size_t, std::size_t>{10, 4});

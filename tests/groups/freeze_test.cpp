@@ -79,8 +79,9 @@ TEST_CASE("norm rules say which statistics move and which norm weights train") {
     Norm frozen, thawed;
     bool frozen_statistics, frozen_affine, thawed_statistics;
   };
-  for (const Case& rule : {Case{Norm::hold, Norm::train, false, false, true}, Case{Norm::track, Norm::train, true, false, true},
-                           Case{Norm::train, Norm::train, true, true, true}, Case{Norm::hold, Norm::hold, false, false, false}}) {
+  for (const Case& rule :
+       {Case{Norm::hold, Norm::train, false, false, true}, Case{Norm::track, Norm::train, true, false, true},
+        Case{Norm::train, Norm::train, true, true, true}, Case{Norm::hold, Norm::hold, false, false, false}}) {
     TinyNet net;
     auto groups = LayerGroups::cut_before(net, {"body", "head"});
     torch::optim::SGD optimizer(net->parameters(), torch::optim::SGDOptions(0.1));
@@ -103,7 +104,8 @@ TEST_CASE("frozen means frozen: after training, every tensor of a frozen group i
       TinyNet net;
       auto groups = LayerGroups::cut_before(net, {"body", "head"});
       std::unique_ptr<torch::optim::Optimizer> optimizer;
-      if (adam) optimizer = std::make_unique<torch::optim::AdamW>(net->parameters());
+      if (adam)
+        optimizer = std::make_unique<torch::optim::AdamW>(net->parameters());
       else
         optimizer = std::make_unique<torch::optim::SGD>(net->parameters(),
                                                         torch::optim::SGDOptions(0.1).momentum(0.9).weight_decay(0.1));

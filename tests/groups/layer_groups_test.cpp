@@ -39,7 +39,8 @@ TEST_CASE("cut_before splits in order, disjoint and complete") {
   CHECK(names(groups[2]) == std::vector<std::string>{"head.weight", "head.bias"});
   std::size_t parameters = 0, buffers = 0;
   std::int64_t numel = 0, expected = 0;
-  for (const auto& group : groups) parameters += group.parameters.size(), buffers += group.buffers.size(), numel += group.numel();
+  for (const auto& group : groups)
+    parameters += group.parameters.size(), buffers += group.buffers.size(), numel += group.numel();
   for (const auto& parameter : net->parameters()) expected += parameter.numel();
   CHECK(parameters == net->parameters().size());
   CHECK(buffers == net->buffers().size());
@@ -108,7 +109,8 @@ TEST_CASE("names out of order and groups without parameters are errors") {
              ContainsSubstring("\"body\" does not come after \"head\""));
   CHECK_THAT(message([&] { return LayerGroups::cut_before(net, {"head", "head"}); }), ContainsSubstring("each once"));
   CHECK_THAT(message([&] { return LayerGroups::cut_before(net, {"stem"}); }), ContainsSubstring("no parameters"));
-  CHECK_THAT(message([&] { return LayerGroups::cut_before(net, {"body.2", "head"}); }), ContainsSubstring("no parameters"));
+  CHECK_THAT(message([&] { return LayerGroups::cut_before(net, {"body.2", "head"}); }),
+             ContainsSubstring("no parameters"));
 }
 
 TEST_CASE("no cut gives one group") {

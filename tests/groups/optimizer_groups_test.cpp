@@ -40,7 +40,8 @@ TEST_CASE("momentum is SGD's and RMSprop's momentum, Adam's and AdamW's beta1") 
   torch::optim::Adam adam(params, torch::optim::AdamOptions());
   torch::optim::AdamW adamw(params, torch::optim::AdamWOptions());
   torch::optim::RMSprop rmsprop(params, torch::optim::RMSpropOptions());
-  for (torch::optim::Optimizer* optimizer : std::initializer_list<torch::optim::Optimizer*>{&sgd, &adam, &adamw, &rmsprop}) {
+  for (torch::optim::Optimizer* optimizer :
+       std::initializer_list<torch::optim::Optimizer*>{&sgd, &adam, &adamw, &rmsprop}) {
     const OptimizerGroups live(*optimizer, groups);
     live.set_momentum(0.87);
     CHECK(live.momentum() == 0.87);

@@ -32,7 +32,10 @@ TEST_CASE("OneCycle gives the rates of fastai's fit_one_cycle, step by step") {
     CAPTURE(name);
     const auto& kwargs = run["kwargs"];
     const thaw::OneCycle cycle{.pct_start = kwargs.value("pct_start", 0.25), .div = kwargs.value("div", 25.0)};
-    const double peak = name == "finetune_stage2_97" ? 1e-3 : name == "slice_stop_97" ? 1e-4 : name == "finetune_stage1_97" ? 2e-3 : 1e-2;
+    const double peak = name == "finetune_stage2_97"   ? 1e-3
+                        : name == "slice_stop_97"      ? 1e-4
+                        : name == "finetune_stage1_97" ? 2e-3
+                                                       : 1e-2;
     const auto total = static_cast<std::int64_t>(run["lr"].size());
     for (const thaw::Progress at : thaw::steps(total)) {
       const auto i = static_cast<std::size_t>(at.step);
@@ -59,8 +62,8 @@ TEST_CASE("TorchOneCycle equals torch.optim.lr_scheduler.OneCycleLR") {
     for (const thaw::Progress at : thaw::steps(run["total_steps"])) {
       const auto i = static_cast<std::size_t>(at.step);
       // PyTorch computes in absolute rates: near its floor the last digits are cancellation, 1e-16 of the peak
-      CHECK_THAT(peak * cycle(at).lr,
-                 WithinRel(run["lr"][i][0].get<double>(), 1e-12) || WithinAbs(run["lr"][i][0].get<double>(), 1e-15 * peak));
+      CHECK_THAT(peak * cycle(at).lr, WithinRel(run["lr"][i][0].get<double>(), 1e-12) ||
+                                          WithinAbs(run["lr"][i][0].get<double>(), 1e-15 * peak));
       REQUIRE(cycle(at).momentum.has_value() == cycle.cycle_momentum);
       if (cycle.cycle_momentum) CHECK_THAT(*cycle(at).momentum, WithinRel(run["mom"][i][0].get<double>(), 1e-12));
     }

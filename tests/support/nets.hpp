@@ -44,7 +44,8 @@ inline std::map<std::string, at::Tensor> state_of(const torch::nn::Module& modul
 }
 
 /// The names of the tensors that are not bit-identical.
-inline std::vector<std::string> changed(const std::map<std::string, at::Tensor>& before, const torch::nn::Module& module) {
+inline std::vector<std::string> changed(const std::map<std::string, at::Tensor>& before,
+                                        const torch::nn::Module& module) {
   std::vector<std::string> names;
   for (const auto& [name, now] : state_of(module))
     if (!at::equal(before.at(name), now)) names.push_back(name);

@@ -39,7 +39,9 @@ TEST_CASE("callbacks see every event in order; those of the Learner come before 
   const at::Tensor target = at::randint(3, {16}, at::kLong);
   Recorder recorder;
   int epochs = 0;
-  thaw::Learner learner{net, thaw::LayerGroups::cut_before(net, {"head"}), thaw::cross_entropy,
+  thaw::Learner learner{net,
+                        thaw::LayerGroups::cut_before(net, {"head"}),
+                        thaw::cross_entropy,
                         {.train = thaw::InMemory({.input = at::randn({16, 4}), .target = target, .batch_size = 8}),
                          .callbacks = {OnlyEpochs{&epochs}}}};
   learner.fit({.name = "one", .epochs = 2, .freeze = thaw::FreezeTo{-1}, .lr = 1e-3}, std::ref(recorder));

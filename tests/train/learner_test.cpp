@@ -17,8 +17,8 @@ using Catch::Matchers::ContainsSubstring;
 using Catch::Matchers::WithinAbs;
 using Catch::Matchers::WithinRel;
 using thaw::FreezeTo;
-using thaw::Learner;
 using thaw::LayerGroups;
+using thaw::Learner;
 using thaw::Unfrozen;
 using thaw::test::changed;
 using thaw::test::state_of;
@@ -28,7 +28,8 @@ namespace {
 
 thaw::InMemory samples(std::int64_t n, std::int64_t classes = 3, bool shuffle = true) {
   const at::Tensor target = at::randint(classes, {n}, at::kLong);
-  return thaw::InMemory({.input = 0.5 * at::randn({n, 4}) + target.unsqueeze(1), .target = target, .batch_size = 8, .shuffle = shuffle});
+  return thaw::InMemory(
+      {.input = 0.5 * at::randn({n, 4}) + target.unsqueeze(1), .target = target, .batch_size = 8, .shuffle = shuffle});
 }
 
 struct Bench {
@@ -79,7 +80,9 @@ TEST_CASE("fine_tune goes through fastai's rates, momenta and weights, step by s
       for (auto& parameter : net->named_parameters())
         parameter.value().copy_(matrix_or_vector(run["init"][parameter.key()]));
     }
-    Learner learner{net, LayerGroups::cut_before(net, {"g1", "g2"}), thaw::cross_entropy,
+    Learner learner{net,
+                    LayerGroups::cut_before(net, {"g1", "g2"}),
+                    thaw::cross_entropy,
                     {.train = thaw::InMemory({.input = tensor(run["x"]),
                                               .target = at::tensor(run["y"].get<std::vector<std::int64_t>>()),
                                               .batch_size = run["batch"]})}};
@@ -91,8 +94,10 @@ TEST_CASE("fine_tune goes through fastai's rates, momenta and weights, step by s
       const auto& golden = run["steps"][i];
       const auto frozen_to = golden["frozen_to"].get<std::size_t>();
       for (std::size_t g = 0; g < 3; ++g) {
-        if (g < frozen_to) CHECK(steps[i].lr[g] == 0);
-        else CHECK_THAT(steps[i].lr[g], WithinRel(golden["lrs"][g].get<double>(), 1e-5));
+        if (g < frozen_to)
+          CHECK(steps[i].lr[g] == 0);
+        else
+          CHECK_THAT(steps[i].lr[g], WithinRel(golden["lrs"][g].get<double>(), 1e-5));
       }
       CHECK_THAT(steps[i].momentum.value(), WithinRel(golden["moms"][0].get<double>(), 1e-5));
     }
@@ -138,7 +143,8 @@ TEST_CASE("training in stages learns") {
   const double before = bench.learner.validate().loss;
   bench.learner.fit({.name = "head", .epochs = 3, .freeze = FreezeTo{-1}, .lr = 2e-2});
   const double head = bench.learner.validate().loss;
-  bench.learner.fit({.name = "all", .epochs = 8, .freeze = Unfrozen{}, .lr = thaw::DiscriminativeLR::slice(1e-3, 2e-2)});
+  bench.learner.fit(
+      {.name = "all", .epochs = 8, .freeze = Unfrozen{}, .lr = thaw::DiscriminativeLR::slice(1e-3, 2e-2)});
   const auto all = bench.learner.validate();
   CHECK(head < before);
   CHECK(all.loss < head);
@@ -223,8 +229,10 @@ TEST_CASE("validate weighs an uneven last batch rightly; predict gives what the 
   const at::Tensor output = bench.learner.predict(input);
   CHECK_FALSE(output.requires_grad());
   CHECK_THAT(evaluation.loss, WithinRel(at::cross_entropy_loss(output, target).item<double>(), 1e-5));
-  CHECK_THAT(evaluation.metrics[0].value, WithinAbs(output.argmax(1).eq(target).to(at::kDouble).mean().item<double>(), 1e-12));
-  const at::Tensor all = bench.learner.predict(thaw::DataSource(thaw::InMemory({.input = input, .target = target, .batch_size = 8})));
+  CHECK_THAT(evaluation.metrics[0].value,
+             WithinAbs(output.argmax(1).eq(target).to(at::kDouble).mean().item<double>(), 1e-12));
+  const at::Tensor all =
+      bench.learner.predict(thaw::DataSource(thaw::InMemory({.input = input, .target = target, .batch_size = 8})));
   CHECK(at::allclose(all, output, 1e-5, 1e-6));
 }
 
@@ -239,7 +247,9 @@ TEST_CASE("data() goes on from the same weights with other data") {
 
 TEST_CASE("any LibTorch optimizer will do") {
   TinyNet net;
-  Learner learner{net, LayerGroups::cut_before(net, {"head"}), thaw::cross_entropy,
+  Learner learner{net,
+                  LayerGroups::cut_before(net, {"head"}),
+                  thaw::cross_entropy,
                   {.train = samples(16), .optimizer = [](const LayerGroups& groups) {
                      return std::make_unique<torch::optim::SGD>(thaw::param_groups(groups),
                                                                 torch::optim::SGDOptions(1).momentum(0.9));
@@ -275,7 +285,8 @@ TEST_CASE("trap 4: load refuses a file of another shape, names every difference,
   Bench bench;
   bench.learner.save(path);
   TinyNet wide(10);
-  Learner learner{wide, LayerGroups::cut_before(wide, {"body", "head"}), thaw::cross_entropy, {.train = samples(16, 10)}};
+  Learner learner{
+      wide, LayerGroups::cut_before(wide, {"body", "head"}), thaw::cross_entropy, {.train = samples(16, 10)}};
   const auto before = state_of(*wide);
   CHECK_THROWS_WITH(learner.load(path), ContainsSubstring("head.weight is [3, 5], the model's is [10, 5]") &&
                                             ContainsSubstring("head.bias is [3], the model's is [10]"));
@@ -283,7 +294,8 @@ TEST_CASE("trap 4: load refuses a file of another shape, names every difference,
 
   TinyNet plain(3, /*norm=*/false);
   Learner other{plain, LayerGroups::cut_before(plain, {"body", "head"}), thaw::cross_entropy, {.train = samples(16)}};
-  CHECK_THROWS_WITH(other.load(path), ContainsSubstring("stem.2 is unexpected") || ContainsSubstring("stem.1.weight is unexpected"));
+  CHECK_THROWS_WITH(other.load(path),
+                    ContainsSubstring("stem.2 is unexpected") || ContainsSubstring("stem.1.weight is unexpected"));
   std::filesystem::remove(path);
 }
 
@@ -331,15 +343,17 @@ TEST_CASE("bad data is refused before training: none, empty, labels out of range
   // the bad label is in the last batch of all, yet is seen first
   at::Tensor target = at::zeros({16}, at::kLong);
   target[15] = 3;
-  CHECK_THROWS_WITH(make({.train = thaw::InMemory({.input = at::randn({16, 4}), .target = target, .batch_size = 4})}).fit({}),
-                    ContainsSubstring("there is a label 3, but the model's output has 3 classes"));
+  CHECK_THROWS_WITH(
+      make({.train = thaw::InMemory({.input = at::randn({16, 4}), .target = target, .batch_size = 4})}).fit({}),
+      ContainsSubstring("there is a label 3, but the model's output has 3 classes"));
   CHECK_THROWS_AS(make({.train = samples(16), .valid = samples(160, 9)}).fit({}), thaw::DataError);
   CHECK(thaw::test::same_state(before, *net));
 }
 
 TEST_CASE("a bad label that only streaming shows still gets the clear message") {
   TinyNet net;
-  std::vector<thaw::Batch> batches{{at::randn({4, 4}), at::zeros({4}, at::kLong)}, {at::randn({4, 4}), at::full({4}, 7, at::kLong)}};
+  std::vector<thaw::Batch> batches{{at::randn({4, 4}), at::zeros({4}, at::kLong)},
+                                   {at::randn({4, 4}), at::full({4}, 7, at::kLong)}};
   Learner learner{net, LayerGroups::cut_before(net, {"head"}), thaw::cross_entropy, {.train = batches}};
   CHECK_THROWS_WITH(learner.fit({}), ContainsSubstring("there is a label 7"));
 }
@@ -348,7 +362,9 @@ TEST_CASE("groups of another model, and a loss that is no scalar, are refused") 
   TinyNet net, other;
   const auto groups = LayerGroups::cut_before(other, {"head"});
   CHECK_THROWS_AS(Learner(net, groups, thaw::cross_entropy, {}), thaw::ConfigError);
-  Learner learner{net, LayerGroups::cut_before(net, {"head"}),
-                  [](const at::Tensor& output, const at::Tensor&) { return output; }, {.train = samples(16)}};
+  Learner learner{net,
+                  LayerGroups::cut_before(net, {"head"}),
+                  [](const at::Tensor& output, const at::Tensor&) { return output; },
+                  {.train = samples(16)}};
   CHECK_THROWS_WITH(learner.fit({}), ContainsSubstring("24 values"));
 }

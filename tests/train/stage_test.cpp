@@ -4,10 +4,13 @@
 #include <catch2/matchers/catch_matchers_floating_point.hpp>
 
 TEST_CASE("a plan is an ordinary vector of stages, policies and lambdas mixed") {
-  const std::vector<thaw::Stage> plan{
-      {.name = "head", .freeze = thaw::FreezeTo{-1}, .lr = 2e-3},
-      {.name = "all", .epochs = 3, .freeze = thaw::Unfrozen{}, .lr = thaw::DiscriminativeLR::slice(1e-6, 1e-4),
-       .schedule = [](double t) { return 1 - t; }, .norm = thaw::hold_everywhere}};
+  const std::vector<thaw::Stage> plan{{.name = "head", .freeze = thaw::FreezeTo{-1}, .lr = 2e-3},
+                                      {.name = "all",
+                                       .epochs = 3,
+                                       .freeze = thaw::Unfrozen{},
+                                       .lr = thaw::DiscriminativeLR::slice(1e-6, 1e-4),
+                                       .schedule = [](double t) { return 1 - t; },
+                                       .norm = thaw::hold_everywhere}};
   CHECK(plan[0].lr(2) == std::vector{2e-3, 2e-3});
   CHECK(plan[1].schedule({.step = 1, .steps = 4}).lr == 0.75);
   CHECK(plan[1].norm.thawed == thaw::Norm::hold);

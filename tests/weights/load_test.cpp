@@ -1,13 +1,227 @@
-#include <thaw/weights/load.hpp>
+#include <ATen/Functions.h>
+#include <torch/nn/modules/batchnorm.h>
+#include <torch/nn/modules/conv.h>
+#include <torch/nn/modules/linear.h>
+#include <torch/serialize.h>
 
 #include <catch2/catch_test_macros.hpp>
-#include <support/data.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+#include <memory>
+#include <string>
+#include <thaw/weights/load.hpp>
+#include <vector>
 
-TEST_CASE("real files") {
-  auto state = thaw::read_weights(thaw::test::fetched("efficientnet-lite0-57934424.pth"));
-  CHECK(state.size() == 296);
-  CHECK(state.at("_fc.weight").sizes() == at::IntArrayRef({1000, 1280}));
-  auto r = thaw::read_weights(thaw::test::test_data("resnet20-cifar10.th"));
-  for (auto& [n, t] : r) UNSCOPED_INFO(n << t.sizes());
-  CHECK(r.contains("conv1.weight"));
+#include "files.hpp"
+
+using Catch::Matchers::ContainsSubstring;
+using thaw::load_weights;
+using thaw::test::complaint;
+using thaw::test::weights;
+using Names = std::vector<std::string>;
+
+namespace {
+
+/// The network of tests/reference/make_weight_fixtures.py.
+struct NetImpl : torch::nn::Module {
+  explicit NetImpl(std::int64_t classes = 3) : fc(register_module("fc", torch::nn::Linear(2, classes))) {}
+
+  torch::nn::Conv2d conv = register_module("conv", torch::nn::Conv2d(torch::nn::Conv2dOptions(1, 2, 3).bias(false)));
+  torch::nn::BatchNorm2d bn = register_module("bn", torch::nn::BatchNorm2d(2));
+  torch::nn::Linear fc;
+};
+TORCH_MODULE(Net);
+
+std::vector<at::Tensor> snapshot(const torch::nn::Module& module) {
+  std::vector<at::Tensor> all;
+  for (const auto& tensor : module.parameters()) all.push_back(tensor.detach().clone());
+  for (const auto& tensor : module.buffers()) all.push_back(tensor.clone());
+  return all;
+}
+
+bool same(const std::vector<at::Tensor>& a, const std::vector<at::Tensor>& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const auto& x, const auto& y) { return x.equal(y); });
+}
+
+/// What net.pth holds at a place: numbers 0, 0.5, ... plus the place.
+at::Tensor stored(at::IntArrayRef shape, double place) {
+  return (at::arange(c10::multiply_integers(shape), at::kFloat) / 2 + place).reshape(shape);
+}
+
+thaw::StateDict without(const thaw::StateDict& state, const std::string& left_out) {
+  thaw::StateDict rest;
+  for (const auto& [name, tensor] : state) {
+    if (name != left_out) rest.insert(name, tensor);
+  }
+  return rest;
+}
+
+}  // namespace
+
+TEST_CASE("Weights are copied into parameters and buffers") {
+  for (const auto& file : {"net.pth", "net.legacy.pth", "net.safetensors", "nested_state_dict.pth"}) {
+    INFO(file);
+    Net net;
+    const auto report = load_weights(*net, weights(file));
+    CHECK(report.loaded.size() == 8);
+    CHECK(report.missing.empty());
+    CHECK(net->conv->weight.equal(stored({2, 1, 3, 3}, 0)));
+    CHECK(net->bn->bias.equal(stored({2}, 2)));
+    CHECK(net->bn->running_var.equal(stored({2}, 4)));
+    CHECK(net->bn->num_batches_tracked.item<std::int64_t>() == 5);
+    CHECK(net->fc->weight.equal(stored({3, 2}, 6)));
+  }
+}
+
+TEST_CASE("A module may come as reference, holder or shared pointer; weights as path or StateDict") {
+  Net net;
+  const auto state = thaw::read_weights(weights("net.pth"));
+  const std::shared_ptr<NetImpl> pointer = net.ptr();
+  const std::shared_ptr<torch::nn::Module> base = net.ptr();
+  CHECK(load_weights(net, weights("net.pth")).loaded.size() == 8);
+  CHECK(load_weights(net, weights("net.pth").string()).loaded.size() == 8);
+  CHECK(load_weights(net, weights("net.pth").c_str()).loaded.size() == 8);
+  CHECK(load_weights(pointer, state).loaded.size() == 8);
+  CHECK(load_weights(base, state, {.partial = true}).loaded.size() == 8);
+  CHECK(load_weights(*net, state).loaded.size() == 8);
+  CHECK_THROWS_AS(load_weights(std::shared_ptr<NetImpl>(), state), thaw::ConfigError);
+  CHECK_THROWS_AS(load_weights(Net(nullptr), state), thaw::ConfigError);
+}
+
+TEST_CASE("Loading converts types and leaves flags and identities alone") {
+  Net net;
+  net->to(at::kDouble);
+  net->conv->weight.set_requires_grad(false);
+  net->eval();
+  const at::Tensor before = net->fc->weight;
+  load_weights(net, weights("net.pth"));
+  CHECK(net->fc->weight.is_same(before));
+  CHECK(net->fc->weight.scalar_type() == at::kDouble);
+  CHECK(net->fc->weight.equal(stored({3, 2}, 6).to(at::kDouble)));
+  CHECK(net->fc->weight.requires_grad());
+  CHECK(net->fc->weight.is_leaf());
+  CHECK_FALSE(net->conv->weight.requires_grad());
+  CHECK_FALSE(net->is_training());
+}
+
+TEST_CASE("A file that does not fit changes nothing and lists everything") {
+  Net net(4);
+  const auto before = snapshot(*net);
+  thaw::StateDict state;
+  for (const auto& [name, tensor] : thaw::read_weights(weights("net.pth"))) {
+    state.insert(name == "bn.weight" ? "bn.wieght" : name, tensor);
+  }
+  const std::string message = complaint([&] { load_weights(net, state); });
+  CHECK(same(before, snapshot(*net)));
+  CHECK_THAT(message,
+             ContainsSubstring("the state dict: does not fit the model: 1 tensors missing, 1 unexpected, 2 of"));
+  CHECK_THAT(message, ContainsSubstring("missing in the file: bn.weight [2] (the file has bn.wieght)"));
+  CHECK_THAT(message, ContainsSubstring("unexpected in the file: bn.wieght [2]"));
+  CHECK_THAT(message, ContainsSubstring("of another shape: fc.weight (model [4, 2], file [3, 2])"));
+  CHECK_THAT(message, ContainsSubstring("of another shape: fc.bias (model [4], file [3])"));
+  CHECK_THAT(message, ContainsSubstring(".partial = true"));
+}
+
+TEST_CASE("A head of another size: LibTorch's own loader takes it, this one does not") {
+  torch::serialize::OutputArchive written;
+  torch::nn::Linear(2, 10)->save(written);
+  std::stringstream stream;
+  written.save_to(stream);
+  torch::serialize::InputArchive archive;
+  archive.load_from(stream);
+  torch::nn::Linear three(2, 3);
+  three->load(archive);
+  CHECK(three->weight.size(0) == 10);  // design.md, trap 4
+
+  torch::nn::Linear head(2, 3);
+  thaw::StateDict ten;
+  ten.insert("weight", at::zeros({10, 2}));
+  ten.insert("bias", at::zeros({10}));
+  CHECK_THROWS_AS(load_weights(head, ten), thaw::FileError);
+  CHECK(head->weight.size(0) == 3);
+}
+
+TEST_CASE("Another architecture is called so") {
+  torch::nn::Linear linear(5, 7);
+  const std::string message = complaint([&] { load_weights(linear, weights("net.pth"), {.partial = true}); });
+  CHECK_THAT(message, ContainsSubstring("net.pth: is of another architecture"));
+  CHECK_THAT(message, ContainsSubstring("missing in the file: weight [7, 5]"));
+  CHECK_THAT(message, ContainsSubstring("unexpected in the file: bn.running_mean [2]"));
+}
+
+TEST_CASE("A partial load takes what fits and reports the rest") {
+  Net net(4);
+  const at::Tensor head = net->fc->weight.detach().clone();
+  const auto report = load_weights(net, without(thaw::read_weights(weights("net.pth")), "bn.bias"), {.partial = true});
+  CHECK(report.loaded.size() == 5);
+  CHECK(report.missing == Names{"bn.bias"});
+  REQUIRE(report.mismatched.size() == 2);
+  CHECK(report.mismatched[0].name == "fc.weight");
+  CHECK(report.mismatched[0].expected == std::vector<std::int64_t>{4, 2});
+  CHECK(report.mismatched[0].found == std::vector<std::int64_t>{3, 2});
+  CHECK(net->fc->weight.equal(head));
+  CHECK(net->conv->weight.equal(stored({2, 1, 3, 3}, 0)));
+}
+
+TEST_CASE("Dropped tensors are neither taken nor asked for; all others still are") {
+  Net net(4);
+  const at::Tensor head = net->fc->weight.detach().clone();
+  const auto report = load_weights(net, weights("net.pth"), {.drop = {"fc.*"}});
+  CHECK(report.dropped == Names{"fc.weight", "fc.bias"});
+  CHECK(report.loaded.size() == 6);
+  CHECK(net->fc->weight.equal(head));
+  const auto state = without(thaw::read_weights(weights("net.pth")), "bn.bias");
+  CHECK_THROWS_AS(load_weights(net, state, {.drop = {"fc.*"}}), thaw::FileError);
+}
+
+TEST_CASE("A drop that names nothing is an error") {
+  Net net;
+  const auto load = [&] { load_weights(net, weights("net.pth"), {.drop = {"head.*"}}); };
+  CHECK_THAT(complaint<thaw::ConfigError>(load), ContainsSubstring(".drop = \"head.*\" names no tensor"));
+}
+
+TEST_CASE("Renames map a file's names to the model's") {
+  thaw::StateDict old;
+  for (const auto& [name, tensor] : thaw::read_weights(weights("net.pth"))) {
+    old.insert("backbone." + (name.starts_with("bn") ? "norm1" + name.substr(2) : name), tensor);
+  }
+  Net net;
+  const auto report = load_weights(net, old, {.rename = {{"^backbone\\.", ""}, {"^norm\\d\\.(.*)$", "bn.$1"}}});
+  CHECK(report.loaded.size() == 8);
+  CHECK(net->bn->bias.equal(stored({2}, 2)));
+}
+
+TEST_CASE("Renames that make no sense are errors") {
+  Net net;
+  const auto load = [&](const thaw::Rename& rename) {
+    return complaint<thaw::ConfigError>([&] { load_weights(net, weights("net.pth"), {.rename = {rename}}); });
+  };
+  CHECK_THAT(load({"(", ""}), ContainsSubstring("no regular expression '('"));
+  CHECK_THAT(load({"weight|bias", "x"}), ContainsSubstring("out of two tensors"));
+}
+
+TEST_CASE("Files without batch counts load, and the report says so") {
+  Net net;
+  const auto report = load_weights(net, without(thaw::read_weights(weights("net.pth")), "bn.num_batches_tracked"));
+  CHECK(report.missing == Names{"bn.num_batches_tracked"});
+  CHECK(report.loaded.size() == 7);
+}
+
+TEST_CASE("The key says which dict to load") {
+  torch::nn::Module module;
+  module.register_parameter("a", at::zeros({2}));
+  load_weights(module, weights("model_and_ema.pth"), {.key = "ema.shadow"});
+  CHECK(module.named_parameters()["a"][1].item<float>() == 1.5F);
+}
+
+TEST_CASE("Globs match whole names") {
+  using thaw::detail::glob_match;
+  CHECK(glob_match("fc.*", "fc.weight"));
+  CHECK(glob_match("*", ""));
+  CHECK(glob_match("*.bias", "a.b.bias"));
+  CHECK(glob_match("a?c*e", "abcde"));
+  CHECK(glob_match("*a*b*", "xxaxxbxx"));
+  CHECK_FALSE(glob_match("fc", "fc.weight"));
+  CHECK_FALSE(glob_match("fc.*", "xfc.weight"));
+  CHECK_FALSE(glob_match("a?", "a"));
+  CHECK_FALSE(glob_match("", "a"));
 }

@@ -22,7 +22,8 @@ struct Batch {
   }
 };
 
-/// Anything that is plainly a batch: thaw::Batch, LibTorch's Example (`data`, `target`), a pair or tuple of two tensors.
+/// Anything that is plainly a batch: thaw::Batch, LibTorch's Example (`data`, `target`), a pair or tuple of two
+/// tensors.
 template <class T>
 concept BatchLike = requires(const T& b) {
   { b.input } -> std::convertible_to<at::Tensor>;
@@ -39,9 +40,12 @@ concept BatchLike = requires(const T& b) {
 /// Copies the two tensor handles out of anything BatchLike.
 template <BatchLike T>
 [[nodiscard]] Batch to_batch(const T& b) {
-  if constexpr (requires { b.input; }) return {b.input, b.target};
-  else if constexpr (requires { b.data; }) return {b.data, b.target};
-  else return {std::get<0>(b), std::get<1>(b)};
+  if constexpr (requires { b.input; })
+    return {b.input, b.target};
+  else if constexpr (requires { b.data; })
+    return {b.data, b.target};
+  else
+    return {std::get<0>(b), std::get<1>(b)};
 }
 
 }  // namespace thaw

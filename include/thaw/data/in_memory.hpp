@@ -33,15 +33,17 @@ class InMemory {
   explicit InMemory(InMemoryOptions options) : options_(std::move(options)) {
     const auto& [input, target, batch_size, shuffle, seed, drop_last, transform] = options_;
     if (!input.defined() || !target.defined() || input.dim() == 0 || target.dim() == 0 || input.size(0) == 0)
-      throw DataError("InMemory", "there are no samples", "give input and target tensors with samples along dimension 0");
+      throw DataError("InMemory", "there are no samples",
+                      "give input and target tensors with samples along dimension 0");
     if (input.size(0) != target.size(0))
-      throw DataError("InMemory", std::to_string(input.size(0)) + " inputs, but " + std::to_string(target.size(0)) + " targets",
+      throw DataError("InMemory",
+                      std::to_string(input.size(0)) + " inputs, but " + std::to_string(target.size(0)) + " targets",
                       "give one target per input");
-    if (batch_size < 1)
-      throw DataError("InMemory", "batch_size is " + std::to_string(batch_size), "give at least 1");
+    if (batch_size < 1) throw DataError("InMemory", "batch_size is " + std::to_string(batch_size), "give at least 1");
     if (batches() == 0)
-      throw DataError("InMemory", std::to_string(input.size(0)) + " samples do not fill one batch of " +
-                                      std::to_string(batch_size), "lower batch_size, or do not drop the last batch");
+      throw DataError("InMemory",
+                      std::to_string(input.size(0)) + " samples do not fill one batch of " + std::to_string(batch_size),
+                      "lower batch_size, or do not drop the last batch");
   }
 
   [[nodiscard]] std::int64_t samples() const { return options_.input.size(0); }
@@ -59,7 +61,8 @@ class InMemory {
       if (i == n) return std::nullopt;
       const std::int64_t from = o.batch_size * i++, to = std::min(from + o.batch_size, o.input.size(0));
       const auto gather = [&](const at::Tensor& all) {
-        return order.defined() ? all.index_select(0, order.slice(0, from, to).to(all.device())) : all.slice(0, from, to);
+        return order.defined() ? all.index_select(0, order.slice(0, from, to).to(all.device()))
+                               : all.slice(0, from, to);
       };
       at::Tensor input = gather(o.input);
       return Batch{.input = o.transform ? o.transform(input) : input, .target = gather(o.target)};
@@ -70,7 +73,8 @@ class InMemory {
   [[nodiscard]] at::Tensor order(std::int64_t epoch) const {
     if (!options_.shuffle) return {};
     constexpr std::uint64_t golden_ratio = 0x9E3779B97F4A7C15;  // spreads consecutive epochs over the seeds
-    auto generator = at::make_generator<at::CPUGeneratorImpl>(options_.seed ^ (golden_ratio * static_cast<std::uint64_t>(epoch + 1)));
+    auto generator = at::make_generator<at::CPUGeneratorImpl>(options_.seed ^
+                                                              (golden_ratio * static_cast<std::uint64_t>(epoch + 1)));
     return at::randperm(samples(), generator, at::kLong);
   }
 

@@ -72,9 +72,10 @@ class DataSource {
       if constexpr (requires { std::size(source); }) batches_ = static_cast<std::int64_t>(std::size(source));
       from_range(std::make_shared<S>(std::move(source)));
     } else {
-      static_assert(requires { requires detail::BatchRange<std::remove_cvref_t<decltype(*source)>>; },
-                    "thaw: a data source must be a thaw::InMemory, a range of batches (thaw::Batch, LibTorch's Example, "
-                    "a pair of tensors), or a std::unique_ptr or std::shared_ptr to one, such as a DataLoader");
+      static_assert(
+          requires { requires detail::BatchRange<std::remove_cvref_t<decltype(*source)>>; },
+          "thaw: a data source must be a thaw::InMemory, a range of batches (thaw::Batch, LibTorch's Example, "
+          "a pair of tensors), or a std::unique_ptr or std::shared_ptr to one, such as a DataLoader");
       from_range(std::shared_ptr(std::move(source)));
     }
   }

@@ -7,11 +7,11 @@ namespace thaw {
 
 /// What an LR finder saw: one entry per optimizer step, in order, all vectors of the same length.
 struct LRCurve {
-  std::vector<double> lr = {};  ///< absolute rate of the last layer group in that step
-  std::vector<double> loss = {};  ///< the loss of that step, as it came
+  std::vector<double> lr = {};        ///< absolute rate of the last layer group in that step
+  std::vector<double> loss = {};      ///< the loss of that step, as it came
   std::vector<double> smoothed = {};  ///< s_t = v_t / (1 - beta^t), v_t = beta v_{t-1} + (1 - beta) loss_t
-  std::int64_t planned = 0;      ///< how many steps the sweep would have had
-  bool stopped_early = false;    ///< the loss rose past `stop_factor` times its best, or was not finite
+  std::int64_t planned = 0;           ///< how many steps the sweep would have had
+  bool stopped_early = false;         ///< the loss rose past `stop_factor` times its best, or was not finite
 };
 
 }  // namespace thaw

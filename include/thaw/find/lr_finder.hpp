@@ -43,7 +43,8 @@ struct LRFinder {
     const OptimizerGroups live{optimizer, groups};
     std::vector<double> ratios = rates(groups.size());
     if (!(ratios.back() > 0))
-      throw ConfigError("LRFinder", "the last group's rate is 0", "give the last group a rate: the others are relative to it");
+      throw ConfigError("LRFinder", "the last group's rate is 0",
+                        "give the last group a rate: the others are relative to it");
     for (double& ratio : ratios) ratio /= rates(groups.size()).back();
 
     const Snapshot snapshot{*groups.module(), optimizer};
@@ -75,7 +76,8 @@ struct LRFinder {
       throw ConfigError("LRFinder", "the sweep goes from " + std::to_string(start_lr) + " to " + std::to_string(end_lr),
                         "give 0 < start_lr < end_lr");
     if (steps < 2) throw ConfigError("LRFinder", std::to_string(steps) + " steps", "give at least 2; 100 is usual");
-    if (!(beta >= 0 && beta < 1)) throw ConfigError("LRFinder", "beta is " + std::to_string(beta), "give 0 <= beta < 1");
+    if (!(beta >= 0 && beta < 1))
+      throw ConfigError("LRFinder", "beta is " + std::to_string(beta), "give 0 <= beta < 1");
   }
 };
 

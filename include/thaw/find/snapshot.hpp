@@ -77,8 +77,7 @@ class Snapshot {
       saved.tensor.mutable_grad() = saved.grad;
     }
     for (const auto& [module, training] : modules_) module->train(training);  // parents first: train() goes down
-    for (std::size_t i = 0; i < options_.size(); ++i)
-      optimizer_->param_groups()[i].set_options(std::move(options_[i]));
+    for (std::size_t i = 0; i < options_.size(); ++i) optimizer_->param_groups()[i].set_options(std::move(options_[i]));
     optimizer_->state().clear();
     for (auto& [key, state] : state_) optimizer_->state()[key] = std::move(state);
     for (auto& [generator, state] : generators_) generator.set_state(state);

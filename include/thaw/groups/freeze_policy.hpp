@@ -24,7 +24,8 @@ struct GroupRef {
 /// A pure function that holds no run state. It may offer `void check(std::size_t groups) const`, which throws
 /// ConfigError when the policy does not fit that many groups.
 template <class P>
-concept FreezePolicy = std::copy_constructible<P> && std::is_invocable_r_v<bool, const P&, const GroupRef&, const Progress&>;
+concept FreezePolicy =
+    std::copy_constructible<P> && std::is_invocable_r_v<bool, const P&, const GroupRef&, const Progress&>;
 
 /// Groups [0, n) are frozen, the rest trains; a negative n counts from the end: `FreezeTo{-1}` trains the last only.
 struct FreezeTo {

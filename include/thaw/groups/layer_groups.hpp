@@ -20,17 +20,22 @@ namespace thaw {
 
 /// A parameter of a layer group. Tensors are LibTorch's own handles: they survive `to(device)` and `to(dtype)`.
 struct GroupParameter {
-  std::string name;        ///< as in the module's state dict
+  std::string name;  ///< as in the module's state dict
   at::Tensor tensor;
-  bool of_norm = false;    ///< belongs to a normalisation layer with running statistics
-  bool decays = true;      ///< false for biases, for norm layers and for vectors, which weight decay leaves alone (timm)
-  bool trainable = true;   ///< false: did not require a gradient when the groups were made, so it never trains
+  bool of_norm = false;   ///< belongs to a normalisation layer with running statistics
+  bool decays = true;     ///< false for biases, for norm layers and for vectors, which weight decay leaves alone (timm)
+  bool trainable = true;  ///< false: did not require a gradient when the groups were made, so it never trains
+
+  /// Whether it gets gradients when its group is frozen or not.
+  [[nodiscard]] bool trains(bool frozen, NormRule norm) const {
+    return trainable && (!frozen || (of_norm && norm.frozen == Norm::train));
+  }
 };
 
 /// Consecutive modules of a network that are frozen and thawed, and that learn, together.
 struct LayerGroup {
-  std::string name;                                       ///< of its first module
-  std::vector<GroupParameter> parameters;                 ///< each shared tensor once, in the first group that has it
+  std::string name;                        ///< of its first module
+  std::vector<GroupParameter> parameters;  ///< each shared tensor once, in the first group that has it
   std::vector<std::pair<std::string, at::Tensor>> buffers;
   std::vector<std::shared_ptr<torch::nn::Module>> norms;  ///< layers that keep running statistics
 
@@ -47,7 +52,8 @@ namespace detail {
 /// The module behind a ModuleHolder (`ptr()`) or a shared_ptr.
 template <class Model>
 [[nodiscard]] std::shared_ptr<torch::nn::Module> module_ptr(const Model& model) {
-  if constexpr (requires { model.ptr(); }) return model.ptr();
+  if constexpr (requires { model.ptr(); })
+    return model.ptr();
   else {
     static_assert(std::convertible_to<const Model&, std::shared_ptr<torch::nn::Module>>,
                   "thaw: a model must be a torch::nn::ModuleHolder (what TORCH_MODULE makes) or a std::shared_ptr to a "
@@ -105,8 +111,7 @@ class LayerGroups {
     for (std::size_t i = 0; i < size(); ++i)
       for (const GroupParameter& parameter : groups_[i].parameters) {
         at::Tensor tensor = parameter.tensor;
-        const bool trains =
-            parameter.trainable && (!frozen_[i] || (parameter.of_norm && norm_.frozen == Norm::train));
+        const bool trains = parameter.trains(frozen_[i], norm_);
         if (trains && !tensor.requires_grad()) thawed.push_back(tensor);
         tensor.set_requires_grad(trains);
         if (!trains) tensor.mutable_grad() = at::Tensor();

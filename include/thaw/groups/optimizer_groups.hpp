@@ -73,8 +73,10 @@ class OptimizerGroups {
       adamw->betas({value, std::get<1>(adamw->betas())});
     else if (auto* adam = dynamic_cast<torch::optim::AdamOptions*>(&options))
       adam->betas({value, std::get<1>(adam->betas())});
-    else if (auto* sgd = dynamic_cast<torch::optim::SGDOptions*>(&options)) sgd->momentum(value);
-    else if (auto* rmsprop = dynamic_cast<torch::optim::RMSpropOptions*>(&options)) rmsprop->momentum(value);
+    else if (auto* sgd = dynamic_cast<torch::optim::SGDOptions*>(&options))
+      sgd->momentum(value);
+    else if (auto* rmsprop = dynamic_cast<torch::optim::RMSpropOptions*>(&options))
+      rmsprop->momentum(value);
   }
 
   static std::optional<double> read_momentum(const torch::optim::OptimizerOptions& options) {

@@ -50,8 +50,9 @@ class DiscriminativeLR {
   [[nodiscard]] std::vector<double> operator()(std::size_t groups) const {
     std::vector<double> rates = rates_(groups);
     if (rates.size() != groups)
-      throw ConfigError("DiscriminativeLR", std::to_string(rates.size()) + " rates for " + std::to_string(groups) +
-                                                " layer groups", "give one rate per group, first to last, or a slice");
+      throw ConfigError("DiscriminativeLR",
+                        std::to_string(rates.size()) + " rates for " + std::to_string(groups) + " layer groups",
+                        "give one rate per group, first to last, or a slice");
     for (const double rate : rates)
       if (!std::isfinite(rate) || rate < 0)
         throw ConfigError("DiscriminativeLR", "a rate is " + std::to_string(rate),

@@ -2,15 +2,16 @@
 
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/dropout.h>
+#include <c10/util/StringUtil.h>
 #include <fmt/format.h>
 #include <torch/nn/modules/container/sequential.h>
 #include <torch/nn/modules/linear.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstddef>
+#include <cstdint>
 #include <optional>
-#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -29,11 +30,11 @@ inline constexpr std::array<double, 3> efficientnet_lite_std{128. / 255, 128. / 
 struct EfficientNetLiteOptions {
   std::int64_t classes = 1000;
   std::int64_t in_channels = 3;
-  std::optional<double> dropout = {};   ///< before the classifier: .2, from lite2 on .3
-  double drop_connect = 0;              ///< stochastic depth at the last block, in proportion before; TensorFlow trains with .2
+  std::optional<double> dropout = {};  ///< before the classifier: .2, from lite2 on .3
+  double drop_connect = 0;  ///< stochastic depth, rising to this at the last block; TensorFlow trains with .2
   double bn_momentum = 0.01, bn_eps = 1e-3;
-  double width = 1, depth = 1;          ///< channels and blocks, as multiples of lite0's
-  std::int64_t image_size = 224;        ///< pixels; only the padding depends on it, so other sizes work too
+  double width = 1, depth = 1;    ///< channels and blocks, as multiples of lite0's
+  std::int64_t image_size = 224;  ///< pixels; only the padding depends on it, so other sizes work too
 };
 
 /// Blocks in a row, of which the first changes the resolution and the number of channels.
@@ -41,9 +42,9 @@ struct EfficientNetStage {
   std::int64_t blocks, kernel, stride, expand, channels;
 };
 
-/// The seven stages of EfficientNet-B0 (arXiv:1905.11946, table 1), scaled: channels to a multiple of 8 that is not below
-/// 90 %, blocks up. In the lite family the first and last stage keep their depth.
-[[nodiscard]] inline std::array<EfficientNetStage, 7> efficientnet_lite_stages(const EfficientNetLiteOptions& options = {}) {
+/// The seven stages of EfficientNet-B0 (arXiv:1905.11946, table 1), scaled: channels to the nearest multiple of 8 that
+/// is not below 90 %, blocks up. In the lite family the first and last stage keep their depth.
+[[nodiscard]] inline auto efficientnet_lite_stages(const EfficientNetLiteOptions& options = {}) {
   std::array<EfficientNetStage, 7> stages{{{1, 3, 1, 1, 16},
                                            {2, 3, 2, 6, 24},
                                            {2, 5, 2, 6, 40},
@@ -88,8 +89,8 @@ inline void initialise_as_tensorflow(torch::nn::Module& net) {
   const at::NoGradGuard no_grad;
   for (const auto& layer : net.modules()) {
     if (auto* conv = layer->as<torch::nn::Conv2d>()) {
-      const at::Tensor one_group = conv->weight.select(1, 0);
-      const auto fan_out = static_cast<double>(one_group.numel() / conv->options.groups());
+      const std::int64_t filters = conv->options.out_channels() / conv->options.groups();
+      const auto fan_out = static_cast<double>(conv->weight[0][0].numel() * filters);
       conv->weight.normal_(0, std::sqrt(2 / fan_out));
     } else if (auto* linear = layer->as<torch::nn::Linear>()) {
       const double bound = 1 / std::sqrt(static_cast<double>(linear->options.out_features()));
@@ -101,12 +102,12 @@ inline void initialise_as_tensorflow(torch::nn::Module& net) {
 
 }  // namespace detail
 
-/// EfficientNet-lite: EfficientNet (arXiv:1905.11946) without squeeze-excite, ReLU6 for swish, stem and head never scaled.
+/// EfficientNet-lite: EfficientNet (arXiv:1905.11946) without squeeze-excite, with ReLU6 for swish.
 ///
-/// Images [N, in_channels, H, W] of any size from 32 pixels give logits [N, classes]. Names in the state dict are those of
-/// the PyTorch ports (`_conv_stem.weight`, ..., `_fc.bias`), so their published weights load. Children are registered in
-/// the order in which they run. Source: the paper, TensorFlow's `efficientnet/lite`.
-/// Throws ConfigError for options out of range.
+/// Images [N, in_channels, H, W] of any size from 32 pixels give logits [N, classes]. Names in the state dict are the
+/// PyTorch port's (`_conv_stem.weight`, ..., `_fc.bias`), so published weights load; children are registered in the
+/// order in which they run. Throws ConfigError for options out of range.
+/// Source: the paper; TensorFlow's models/official/efficientnet/lite, which never scales stem and head.
 struct EfficientNetLiteImpl : torch::nn::Module {
   explicit EfficientNetLiteImpl(const EfficientNetLiteOptions& options_ = {}) : options(options_) {
     detail::check(options);
@@ -148,13 +149,15 @@ struct EfficientNetLiteImpl : torch::nn::Module {
     detail::initialise_as_tensorflow(*this);
   }
 
-  /// What the head sees: [N, in_channels, H, W] -> [N, 1280, H / 32, W / 32], rounded down for even `image_size / 16`.
+  /// What the head sees: [N, in_channels, H, W] -> [N, 1280, H / 32, W / 32]; lite0 rounds down.
   /// Throws DataError for a tensor of another shape.
   at::Tensor features(const at::Tensor& x) {
     if (x.dim() != 4 || x.size(1) != options.in_channels || x.size(2) < 32 || x.size(3) < 32)
-      throw DataError("EfficientNetLite::features", fmt::format("the images are [{}]", fmt::join(x.sizes(), ", ")),
+      throw DataError("EfficientNetLite::features", "the images are " + c10::str(x.sizes()),
                       fmt::format("give [N, {}, H, W] of 32 pixels or more", options.in_channels));
-    return relu6(bn1(conv_head(blocks->forward(relu6(bn0(conv_stem(x)))))));
+    at::Tensor y = relu6_in_place(bn0(conv_stem(x)));
+    y = blocks->forward(y);
+    return relu6_in_place(bn1(conv_head(y)));
   }
 
   /// Logits [N, classes]; with a head of your own, whatever that gives.
@@ -182,14 +185,46 @@ struct EfficientNetLiteImpl : torch::nn::Module {
 };
 TORCH_MODULE(EfficientNetLite);
 
-/// Where to cut the network, its head replaced, into three layer groups in the spirit of fastai's ResNet split: what sees
-/// edges and textures (stem, stages 1 to 3, to 1/8 of the resolution) | what sees parts and objects | the new head.
+namespace detail {
+
+inline EfficientNetLite scaled(EfficientNetLiteOptions options, double width, double depth, std::int64_t image_size,
+                               double dropout) {
+  options.width = width;
+  options.depth = depth;
+  options.image_size = image_size;
+  options.dropout = options.dropout.value_or(dropout);
+  return EfficientNetLite(options);
+}
+
+}  // namespace detail
+
+/// The five published sizes, with random weights, made for images of 224, 240, 260, 280 and 300 pixels: 4.7, 5.4, 6.1,
+/// 8.2 and 13.0 million parameters for 1,000 classes. Each sets `width`, `depth` and `image_size` of its options.
+/// Example: `auto model = thaw::models::efficientnet_lite0({.classes = 10});`
+[[nodiscard]] inline EfficientNetLite efficientnet_lite0(const EfficientNetLiteOptions& options = {}) {
+  return detail::scaled(options, 1.0, 1.0, 224, 0.2);
+}
+[[nodiscard]] inline EfficientNetLite efficientnet_lite1(const EfficientNetLiteOptions& options = {}) {
+  return detail::scaled(options, 1.0, 1.1, 240, 0.2);
+}
+[[nodiscard]] inline EfficientNetLite efficientnet_lite2(const EfficientNetLiteOptions& options = {}) {
+  return detail::scaled(options, 1.1, 1.2, 260, 0.3);
+}
+[[nodiscard]] inline EfficientNetLite efficientnet_lite3(const EfficientNetLiteOptions& options = {}) {
+  return detail::scaled(options, 1.2, 1.4, 280, 0.3);
+}
+[[nodiscard]] inline EfficientNetLite efficientnet_lite4(const EfficientNetLiteOptions& options = {}) {
+  return detail::scaled(options, 1.4, 1.8, 300, 0.3);
+}
+
+/// Where to cut the network, once its head is replaced, into three layer groups in the spirit of fastai's ResNet split:
 ///
-///     variant     lite0, lite1, lite2, lite3, lite4
-///     first cut   _blocks.5  ... by depth, _blocks.9 for lite4
+///     stem, stages 1 to 3    edges and textures, down to 1/8 of the resolution
+///     stages 4 to 7          parts and objects; from "_blocks.5" (lite1 to lite3: 7, lite4: 9)
+///     head                   new, with random weights
 ///
-/// Example: `thaw::LayerGroups::cut_before(model, thaw::models::efficientnet_lite_cuts())`; of a larger variant,
-/// `efficientnet_lite_cuts(model->options)`.
+/// Example: `thaw::LayerGroups::cut_before(model, thaw::models::efficientnet_lite_cuts())`; for a larger variant give
+/// `model->options`.
 [[nodiscard]] inline std::vector<std::string> efficientnet_lite_cuts(const EfficientNetLiteOptions& options = {}) {
   const auto stages = efficientnet_lite_stages(options);
   return {fmt::format("_blocks.{}", stages[0].blocks + stages[1].blocks + stages[2].blocks), "head"};

@@ -4,12 +4,15 @@
 #include <ATen/ops/constant_pad_nd.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/relu6.h>
+#include <torch/nn/module.h>
 #include <torch/nn/modules/batchnorm.h>
 #include <torch/nn/modules/conv.h>
 #include <torch/nn/pimpl.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
+#include <vector>
 
 namespace thaw::models {
 
@@ -36,12 +39,12 @@ struct SameConv2dImpl : torch::nn::Conv2dImpl {
 TORCH_MODULE(SameConv2d);
 
 /// ReLU6 in the place of its input: neither convolutions nor norms need their output for the backward pass.
-[[nodiscard]] inline at::Tensor relu6(at::Tensor x) {
+[[nodiscard]] inline at::Tensor relu6_in_place(at::Tensor x) {
   return at::relu6_(x);
 }
 
-/// Stochastic depth (arXiv:1603.09382): each example of x [N, ...] is zeroed with probability `drop`, or else divided by
-/// 1 - drop.
+/// Stochastic depth (arXiv:1603.09382): of x [N, ...], an example becomes 0 with probability `drop`, else x / (1 -
+/// drop).
 [[nodiscard]] inline at::Tensor drop_examples(const at::Tensor& x, double drop) {
   std::vector<std::int64_t> per_example(static_cast<std::size_t>(x.dim()), 1);
   per_example[0] = x.size(0);
@@ -49,15 +52,15 @@ TORCH_MODULE(SameConv2d);
 }
 
 struct MBConvOptions {
-  std::int64_t in, out;         ///< channels
+  std::int64_t in = 1, out = 1;  ///< channels
   std::int64_t kernel = 3, stride = 1;
-  std::int64_t expand = 6;      ///< hidden channels per input channel
-  std::int64_t size = 224;      ///< pixels of the incoming image, for the padding
-  double drop = 0;              ///< stochastic depth: how often an example skips the block in training
+  std::int64_t expand = 6;  ///< hidden channels per input channel
+  std::int64_t size = 224;  ///< pixels of the incoming image, for the padding
+  double drop = 0;          ///< stochastic depth: how often an example skips the block in training
   double bn_momentum = 0.01, bn_eps = 1e-3;
 };
 
-/// Inverted bottleneck without squeeze-excite (MobileNetV2, arXiv:1801.04381): widen (1x1), filter each channel (k x k),
+/// Inverted bottleneck without squeeze-excite (arXiv:1801.04381): widen (1x1), filter each channel (kxk),
 /// narrow (1x1), batch norm after each, ReLU6 after the first two; then add the input, if the shape is the same.
 /// [N, in, H, W] -> [N, out, H / stride, W / stride].
 struct MBConvImpl : torch::nn::Module {
@@ -83,8 +86,8 @@ struct MBConvImpl : torch::nn::Module {
   }
 
   at::Tensor forward(const at::Tensor& x) {
-    at::Tensor y = expand_conv ? relu6(bn0(expand_conv(x))) : x;
-    y = relu6(bn1(depthwise_conv(y)));
+    at::Tensor y = expand_conv ? relu6_in_place(bn0(expand_conv(x))) : x;
+    y = relu6_in_place(bn1(depthwise_conv(y)));
     y = bn2(project_conv(y));
     if (options.stride != 1 || options.in != options.out) return y;
     if (options.drop > 0 && is_training()) y = drop_examples(y, options.drop);

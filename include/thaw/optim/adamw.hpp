@@ -11,7 +11,8 @@ namespace thaw {
 /// LibTorch's AdamW over layer groups: `thaw::AdamW optimizer{groups};`
 ///
 /// Weight decay is decoupled, p *= 1 - lr * weight_decay, and leaves biases and norm layers alone. Defaults are
-/// fastai's: betas (0.9, 0.99), eps 1e-5, weight decay 0.01. Options, state and serialisation are torch::optim::AdamW's.
+/// fastai's: betas (0.9, 0.99), eps 1e-5, weight decay 0.01. Options, state and serialisation are
+/// torch::optim::AdamW's.
 class AdamW : public torch::optim::AdamW {
  public:
   [[nodiscard]] static torch::optim::AdamWOptions fastai_defaults() {

@@ -69,7 +69,9 @@ namespace detail {
 
 /// "stage head: 3 epochs of 47 steps".
 [[nodiscard]] inline std::string stage_title(const StageBegin& event) {
-  const auto count = [](std::int64_t n, std::string_view thing) { return fmt::format("{} {}{}", n, thing, n == 1 ? "" : "s"); };
+  const auto count = [](std::int64_t n, std::string_view thing) {
+    return fmt::format("{} {}{}", n, thing, n == 1 ? "" : "s");
+  };
   return fmt::format("stage {}: {} of {}", shortened(event.stage, 60), count(event.epochs, "epoch"),
                      count(event.steps_per_epoch, "step"));
 }
@@ -83,11 +85,13 @@ namespace detail {
 }
 
 /// A row of cells aligned right under `headers`, each at least as wide as any measured number.
-[[nodiscard]] inline std::string epoch_row(const std::vector<std::string>& headers, const std::vector<std::string>& cells) {
+[[nodiscard]] inline std::string epoch_row(const std::vector<std::string>& headers,
+                                           const std::vector<std::string>& cells) {
   std::string line = " ";
   for (std::size_t i = 0; i < headers.size(); ++i) {
     const std::size_t least = i == 0 || i + 1 == headers.size() ? 7 : 10;
-    line.append(i == 0 ? "" : "  ").append(aligned(cells[i], std::max(least, display_width(headers[i])), /*right=*/true));
+    line.append(i == 0 ? "" : "  ")
+        .append(aligned(cells[i], std::max(least, display_width(headers[i])), /*right=*/true));
   }
   return line;
 }
@@ -99,7 +103,8 @@ inline void Console::on_stage_begin(const StageBegin& event) {
   stage_began_ = epoch_began_ = terminal_.seconds();
   drawn_at_ = -std::numeric_limits<double>::infinity();
   steps_ = steps_before_epoch_ = 0;
-  terminal_.write(styled("1", detail::stage_title(event)) + "\n" + to_text(detail::group_table(event.groups), "  ") + "\n");
+  terminal_.write(styled("1", detail::stage_title(event)) + "\n" + to_text(detail::group_table(event.groups), "  ") +
+                  "\n");
 }
 
 inline void Console::on_step_end(const StepEnd& event) {
@@ -142,7 +147,7 @@ inline void Console::on_epoch_end(const EpochEnd& event) {
     cells.push_back(epoch.valid ? detail::measured(epoch.valid->metrics[i].value) : "-");
   cells.push_back(detail::duration(epoch.seconds));
 
-  if (new_columns || !std::exchange(headed_, true))
+  if (!std::exchange(headed_, true) || new_columns)
     terminal_.write(styled("2", detail::epoch_row(headers, headers)) + "\n");
   terminal_.write(detail::epoch_row(headers, cells) + "\n");
   epoch_began_ = terminal_.seconds();

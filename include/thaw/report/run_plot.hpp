@@ -60,8 +60,10 @@ namespace detail {
     Series series = metric_series(history, ends, name);
     const bool share = std::ranges::none_of(series.y, [](double y) { return y < 0 || y > 1; });
     series.color = share ? 2 + shares.series.size() : 2;
-    if (share) shares.series.push_back(std::move(series));
-    else panels.push_back({.title = name, .series = {std::move(series)}, .height = 130});
+    if (share)
+      shares.series.push_back(std::move(series));
+    else
+      panels.push_back({.title = name, .series = {std::move(series)}, .height = 130});
   }
   if (shares.series.size() == 1) shares.title = shares.series[0].name;
   if (!shares.series.empty()) panels.insert(panels.begin(), std::move(shares));
@@ -82,8 +84,10 @@ namespace detail {
       return std::ranges::equal(other.y, series.y, [](double a, double b) { return a == b || (a != a && b != b); });
     });
     series.color = panel.series.size();
-    if (same == panel.series.end()) panel.series.push_back(std::move(series));
-    else same->name += ", " + series.name;
+    if (same == panel.series.end())
+      panel.series.push_back(std::move(series));
+    else
+      same->name += ", " + series.name;
   }
   for (Series& series : panel.series)
     if (std::ranges::none_of(series.y, [](double y) { return y > 0; })) series.name += " (frozen)";
@@ -117,7 +121,9 @@ namespace detail {
 }
 
 /// `to_figure(history)` as SVG text.
-[[nodiscard]] inline std::string to_svg(const History& history) { return to_svg(to_figure(history)); }
+[[nodiscard]] inline std::string to_svg(const History& history) {
+  return to_svg(to_figure(history));
+}
 
 /// Writes `to_svg(history)` to a file, which is replaced in one step or not at all. Throws FileError.
 inline void write_svg(const History& history, const std::filesystem::path& path) {

@@ -52,7 +52,8 @@ struct FigureFrame {
   double outside = 0;  // of a stage's name that starts near the right end
   for (const Boundary& b : figure.boundaries) outside = std::max(outside, f.x(b.x) + text_width(b.name) + 10 - width);
   f.x.end = f.right -= std::min(outside, 100.0);
-  if (extent.range()) f.x_ticks = ticks(f.x, std::max<std::size_t>(3, static_cast<std::size_t>((f.right - f.left) / 62)));
+  if (extent.range())
+    f.x_ticks = ticks(f.x, std::max<std::size_t>(3, static_cast<std::size_t>((f.right - f.left) / 62)));
   return f;
 }
 
@@ -78,15 +79,17 @@ inline double draw_panel(SvgWriter& svg, const Figure& figure, const Panel& pane
 
 }  // namespace detail
 
-/// The figure as one SVG element that needs nothing outside itself: light or dark as the reader's system is, and as wide
-/// as its place. Names are escaped; values that are not finite leave gaps; a panel without data says so.
+/// The figure as one SVG element that needs nothing outside itself: light or dark as the reader's system is, and as
+/// wide as its place. Names are escaped; values that are not finite leave gaps; a panel without data says so.
 [[nodiscard]] inline std::string to_svg(const Figure& figure) {
   const detail::FigureFrame f = detail::frame(figure);
   detail::SvgWriter body;
   double y = 12;
   for (const Panel& panel : figure.panels) y = detail::draw_panel(body, figure, panel, f, y) + detail::panel_gap;
-  if (figure.panels.empty()) detail::draw_text(body, "empty", {(f.left + f.right) / 2, y += 20}, "middle", "no data to show");
-  else detail::draw_text(body, "label", {(f.left + f.right) / 2, y += 22}, "middle", figure.x.label);
+  if (figure.panels.empty())
+    detail::draw_text(body, "empty", {(f.left + f.right) / 2, y += 20}, "middle", "no data to show");
+  else
+    detail::draw_text(body, "label", {(f.left + f.right) / 2, y += 22}, "middle", figure.x.label);
 
   detail::SvgWriter svg;
   const double width = f.width, height = y + 14;

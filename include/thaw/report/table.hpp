@@ -12,7 +12,8 @@
 
 namespace thaw {
 
-/// Headers and rows of text. A column in which a cell starts like a number ("0.964", "12.3 s", "1,280") is aligned right.
+/// Headers and rows of text. A column in which a cell starts like a number ("0.964", "12.3 s", "1,280") is aligned
+/// right.
 struct Table {
   std::vector<std::string> headers = {};
   std::vector<std::vector<std::string>> rows = {};  ///< a row may be shorter than the others
@@ -76,7 +77,9 @@ template <class Clean>
 }
 
 /// The text without what would move a terminal's cursor.
-[[nodiscard]] inline std::string printable(std::string_view text) { return shortened(text, text.size()); }
+[[nodiscard]] inline std::string printable(std::string_view text) {
+  return shortened(text, text.size());
+}
 
 [[nodiscard]] inline std::string without_trailing_blanks(std::string line) {
   line.resize(line.find_last_not_of(' ') + 1);

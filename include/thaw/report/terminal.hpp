@@ -20,10 +20,10 @@ namespace thaw {
 /// Where progress is written, and what can be written there. Plain data, so that any sink will do.
 struct Terminal {
   std::function<void(std::string_view)> write = [](std::string_view) {};
-  std::function<double()> seconds = [] { return 0.0; };                 ///< a clock that never goes back
+  std::function<double()> seconds = [] { return 0.0; };                   ///< a clock that never goes back
   std::function<std::size_t()> columns = [] { return std::size_t{80}; };  ///< asked anew for every progress line
-  bool interactive = false;  ///< a line can be written over
-  bool color = false;        ///< understands escape sequences for bold and dim
+  bool interactive = false;                                               ///< a line can be written over
+  bool color = false;  ///< understands escape sequences for bold and dim
   bool unicode = false;
 
   /// The C stream `out`, which must outlive this. Interactive if it is a terminal (and not a dumb one: TERM); coloured

@@ -14,7 +14,9 @@ enum class Anneal { cosine, linear };
 }
 
 /// start + p (end - start).
-[[nodiscard]] constexpr double anneal_linear(double start, double end, double p) { return start + p * (end - start); }
+[[nodiscard]] constexpr double anneal_linear(double start, double end, double p) {
+  return start + p * (end - start);
+}
 
 /// start (end / start)^p: even steps on a logarithmic axis. Both ends must have the same sign.
 [[nodiscard]] inline double anneal_exponential(double start, double end, double p) {

@@ -13,7 +13,8 @@ namespace detail {
 
 inline void check_one_cycle(const char* name, double pct_start, double div, double div_final) {
   if (!(pct_start >= 0 && pct_start <= 1))
-    throw ConfigError(name, "pct_start is " + std::to_string(pct_start), "give the rising part as a fraction in [0, 1]");
+    throw ConfigError(name, "pct_start is " + std::to_string(pct_start),
+                      "give the rising part as a fraction in [0, 1]");
   if (!(div > 0 && div_final > 0))
     throw ConfigError(name, "divisors are " + std::to_string(div) + " and " + std::to_string(div_final),
                       "give positive divisors of the peak rate");
@@ -29,9 +30,9 @@ inline void check_one_cycle(const char* name, double pct_start, double div, doub
 /// each along a cosine (or a line). The last value, at t = 1, is never applied. Units: multipliers of the peak rate.
 /// Source: Smith 2018, arXiv:1803.09820; fastai's `fit_one_cycle`, whose phase limits are float32 (up to 3e-6 off).
 struct OneCycle {
-  double pct_start = 0.25;    ///< fraction of the steps in which the rate rises
-  double div = 25;            ///< first rate = peak / div
-  double div_final = 1e5;     ///< last rate = peak / div_final
+  double pct_start = 0.25;  ///< fraction of the steps in which the rate rises
+  double div = 25;          ///< first rate = peak / div
+  double div_final = 1e5;   ///< last rate = peak / div_final
   bool cycle_momentum = true;
   double momentum_high = 0.95, momentum_low = 0.85;
   Anneal anneal = Anneal::cosine;

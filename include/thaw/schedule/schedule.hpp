@@ -17,8 +17,7 @@ struct ScheduleValue {
 
   constexpr ScheduleValue() = default;
   constexpr ScheduleValue(double lr_multiplier) : lr(lr_multiplier) {}
-  constexpr ScheduleValue(double lr_multiplier, double momentum_value)
-      : lr(lr_multiplier), momentum(momentum_value) {}
+  constexpr ScheduleValue(double lr_multiplier, double momentum_value) : lr(lr_multiplier), momentum(momentum_value) {}
 };
 
 /// A schedule is a pure function of the position in the stage; it holds no run state. Either form will do:
@@ -41,8 +40,10 @@ class AnySchedule {
                   "`thaw::ScheduleValue(const thaw::Progress&) const`");
     if constexpr (requires { schedule.check(); }) check_ = [schedule] { schedule.check(); };
     value_ = [s = std::move(schedule)](const Progress& at) -> ScheduleValue {
-      if constexpr (std::is_invocable_r_v<ScheduleValue, const S&, const Progress&>) return s(at);
-      else return s(at.t());
+      if constexpr (std::is_invocable_r_v<ScheduleValue, const S&, const Progress&>)
+        return s(at);
+      else
+        return s(at.t());
     };
   }
 

@@ -46,14 +46,18 @@ class Callback {
     static constexpr bool takes_step_end = requires(Class& c, const StepEnd& e) { c.on_step_end(e); };
     static constexpr bool takes_epoch_end = requires(Class& c, const EpochEnd& e) { c.on_epoch_end(e); };
     static constexpr bool takes_stage_end = requires(Class& c, const StageEnd& e) { c.on_stage_end(e); };
-    static_assert(takes_stage_begin || !requires { &Class::on_stage_begin; },
-                  "thaw: a callback's on_stage_begin must take (const thaw::StageBegin&)");
-    static_assert(takes_step_end || !requires { &Class::on_step_end; },
-                  "thaw: a callback's on_step_end must take (const thaw::StepEnd&)");
-    static_assert(takes_epoch_end || !requires { &Class::on_epoch_end; },
-                  "thaw: a callback's on_epoch_end must take (const thaw::EpochEnd&)");
-    static_assert(takes_stage_end || !requires { &Class::on_stage_end; },
-                  "thaw: a callback's on_stage_end must take (const thaw::StageEnd&)");
+    static_assert(
+        takes_stage_begin || !requires { &Class::on_stage_begin; },
+        "thaw: a callback's on_stage_begin must take (const thaw::StageBegin&)");
+    static_assert(
+        takes_step_end || !requires { &Class::on_step_end; },
+        "thaw: a callback's on_step_end must take (const thaw::StepEnd&)");
+    static_assert(
+        takes_epoch_end || !requires { &Class::on_epoch_end; },
+        "thaw: a callback's on_epoch_end must take (const thaw::EpochEnd&)");
+    static_assert(
+        takes_stage_end || !requires { &Class::on_stage_end; },
+        "thaw: a callback's on_stage_end must take (const thaw::StageEnd&)");
     static_assert(takes_stage_begin || takes_step_end || takes_epoch_end || takes_stage_end,
                   "thaw: a callback needs at least one of on_stage_begin, on_step_end, on_epoch_end, on_stage_end");
 

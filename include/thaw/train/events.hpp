@@ -30,12 +30,12 @@ struct StageBegin {
 /// After each optimizer step. `loss` is still on its device: reading it (`loss.item<double>()`) waits for the device.
 struct StepEnd {
   const std::string& stage;
-  std::int64_t epoch;            ///< 1 is the stage's first
+  std::int64_t epoch;  ///< 1 is the stage's first
   std::int64_t epochs;
-  std::int64_t step;             ///< 1 is the stage's first
-  std::int64_t steps;            ///< of the whole stage
-  std::span<const double> lr;    ///< per layer group, as used in this step
-  const at::Tensor& loss;        ///< scalar, detached
+  std::int64_t step;           ///< 1 is the stage's first
+  std::int64_t steps;          ///< of the whole stage
+  std::span<const double> lr;  ///< per layer group, as used in this step
+  const at::Tensor& loss;      ///< scalar, detached
 };
 
 /// After each epoch, validation included.

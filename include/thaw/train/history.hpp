@@ -21,19 +21,19 @@ struct Evaluation {
 
 /// One optimizer step.
 struct StepRecord {
-  std::vector<double> lr = {};     ///< absolute rate per layer group; 0 for one that was frozen
+  std::vector<double> lr = {};          ///< absolute rate per layer group; 0 for one that was frozen
   std::optional<double> momentum = {};  ///< momentum (SGD) or beta1 (Adam), where the optimizer has one
-  double loss = 0;                 ///< training loss of the step
+  double loss = 0;                      ///< training loss of the step
 };
 
 /// One epoch of one stage.
 struct EpochRecord {
   std::string stage = {};
-  std::int64_t epoch = 0;           ///< 1 is the stage's first
-  std::int64_t epochs = 0;          ///< how many the stage has
-  double train_loss = 0;            ///< mean over the epoch's samples, as they were trained on
+  std::int64_t epoch = 0;                ///< 1 is the stage's first
+  std::int64_t epochs = 0;               ///< how many the stage has
+  double train_loss = 0;                 ///< mean over the epoch's samples, as they were trained on
   std::optional<Evaluation> valid = {};  ///< none where there is no validation data
-  double seconds = 0;               ///< wall time, validation included
+  double seconds = 0;                    ///< wall time, validation included
 };
 
 /// One stage: which steps were its own, and which groups it trained.

@@ -48,7 +48,8 @@ inline void check_drop(const LoadOptions& options, const LoadReport& report, con
   for (const std::string& glob : options.drop) {
     const auto matches = [&](const std::string& name) { return glob_match(glob, name); };
     if (std::ranges::none_of(report.dropped, matches)) {
-      throw ConfigError(where, fmt::format(".drop = \"{}\" names no tensor, neither of the file nor of the model", glob),
+      throw ConfigError(where,
+                        fmt::format(".drop = \"{}\" names no tensor, neither of the file nor of the model", glob),
                         "mind the spelling; `*` stands for any text");
     }
   }
@@ -75,8 +76,8 @@ inline LoadReport load_weights(torch::nn::Module& module, const StateDict& state
 ///
 /// Converts to each one's dtype and device; leaves `requires_grad`, train mode and the tensors' identities as they are.
 /// Nothing is copied before everything has been checked. Throws FileError that lists all missing, unexpected and
-/// mis-shaped tensors unless LoadOptions allow them (a missing `num_batches_tracked` always passes), and ConfigError for
-/// options that cannot be meant. Returns what was loaded and what was not.
+/// mis-shaped tensors unless LoadOptions allow them (a missing `num_batches_tracked` always passes), and ConfigError
+/// for options that cannot be meant. Returns what was loaded and what was not.
 inline LoadReport load_weights(torch::nn::Module& module, const StateDict& state, const LoadOptions& options = {}) {
   return detail::load_weights(module, state, options, "the state dict");
 }
@@ -94,7 +95,8 @@ concept WeightSource = std::convertible_to<Weights, StateDict> || std::convertib
 
 /// The same for a module held by shared_ptr.
 template <std::derived_from<torch::nn::Module> Module, WeightSource Weights>
-LoadReport load_weights(const std::shared_ptr<Module>& module, const Weights& weights, const LoadOptions& options = {}) {
+LoadReport load_weights(const std::shared_ptr<Module>& module, const Weights& weights,
+                        const LoadOptions& options = {}) {
   if (module == nullptr) throw ConfigError("load_weights", "the module is null", "make the model first");
   return load_weights(static_cast<torch::nn::Module&>(*module), weights, options);
 }

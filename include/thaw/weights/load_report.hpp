@@ -20,11 +20,11 @@ struct ShapeMismatch {
 
 /// What load_weights did, tensor by tensor. Names are the model's.
 struct LoadReport {
-  std::vector<std::string> loaded;
-  std::vector<std::string> missing;     ///< in the model alone; they keep their values
-  std::vector<std::string> unexpected;  ///< in the file alone
-  std::vector<ShapeMismatch> mismatched;
-  std::vector<std::string> dropped;  ///< left out by LoadOptions::drop, in the file or in the model
+  std::vector<std::string> loaded = {};
+  std::vector<std::string> missing = {};     ///< in the model alone; they keep their values
+  std::vector<std::string> unexpected = {};  ///< in the file alone
+  std::vector<ShapeMismatch> mismatched = {};
+  std::vector<std::string> dropped = {};  ///< left out by LoadOptions::drop, in the file or in the model
 
   /// One line with the counts, then one for each kind of tensor that was not loaded.
   [[nodiscard]] std::string to_string() const;
@@ -37,7 +37,8 @@ namespace detail {
 }
 
 [[nodiscard]] inline std::string mismatch_text(const ShapeMismatch& mismatch) {
-  return fmt::format("{} (model {}, file {})", mismatch.name, shape_text(mismatch.expected), shape_text(mismatch.found));
+  return fmt::format("{} (model {}, file {})", mismatch.name, shape_text(mismatch.expected),
+                     shape_text(mismatch.found));
 }
 
 }  // namespace detail

@@ -9,7 +9,7 @@
 #include <thaw/weights/detail/format.hpp>
 #include <thaw/weights/detail/legacy.hpp>
 #include <thaw/weights/detail/source.hpp>
-#include <thaw/weights/detail/zip_archive.hpp>
+#include <thaw/weights/detail/zip_file.hpp>
 #include <thaw/weights/safetensors.hpp>
 #include <thaw/weights/state_dict.hpp>
 #include <utility>
@@ -37,9 +37,12 @@ namespace detail {
 [[nodiscard]] inline StateDict read_weights(const Source& source, const ReadOptions& options = {}) {
   try {
     switch (format_of(source)) {
-      case Format::zip: return without_module_prefix(read_zip(source, options.key));
-      case Format::legacy: return without_module_prefix(read_legacy(source, options.key));
-      case Format::safetensors: return without_module_prefix(read_safetensors(source));
+      case Format::zip:
+        return without_module_prefix(read_zip(source, options.key));
+      case Format::legacy:
+        return without_module_prefix(read_legacy(source, options.key));
+      case Format::safetensors:
+        return without_module_prefix(read_safetensors(source));
     }
   } catch (const c10::Error& error) {
     throw source.damaged(first_line(error));

@@ -17,14 +17,14 @@ namespace thaw {
 namespace detail {
 
 [[nodiscard]] inline StateDict read_safetensors(const Source& source) {
-  if (!looks_like_safetensors(source.bytes)) throw source.damaged("its first bytes are not those of a safetensors file");
+  if (!looks_like_safetensors(source.bytes))
+    throw source.damaged("its first bytes are not those of a safetensors file");
   const auto length = little_endian<std::uint64_t>(source.bytes);
-  const std::string_view rest = source.bytes.substr(sizeof length);
-  if (length > rest.size()) throw source.damaged("it ends inside its header");
-  const std::string_view data = rest.substr(length);
+  const std::string_view header = source.slice(sizeof length, length);
+  const std::string_view data = source.bytes.substr(sizeof length + length);
 
   StateDict state;
-  for (const SafeTensor& entry : parse_tensors(source, rest.substr(0, length), data.size())) {
+  for (const SafeTensor& entry : parse_tensors(source, header, data.size())) {
     at::Tensor tensor = at::empty(entry.shape, at::TensorOptions().dtype(entry.dtype));
     const std::string_view bytes = data.substr(entry.begin, entry.end - entry.begin);
     if (!bytes.empty()) std::memcpy(tensor.mutable_data_ptr(), bytes.data(), bytes.size());

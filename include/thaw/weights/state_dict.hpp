@@ -26,7 +26,8 @@ class StateDict {
   /// Appends a tensor. Throws ConfigError if the name is taken.
   void insert(std::string name, at::Tensor tensor) {
     if (!places_.emplace(name, entries_.size()).second) {
-      throw ConfigError("StateDict::insert", fmt::format("the name '{}' is taken", name), "give each tensor its own name");
+      throw ConfigError("StateDict::insert", fmt::format("the name '{}' is taken", name),
+                        "give each tensor its own name");
     }
     entries_.emplace_back(std::move(name), std::move(tensor));
   }

@@ -9,8 +9,8 @@
 
 #include <thaw/find/lr_curve.hpp>
 #include <thaw/find/suggest.hpp>
-#include <thaw/report/detail/scale.hpp>
 #include <thaw/report/detail/numbers.hpp>
+#include <thaw/report/detail/scale.hpp>
 
 namespace thaw::detail {
 

@@ -25,7 +25,9 @@ struct Box {
   [[nodiscard]] Box grown(double by) const { return {left - by, top - by, right + by, bottom + by}; }
 };
 
-[[nodiscard]] inline double distance(Point a, Point b) { return std::hypot(a.x - b.x, a.y - b.y); }
+[[nodiscard]] inline double distance(Point a, Point b) {
+  return std::hypot(a.x - b.x, a.y - b.y);
+}
 
 /// Points at most `apart` from each other along the line through `points`.
 [[nodiscard]] inline std::vector<Point> sampled(std::span<const Point> points, double apart) {

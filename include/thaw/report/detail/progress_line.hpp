@@ -29,9 +29,12 @@ struct ProgressState {
   const std::size_t full = halves / 2;
   std::string bar;
   for (std::size_t i = 0; i < width; ++i) {
-    if (i < full) bar += unicode ? "━" : "=";
-    else if (i == full && halves % 2 == 1) bar += unicode ? "╸" : "-";
-    else bar += unicode ? "─" : " ";
+    if (i < full)
+      bar += unicode ? "━" : "=";
+    else if (i == full && halves % 2 == 1)
+      bar += unicode ? "╸" : "-";
+    else
+      bar += unicode ? "─" : " ";
   }
   return unicode ? bar : "[" + bar + "]";
 }
@@ -42,10 +45,10 @@ struct ProgressState {
   std::string rest = fmt::format("  {:>{}}/{}", at.step, std::to_string(at.steps).size(), at.steps);
   const bool timed = at.steps_per_second > 0;
   const int decimals = at.steps_per_second < 10 ? 2 : at.steps_per_second < 100 ? 1 : 0;
-  for (const std::string& extra : {fmt::format("  loss {}", measured(at.loss)),
-                                   timed ? fmt::format("  {} left", clock_time(at.seconds_left)) : "",
-                                   fmt::format("  rate {}", scientific(at.lr, 1)),
-                                   timed ? fmt::format("  {:.{}f} steps/s", at.steps_per_second, decimals) : ""}) {
+  for (const std::string& extra :
+       {fmt::format("  loss {}", measured(at.loss)), timed ? fmt::format("  {} left", clock_time(at.seconds_left)) : "",
+        fmt::format("  rate {}", scientific(at.lr, 1)),
+        timed ? fmt::format("  {:.{}f} steps/s", at.steps_per_second, decimals) : ""}) {
     if (epoch.size() + rest.size() + extra.size() > columns) break;
     rest += extra;
   }

@@ -41,7 +41,8 @@ inline void draw_header(SvgWriter& svg, const Panel& panel, const std::vector<Le
     const Series& series = *entry.series;
     const double y = at.y + static_cast<double>(entry.row) * row_height;
     svg.open("g", {color_class(series.color)});
-    svg.empty("path", {{"class", line_class(series)}, dash_pattern(series.color),
+    svg.empty("path", {{"class", line_class(series)},
+                       dash_pattern(series.color),
                        {"d", "M" + px(entry.x) + " " + px(y - 4.5) + "h" + px(swatch_width)}});
     if (series.dots) draw_dot(svg, "dot", {entry.x + swatch_width / 2, y - 4.5}, 3);
     svg.close("g");
@@ -70,8 +71,10 @@ struct BoundaryLabel {
     double end = right;
     for (std::size_t later = i + 1; later < labels.size(); ++later) {
       if (label.x + text_width(label.name) + 8 <= labels[later].x) continue;
-      if (labels[later].row + 1 < rows) label.row = std::max(label.row, labels[later].row + 1);
-      else end = std::min(end, labels[later].x);
+      if (labels[later].row + 1 < rows)
+        label.row = std::max(label.row, labels[later].row + 1);
+      else
+        end = std::min(end, labels[later].x);
     }
     const auto room = static_cast<std::size_t>(std::max(0.0, (end - label.x - 8) / text_width("m")));
     label.name = room < std::min<std::size_t>(display_width(label.name), 5) ? "" : shortened(label.name, room);

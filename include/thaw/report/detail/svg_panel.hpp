@@ -49,7 +49,9 @@ struct PlotArea {
   return {"stroke-dasharray", patterns[color / palette_size % patterns.size()]};
 }
 
-[[nodiscard]] inline std::string_view line_class(const Series& series) { return series.thin ? "line thin" : "line"; }
+[[nodiscard]] inline std::string_view line_class(const Series& series) {
+  return series.thin ? "line thin" : "line";
+}
 
 /// The first, lowest, highest and last point of every column of pixels: looks the same, however many there were.
 [[nodiscard]] inline std::vector<Point> one_per_pixel(std::span<const Point> points) {
@@ -77,8 +79,10 @@ struct PlotArea {
   };
   for (std::size_t i = 0; i < std::min(series.x.size(), series.y.size()); ++i) {
     const Point p{area.x(series.x[i]), area.y(series.y[i])};
-    if (std::isfinite(p.x) && std::isfinite(p.y)) piece.push_back(p);
-    else finish();
+    if (std::isfinite(p.x) && std::isfinite(p.y))
+      piece.push_back(p);
+    else
+      finish();
   }
   finish();
   return all;
@@ -129,9 +133,12 @@ inline void draw_markers(SvgWriter& svg, const Panel& panel, const PlotArea& are
     if (distance(dots[i], edge) > 16) draw_line(svg, "leader", dots[i], edge);
     draw_dot(svg, "marker", dots[i], 5.5);
     const double base = places[i].bottom - 4;
-    if (dots[i].x < places[i].left) draw_text(svg, "halo", {places[i].left, base}, "start", shown[i]->label);
-    else if (dots[i].x > places[i].right) draw_text(svg, "halo", {places[i].right, base}, "end", shown[i]->label);
-    else draw_text(svg, "halo", {(places[i].left + places[i].right) / 2, base}, "middle", shown[i]->label);
+    if (dots[i].x < places[i].left)
+      draw_text(svg, "halo", {places[i].left, base}, "start", shown[i]->label);
+    else if (dots[i].x > places[i].right)
+      draw_text(svg, "halo", {places[i].right, base}, "end", shown[i]->label);
+    else
+      draw_text(svg, "halo", {(places[i].left + places[i].right) / 2, base}, "middle", shown[i]->label);
     svg.close("g");
   }
 }
@@ -154,12 +161,15 @@ inline void draw_axes(SvgWriter& svg, const PlotArea& area, bool with_x_labels) 
 
 /// The plot area of one panel with all that is in it and its axes. The inner <svg> cuts off what lies outside, without
 /// an id that other figures on the same page could share.
-inline void draw_plot(SvgWriter& svg, const Panel& panel, const Figure& figure, const PlotArea& area, bool with_x_labels) {
+inline void draw_plot(SvgWriter& svg, const Panel& panel, const Figure& figure, const PlotArea& area,
+                      bool with_x_labels) {
   const Box& box = area.box;
   for (const Shade& shade : figure.shades) {
     const double left = std::max(area.x(shade.from), box.left), right = std::min(area.x(shade.to), box.right);
-    if (left < right) svg.empty("rect", {{"class", "shade"}, {"x", left}, {"y", box.top}, {"width", right - left},
-                         {"height", box.bottom - box.top}});
+    if (left < right)
+      svg.empty(
+          "rect",
+          {{"class", "shade"}, {"x", left}, {"y", box.top}, {"width", right - left}, {"height", box.bottom - box.top}});
   }
   draw_axes(svg, area, with_x_labels);
   const double width = box.right - box.left, height = box.bottom - box.top;

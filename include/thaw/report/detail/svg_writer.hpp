@@ -16,11 +16,16 @@ namespace thaw::detail {
   std::string out;
   while (!text.empty()) {
     const std::string_view c = next_character(text);
-    if (c == "&") out += "&amp;";
-    else if (c == "<") out += "&lt;";
-    else if (c == ">") out += "&gt;";
-    else if (c == "\"") out += "&quot;";
-    else out += c;
+    if (c == "&")
+      out += "&amp;";
+    else if (c == "<")
+      out += "&lt;";
+    else if (c == ">")
+      out += "&gt;";
+    else if (c == "\"")
+      out += "&quot;";
+    else
+      out += c;
   }
   return out;
 }

@@ -48,12 +48,14 @@ inline void match_tensors(torch::serialize::InputArchive& archive, const torch::
   const auto match = [&](const std::string& key, const at::Tensor& own, bool is_buffer) {
     known.push_back(key);
     at::Tensor found;
-    if (!archive.try_read(key, found, is_buffer)) problems.push_back(prefix + key + " is missing");
+    if (!archive.try_read(key, found, is_buffer))
+      problems.push_back(prefix + key + " is missing");
     else if (found.sizes() != own.sizes()) {
       std::ostringstream text;
       text << prefix << key << " is " << found.sizes() << ", the model's is " << own.sizes();
       problems.push_back(text.str());
-    } else matched.emplace_back(own, found);
+    } else
+      matched.emplace_back(own, found);
   };
   for (const auto& parameter : module.named_parameters(/*recurse=*/false))
     if (parameter.value().defined()) match(parameter.key(), parameter.value(), false);
@@ -62,7 +64,8 @@ inline void match_tensors(torch::serialize::InputArchive& archive, const torch::
   for (const auto& child : module.named_children()) {
     known.push_back(child.key());
     torch::serialize::InputArchive part;
-    if (archive.try_read(child.key(), part)) match_tensors(part, *child.value(), prefix + child.key() + ".", matched, problems);
+    if (archive.try_read(child.key(), part))
+      match_tensors(part, *child.value(), prefix + child.key() + ".", matched, problems);
     else if (!child.value()->parameters().empty() || !child.value()->buffers().empty())
       problems.push_back(prefix + child.key() + " is missing");
   }
@@ -79,8 +82,10 @@ inline void load_learner(const std::filesystem::path& path, torch::nn::Module& m
   std::vector<std::string> problems;
   try {
     archive.load_from(path.string());
-    if (!archive.try_read("model", model) || !archive.try_read("optimizer", state)) problems.emplace_back("it has no \"model\" and \"optimizer\"");
-    else match_tensors(model, module, "", matched, problems);
+    if (!archive.try_read("model", model) || !archive.try_read("optimizer", state))
+      problems.emplace_back("it has no \"model\" and \"optimizer\"");
+    else
+      match_tensors(model, module, "", matched, problems);
   } catch (const c10::Error& error) {
     const std::string reason = error.what_without_backtrace();
     throw FileError(path.string(), "cannot be read: " + reason.substr(0, reason.find('\n')),

@@ -29,7 +29,9 @@ inline constexpr std::uint64_t longest_header = 100'000'000;
 
 /// What a file that is not of weights seems to be.
 [[nodiscard]] inline FileError not_weights(const Source& source) {
-  const auto error = [&](std::string what, std::string fix) { return FileError(source.name, std::move(what), std::move(fix)); };
+  const auto error = [&](std::string what, std::string fix) {
+    return FileError(source.name, std::move(what), std::move(fix));
+  };
   const std::string_view bytes = source.bytes;
   const std::string fetch = "fetch the file again, from an address that serves the file itself";
   if (bytes.empty()) return error("is empty", "fetch or save the file again");

@@ -3,6 +3,7 @@
 #include <c10/core/Storage.h>
 #include <fmt/format.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -10,6 +11,7 @@
 #include <thaw/weights/detail/pickle.hpp>
 #include <thaw/weights/detail/source.hpp>
 #include <thaw/weights/detail/tensor_spec.hpp>
+#include <thaw/weights/state_dict.hpp>
 #include <unordered_map>
 
 namespace thaw::detail {
@@ -21,7 +23,7 @@ inline constexpr std::string_view legacy_magic = "\x6c\xfc\x9c\x46\xf9\x20\x6a\x
 /// then every storage as its element count and its bytes.
 class LegacyFile {
  public:
-  explicit LegacyFile(const Source& source) : source_(source), rest_(source.bytes) {
+  explicit LegacyFile(const Source& source) : source_(source) {
     if (unpickle().root != Value(legacy_magic)) throw source.damaged("the magic number is wrong");
     if (unpickle().root != Value(std::int64_t{1001})) throw source.damaged("the protocol is not 1001");
     check_byte_order(unpickle());
@@ -42,8 +44,8 @@ class LegacyFile {
 
  private:
   Pickle unpickle() {
-    Pickle pickle = Unpickler(source_, rest_).read();
-    rest_.remove_prefix(pickle.size);
+    Pickle pickle = Unpickler(source_, source_.bytes.substr(at_)).read();
+    at_ += pickle.size;
     return pickle;
   }
 
@@ -78,13 +80,11 @@ class LegacyFile {
   }
 
   void take_storage(std::string_view key, std::uint64_t size) {
-    if (rest_.size() < sizeof(std::uint64_t)) throw source_.damaged(fmt::format("it ends before storage '{}'", key));
-    const auto count = little_endian<std::uint64_t>(rest_);
-    rest_.remove_prefix(sizeof count);
+    const auto count = little_endian<std::uint64_t>(source_.slice(at_, sizeof(std::uint64_t)));
     if (multiply_add(source_, count, widths_[key]) != size) throw wrong_size(key);
-    if (size > rest_.size()) throw source_.damaged(fmt::format("it ends inside storage '{}'", key));
-    if (!bytes_.emplace(key, rest_.substr(0, size)).second) throw source_.damaged("a storage is there twice");
-    rest_.remove_prefix(size);
+    const auto bytes = source_.slice(at_ + sizeof count, size);
+    if (!bytes_.emplace(key, bytes).second) throw source_.damaged(fmt::format("storage '{}' is there twice", key));
+    at_ += sizeof count + size;
   }
 
   [[nodiscard]] FileError wrong_size(std::string_view key) const {
@@ -92,7 +92,7 @@ class LegacyFile {
   }
 
   const Source& source_;
-  std::string_view rest_;
+  std::size_t at_ = 0;
   Pickle object_;
   std::unordered_map<std::string_view, std::uint64_t> widths_;
   std::unordered_map<std::string_view, std::string_view> bytes_;

@@ -33,9 +33,9 @@ namespace thaw::detail {
 /// Everything that keeps the file from fitting the model, in full.
 [[nodiscard]] inline std::string misfit_text(const LoadReport& report, const StateDict& model, const StateDict& file) {
   constexpr std::size_t most_hints = 20;
-  std::string text = fmt::format("does not fit the model: {} tensors missing, {} unexpected, {} of another shape; {} fit",
-                                 report.missing.size(), report.unexpected.size(), report.mismatched.size(),
-                                 report.loaded.size());
+  std::string text =
+      fmt::format("does not fit the model: {} tensors missing, {} unexpected, {} of another shape; {} fit",
+                  report.missing.size(), report.unexpected.size(), report.mismatched.size(), report.loaded.size());
   std::size_t hints = 0;
   for (const std::string& name : report.missing) {
     text += fmt::format("\n  missing in the file: {}", named_shape(model, name));
@@ -60,9 +60,10 @@ namespace thaw::detail {
     return {where, "is of another architecture: no name fits. It " + text,
             "build the model that the file was saved from, or map its names with .rename"};
   }
-  return {where, std::move(text),
-          "build the model that the file was saved from; or leave tensors out with .drop = {\"name.*\"}, map names with "
-          ".rename, or load what fits with .partial = true"};
+  return {
+      where, std::move(text),
+      "build the model that the file was saved from; or leave tensors out with .drop = {\"name.*\"}, map names with "
+      ".rename, or load what fits with .partial = true"};
 }
 
 }  // namespace thaw::detail

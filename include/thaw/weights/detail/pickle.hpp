@@ -45,7 +45,8 @@ struct Pickle {
   }
 };
 
-/// Reads one pickle, protocols 2 to 5, without running anything: calls are recorded, and may only name `pickle_globals`.
+/// Reads one pickle, protocols 2 to 5, without running anything: calls are recorded, and may only name
+/// `pickle_globals`.
 class Unpickler {
  public:
   Unpickler(const Source& source, std::string_view bytes) : source_(source), bytes_(bytes) {}
@@ -67,6 +68,8 @@ class Unpickler {
  private:
   using Kind = Node::Kind;
 
+  // One instruction a line; each function knows its own and says whether `op` was one of them.
+  // clang-format off
   bool constant(unsigned char op) {
     switch (op) {
       case 'N': push({}); return true;
@@ -158,6 +161,7 @@ class Unpickler {
       default: return false;
     }
   }
+  // clang-format on
 
   /// A call of an allowed global stays a description of it; only OrderedDict becomes a dict at once, to take items.
   void call() {
@@ -198,7 +202,9 @@ class Unpickler {
   void push_global(std::string_view module, std::string_view name) {
     const Global* global = find_global(module, name);
     if (global == nullptr) {
-      throw FileError(source_.name, fmt::format("holds the Python object '{}.{}', which is no part of a state dict; nothing was run", module, name),
+      throw FileError(source_.name,
+                      fmt::format("holds the Python object '{}.{}', which is no part of a state dict; nothing was run",
+                                  module, name),
                       "save the tensors alone in Python: torch.save(model.state_dict(), path)");
     }
     push_node({Kind::global, global});

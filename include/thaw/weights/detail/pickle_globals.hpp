@@ -15,10 +15,10 @@ enum class Role {
   ordered_dict,  ///< a dict
   storage,       ///< the element type of a storage
   dtype,
-  tensor,        ///< (storage, offset, sizes, strides, ...)
-  tensor_v3,     ///< the same, with the dtype as seventh argument
-  parameter,     ///< (tensor, ...)
-  subclass,      ///< (function, class, arguments of the function, state)
+  tensor,     ///< (storage, offset, sizes, strides, ...)
+  tensor_v3,  ///< the same, with the dtype as seventh argument
+  parameter,  ///< (tensor, ...)
+  subclass,   ///< (function, class, arguments of the function, state)
 };
 
 struct Global {

@@ -29,22 +29,23 @@ struct SafeTensor {
 };
 
 [[nodiscard]] inline at::ScalarType safetensors_dtype(const Source& source, const std::string& name) {
-  static constexpr std::array<std::pair<std::string_view, at::ScalarType>, 16> dtypes = {{{"F64", at::kDouble},
-                                                                                          {"F32", at::kFloat},
-                                                                                          {"F16", at::kHalf},
-                                                                                          {"BF16", at::kBFloat16},
-                                                                                          {"F8_E4M3", at::kFloat8_e4m3fn},
-                                                                                          {"F8_E5M2", at::kFloat8_e5m2},
-                                                                                          {"I64", at::kLong},
-                                                                                          {"I32", at::kInt},
-                                                                                          {"I16", at::kShort},
-                                                                                          {"I8", at::kChar},
-                                                                                          {"U64", at::kUInt64},
-                                                                                          {"U32", at::kUInt32},
-                                                                                          {"U16", at::kUInt16},
-                                                                                          {"U8", at::kByte},
-                                                                                          {"BOOL", at::kBool},
-                                                                                          {"C64", at::kComplexFloat}}};
+  static constexpr std::array<std::pair<std::string_view, at::ScalarType>, 16> dtypes = {
+      {{"F64", at::kDouble},
+       {"F32", at::kFloat},
+       {"F16", at::kHalf},
+       {"BF16", at::kBFloat16},
+       {"F8_E4M3", at::kFloat8_e4m3fn},
+       {"F8_E5M2", at::kFloat8_e5m2},
+       {"I64", at::kLong},
+       {"I32", at::kInt},
+       {"I16", at::kShort},
+       {"I8", at::kChar},
+       {"U64", at::kUInt64},
+       {"U32", at::kUInt32},
+       {"U16", at::kUInt16},
+       {"U8", at::kByte},
+       {"BOOL", at::kBool},
+       {"C64", at::kComplexFloat}}};
   const auto found = std::ranges::find(dtypes, name, &std::pair<std::string_view, at::ScalarType>::first);
   if (found != dtypes.end()) return found->second;
   throw FileError(source.name, fmt::format("holds tensors of type '{}', which thaw does not know", name),
@@ -78,7 +79,8 @@ struct SafeTensor {
   return value.get<std::uint64_t>();
 }
 
-[[nodiscard]] inline SafeTensor parse_tensor(const Source& source, const std::string& name, const nlohmann::json& entry) {
+[[nodiscard]] inline SafeTensor parse_tensor(const Source& source, const std::string& name,
+                                             const nlohmann::json& entry) {
   constexpr std::size_t most_dimensions = 64;
   const auto malformed = [&] { return source.damaged(fmt::format("its header describes '{}' wrongly", name)); };
   if (name.size() > longest_name || !entry.is_object()) throw malformed();
@@ -87,8 +89,11 @@ struct SafeTensor {
   if (!dtype->is_string() || !shape->is_array() || !offsets->is_array() || offsets->size() != 2) throw malformed();
   if (shape->size() > most_dimensions) throw malformed();
 
-  SafeTensor tensor{name, safetensors_dtype(source, dtype->get<std::string>()), {},
-                    whole_number(source, (*offsets)[0]), whole_number(source, (*offsets)[1])};
+  SafeTensor tensor{name,
+                    safetensors_dtype(source, dtype->get<std::string>()),
+                    {},
+                    whole_number(source, (*offsets)[0]),
+                    whole_number(source, (*offsets)[1])};
   std::uint64_t bytes = c10::elementSize(tensor.dtype), bytes_if_not_empty = bytes;
   for (const auto& value : *shape) {
     const std::uint64_t size = whole_number(source, value);
@@ -111,7 +116,8 @@ struct SafeTensor {
   std::ranges::stable_sort(tensors, {}, [](const SafeTensor& tensor) { return std::pair(tensor.begin, tensor.end); });
   std::uint64_t at = 0;
   for (const SafeTensor& tensor : tensors) {
-    if (tensor.begin != at) throw source.damaged(fmt::format("'{}' overlaps another tensor, or leaves a gap", tensor.name));
+    if (tensor.begin != at)
+      throw source.damaged(fmt::format("'{}' overlaps another tensor, or leaves a gap", tensor.name));
     at = tensor.end;
   }
   if (at != data_size) throw source.damaged(fmt::format("its tensors take {} bytes, but it has {}", at, data_size));

@@ -7,6 +7,7 @@
 #include <bit>
 #include <concepts>
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -28,13 +29,19 @@ struct Source {
   [[nodiscard]] FileError damaged(const std::string& how) const {
     return {name, "is damaged: " + how, "fetch or save the file again, and compare its size or checksum"};
   }
+
+  /// `count` bytes from `begin`, all of them or an error.
+  [[nodiscard]] std::string_view slice(std::uint64_t begin, std::uint64_t count) const {
+    if (begin > bytes.size() || count > bytes.size() - begin) throw damaged("it ends too early");
+    return bytes.substr(begin, count);
+  }
 };
 
-/// Reads an unsigned number; `bytes` must hold that many.
+/// The unsigned number at a place in `bytes`, which must be long enough.
 template <std::unsigned_integral Number>
-[[nodiscard]] Number little_endian(std::string_view bytes) {
+[[nodiscard]] Number little_endian(std::string_view bytes, std::size_t place = 0) {
   Number number;
-  std::memcpy(&number, bytes.data(), sizeof number);
+  std::memcpy(&number, bytes.data() + place, sizeof number);
   return number;
 }
 

@@ -75,7 +75,12 @@ class SpecReader {
                     .offset = number(argument(*arguments, 1)),
                     .sizes = numbers(argument(*arguments, 2)),
                     .strides = numbers(argument(*arguments, 3))};
+    const std::size_t flags = role == Role::tensor_v3 ? 7 : 6;
     spec.dtype = role == Role::tensor_v3 ? dtype(argument(*arguments, 6), Role::dtype) : spec.storage.dtype;
+    if (arguments->size() > flags && !std::holds_alternative<std::monostate>((*arguments)[flags])) {
+      throw FileError(source_.name, "holds a tensor with the conjugate or the negative bit",
+                      "save `tensor.resolve_conj().resolve_neg()` in Python");
+    }
     return spec;
   }
 
@@ -137,7 +142,8 @@ class SpecReader {
   const Pickle& pickle_;
 };
 
-/// Throws unless every element lies inside the storage's bytes in use. Returns the first element's place in the storage.
+/// Throws unless every element lies inside the storage's bytes in use. Returns the first element's place in the
+/// storage.
 inline std::int64_t checked_offset(const Source& source, const TensorSpec& spec) {
   if (spec.sizes.size() != spec.strides.size()) throw source.damaged("a tensor has more sizes than strides, or fewer");
   const std::uint64_t width = c10::elementSize(spec.dtype);
@@ -164,16 +170,11 @@ inline std::int64_t checked_offset(const Source& source, const TensorSpec& spec)
   return at::empty({0}, at::TensorOptions().dtype(spec.dtype)).set_(storage, offset, spec.sizes, spec.strides);
 }
 
-/// A storage that owns `data`.
-[[nodiscard]] inline c10::Storage own(at::DataPtr data, std::size_t size) {
-  return {c10::Storage::use_byte_size_t{}, size, std::move(data), nullptr, false};
-}
-
 /// A storage with a copy of these bytes, aligned for any element.
 [[nodiscard]] inline c10::Storage copy_bytes(std::string_view bytes) {
   at::DataPtr data = c10::GetCPUAllocator()->allocate(bytes.size());
   if (!bytes.empty()) std::memcpy(data.get(), bytes.data(), bytes.size());
-  return own(std::move(data), bytes.size());
+  return {c10::Storage::use_byte_size_t{}, bytes.size(), std::move(data), nullptr, false};
 }
 
 }  // namespace thaw::detail

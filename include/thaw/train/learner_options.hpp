@@ -1,0 +1,31 @@
+#pragma once
+
+#include <torch/optim/optimizer.h>
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include <thaw/data/source.hpp>
+#include <thaw/groups/layer_groups.hpp>
+#include <thaw/train/callback.hpp>
+#include <thaw/train/metric.hpp>
+
+namespace thaw {
+
+/// What a Learner trains on and validates with.
+struct LearnerData {
+  DataSource train = {};
+  DataSource valid = {};  ///< may be left out
+};
+
+struct LearnerOptions {
+  DataSource train = {};
+  DataSource valid = {};                 ///< may be left out
+  std::vector<Metric> metrics = {};      ///< of the validation data
+  std::vector<Callback> callbacks = {};  ///< of every stage, before those given to fit
+  /// Makes the optimizer, over thaw::param_groups(groups) or the like. Default: thaw::AdamW{groups}.
+  std::function<std::unique_ptr<torch::optim::Optimizer>(const LayerGroups&)> optimizer = {};
+};
+
+}  // namespace thaw

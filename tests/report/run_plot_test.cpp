@@ -1,0 +1,159 @@
+#include <thaw/report/run_plot.hpp>
+
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_floating_point.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+
+#include "report/xml.hpp"
+
+using Catch::Matchers::ContainsSubstring;
+using Catch::Matchers::WithinRel;
+using thaw::History;
+using thaw::to_figure;
+using thaw::test::Xml;
+
+namespace {
+
+/// A stage of `epochs` epochs of ten steps, each at rates `lr`.
+void train(History& h, const std::string& stage, int epochs, std::vector<double> lr,
+           std::vector<thaw::MetricValue> metrics) {
+  h.stages.push_back({.name = stage, .first_step = static_cast<std::int64_t>(h.steps.size()), .steps = 10 * epochs});
+  for (int epoch = 1; epoch <= epochs; ++epoch) {
+    for (int i = 0; i < 10; ++i) h.steps.push_back({.lr = lr, .momentum = 0.9, .loss = i % 2 == 0 ? 1.0 : 2.0});
+    h.epochs.push_back({.stage = stage, .epoch = epoch, .epochs = epochs, .valid = thaw::Evaluation{1.25, metrics}});
+  }
+}
+
+History run() {
+  History h{.groups = {"stem", "deep", "head"}};
+  train(h, "head", 1, {0, 0, 1e-2}, {{"accuracy", 0.5}});
+  train(h, "all", 3, {1e-5, 1e-5, 1e-3}, {{"accuracy", 0.75}});
+  return h;
+}
+
+std::vector<std::string> titles(const thaw::Figure& figure) {
+  std::vector<std::string> found;
+  for (const thaw::Panel& panel : figure.panels) found.push_back(panel.title);
+  return found;
+}
+
+std::vector<std::string> names(const thaw::Panel& panel) {
+  std::vector<std::string> found;
+  for (const thaw::Series& series : panel.series) found.push_back(series.name);
+  return found;
+}
+
+using Names = std::vector<std::string>;
+
+}  // namespace
+
+TEST_CASE("a run is drawn panel below panel, over one axis of steps") {
+  const thaw::Figure f = to_figure(run());
+  CHECK(titles(f) == Names{"loss", "accuracy", "learning rate", "momentum"});
+  CHECK(names(f.panels[0]) == Names{"training, per step", "smoothed", "validation"});
+  CHECK(f.panels[0].series[0].thin);
+  CHECK(f.panels[0].series[2].x == std::vector<double>{10, 20, 30, 40});
+  CHECK(f.panels[0].series[2].y == std::vector<double>(4, 1.25));
+  CHECK(f.panels[1].series[0].y == std::vector<double>{0.5, 0.75, 0.75, 0.75});
+  const Xml svg{thaw::to_svg(run())};
+  CHECK(svg.texts("title") == titles(f));
+  CHECK(svg.texts("stage") == Names{"head", "all"});
+  CHECK(svg.texts("label") == Names{"optimizer steps"});
+}
+
+TEST_CASE("stages begin at their first step; every other one is shaded") {
+  const thaw::Figure f = to_figure(run());
+  REQUIRE(f.boundaries.size() == 2);
+  CHECK(f.boundaries[1].x == 10);
+  CHECK(f.boundaries[1].name == "all");
+  REQUIRE(f.shades.size() == 1);
+  CHECK(f.shades[0].from == 10);
+  CHECK(f.shades[0].to == 40);
+}
+
+TEST_CASE("lines pause where a stage begins") {
+  const Xml svg{thaw::to_svg(run())};
+  CHECK(svg.all("polyline", "line thin").size() == 2);
+  const thaw::Series raw = to_figure(run()).panels[0].series[0];
+  REQUIRE(raw.x.size() == 42);
+  CHECK((raw.x[0] == 0 && std::isnan(raw.y[0])));
+  CHECK((raw.x[1] == 1 && raw.y[1] == 1.0));
+  CHECK((raw.x[11] == 10 && std::isnan(raw.y[11])));
+}
+
+TEST_CASE("a frozen group has no rate, and groups with the same rates share a line") {
+  const thaw::Panel rates = to_figure(run()).panels[2];
+  CHECK(rates.y.log);
+  CHECK(names(rates) == Names{"stem, deep", "head"});
+  const auto& y = rates.series[0].y;
+  CHECK(std::ranges::count(y, 1e-5) == 30);
+  CHECK(std::ranges::count_if(y, [](double v) { return std::isnan(v); }) == 12);  // ten frozen, two pauses
+
+  History frozen{.groups = {"body", "head"}};
+  train(frozen, "head", 1, {0, 1e-2}, {});
+  CHECK(names(to_figure(frozen).panels[1]) == Names{"body (frozen)", "head"});
+}
+
+TEST_CASE("metrics in [0, 1] share a panel, others have their own; none, no panel") {
+  History h{.groups = {"all"}};
+  train(h, "a", 1, {1}, {{"accuracy", 0.5}, {"perplexity", 40}});
+  train(h, "b", 1, {1}, {{"accuracy", 0.5}, {"f1", 1}, {"perplexity", 0.5}});
+  const thaw::Figure f = to_figure(h);
+  CHECK(titles(f) == Names{"loss", "metrics", "perplexity", "learning rate", "momentum"});
+  CHECK(names(f.panels[1]) == Names{"accuracy", "f1"});
+  CHECK(f.panels[1].series[0].color != f.panels[1].series[1].color);
+  CHECK(std::isnan(f.panels[1].series[1].y[0]));
+
+  History none{.groups = {"all"}};
+  train(none, "a", 1, {1}, {});
+  CHECK(titles(to_figure(none)) == Names{"loss", "learning rate", "momentum"});
+}
+
+TEST_CASE("what a run lacks is not drawn") {
+  History h = run();
+  for (auto& step : h.steps) step.momentum.reset();
+  for (auto& epoch : h.epochs) epoch.valid.reset();
+  CHECK(titles(to_figure(h)) == Names{"loss", "learning rate"});
+  CHECK(names(to_figure(h).panels[0]) == Names{"training, per step", "smoothed"});
+  CHECK(Xml{thaw::to_svg(History{})}.texts("empty").size() == 2);
+}
+
+TEST_CASE("epochs find their stage: same names, stages without an epoch, one that is still running") {
+  History h{.groups = {"all"}};
+  h.stages = {{.name = "a", .first_step = 0, .steps = 20}, {.name = "interrupted", .first_step = 20, .steps = 5},
+              {.name = "b", .first_step = 25, .steps = 10}, {.name = "b", .first_step = 35, .steps = 8}};
+  h.epochs = {{.stage = "a", .epoch = 1}, {.stage = "a", .epoch = 2}, {.stage = "b", .epoch = 1},
+              {.stage = "b", .epoch = 1}, {.stage = "b", .epoch = 2}};
+  CHECK(thaw::detail::epoch_ends(h) == std::vector<double>{10, 20, 35, 39, 43});
+  h.stages.clear();
+  CHECK(std::isnan(thaw::detail::epoch_ends(h)[0]));
+}
+
+TEST_CASE("a loss that is not finite leaves a gap and spoils neither the limits nor the smoothing") {
+  History h = run();
+  h.steps[15].loss = std::numeric_limits<double>::quiet_NaN();
+  h.steps[16].loss = std::numeric_limits<double>::infinity();
+  CHECK_THAT(thaw::to_svg(h), !ContainsSubstring("nan") && !ContainsSubstring("inf"));
+  const thaw::Panel loss = to_figure(h).panels[0];
+  CHECK(std::ranges::count_if(loss.series[1].y, [](double v) { return !std::isfinite(v); }) == 4);
+  CHECK(*loss.y.highest < 3);
+}
+
+TEST_CASE("smoothing neither lags nor leans, and starts anew in every stage") {
+  const std::vector<double> line{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20};
+  const auto smooth = thaw::detail::smoothed(line, 4);
+  CHECK_THAT(smooth[10], WithinRel(10.0, 1e-9));
+  CHECK_THAT(smooth[0] + smooth[20], WithinRel(20.0, 1e-9));
+  CHECK(thaw::detail::smoothed({}, 4).empty());
+  const std::vector<double> noise{1, 3, 1, 3, 1, 3, 1, 3};
+  for (const double s : thaw::detail::smoothed(noise, 8)) CHECK((s > 1.5 && s < 2.5));
+
+  History h{.groups = {"all"}};
+  train(h, "a", 2, {1}, {});
+  train(h, "b", 2, {1}, {});
+  for (std::size_t i = 0; i < 20; ++i) h.steps[i].loss = 5;
+  for (std::size_t i = 20; i < 40; ++i) h.steps[i].loss = 1;
+  const auto y = thaw::detail::StepSeries{h}.smoothed_losses();
+  CHECK_THAT(y[19], WithinRel(5.0, 1e-9));
+  CHECK_THAT(y[20], WithinRel(1.0, 1e-9));
+}

@@ -1,0 +1,76 @@
+#include <thaw/report/detail/scale.hpp>
+
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_floating_point.hpp>
+#include <limits>
+#include <vector>
+
+using namespace thaw::detail;
+using Catch::Matchers::WithinAbs;
+using Catch::Matchers::WithinRel;
+
+namespace {
+
+constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN(), infinite = std::numeric_limits<double>::infinity();
+
+Extent extent(bool log, std::vector<double> values) {
+  Extent e{log};
+  e.add(values);
+  return e;
+}
+
+}  // namespace
+
+TEST_CASE("an extent holds what its axis can show") {
+  CHECK_FALSE(extent(false, {not_a_number, infinite}).range());
+  CHECK(extent(false, {3, not_a_number, -1, infinite}).range()->low == -1);
+  CHECK(extent(false, {3, not_a_number, -1, -infinite}).range()->high == 3);
+  CHECK(extent(true, {0, -4, 2, 8}).range()->low == 2);
+  CHECK_FALSE(extent(true, {0, -1}).range());
+}
+
+TEST_CASE("a padded range is never empty, and never overflows") {
+  const double most = std::numeric_limits<double>::max();
+  for (const bool log : {false, true})
+    for (const auto& values : std::vector<std::vector<double>>{
+             {5}, {-5, -5}, {1e-300}, {0}, {5e-324}, {most, 1}, {-most, most}, {1, 1 + 1e-15}, {most}}) {
+      const auto range = extent(log, values).range();
+      if (!range) continue;
+      const Range p = padded(*range, log, 0.05);
+      CAPTURE(log, values.front(), p.low, p.high);
+      CHECK(p.low < p.high);
+      CHECK(std::isfinite(p.high - p.low));
+      CHECK((!log || p.low > 0));
+    }
+}
+
+TEST_CASE("an axis keeps the limits that it was given") {
+  const Extent data = extent(false, {0, 10});
+  CHECK(shown({.lowest = 2, .highest = 4}, data, 0.1).low == 2);
+  CHECK(shown({.lowest = 2, .highest = 4}, data, 0.1).high == 4);
+  CHECK_THAT(shown({.highest = 4}, data, 0.1).low, WithinAbs(-0.4, 1e-12));  // the margin is of what is shown
+  CHECK(shown({.lowest = 20}, data, 0.1).low == 20);
+  CHECK(shown({.lowest = 20}, data, 0.1).high > 20);
+  CHECK(shown({.lowest = not_a_number, .highest = infinite}, data, 0.1).high == 11);
+  CHECK(shown({.log = true, .lowest = -1}, extent(true, {1, 10}), 0).low == 1);
+  CHECK(shown({}, extent(false, {}), 0).high == 1);
+}
+
+TEST_CASE("limits around a core leave out what is far from it") {
+  const std::vector<double> raw{0.5, 1.8, 100, -infinite, not_a_number};
+  const thaw::Axis axis = axis_around({1, 2}, raw, 0.35);
+  CHECK_THAT(*axis.lowest, WithinRel(0 - 0.06 * 3, 1e-9));   // -infinite counts as one length below
+  CHECK_THAT(*axis.highest, WithinRel(3 + 0.06 * 3, 1e-9));  // 100 as one length above
+  CHECK_THAT(*axis_around({1, 2}, {}, 0.35).highest, WithinRel(2.35, 1e-9));
+  CHECK_FALSE(axis_around({1, 1}, raw, 0.35).highest);
+}
+
+TEST_CASE("a scale maps its range onto its interval") {
+  const Scale linear{.range = {0, 10}, .begin = 100, .end = 200}, log{.range = {1e-4, 1}, .log = true, .begin = 4, .end = 0};
+  CHECK(linear(5) == 150);
+  CHECK_THAT(log(1e-2), WithinAbs(2, 1e-12));
+  CHECK(std::isnan(linear(not_a_number)));
+  CHECK(std::isnan(linear(infinite)));
+  CHECK(std::isnan(log(0)));
+  CHECK(linear(1e300) == 100 + 50 * 100);
+}

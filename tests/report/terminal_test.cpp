@@ -1,0 +1,115 @@
+#include <thaw/report/terminal.hpp>
+
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <catch2/catch_test_macros.hpp>
+#include <cstdlib>
+#include <optional>
+#include <string>
+
+using thaw::Terminal;
+
+namespace {
+
+/// Sets an environment variable (or removes it) until the end of its scope.
+class Environment {
+ public:
+  Environment(const char* name, const char* value) : name_(name) {
+    if (const char* old = std::getenv(name)) old_ = old;
+    value == nullptr ? unsetenv(name) : setenv(name, value, 1);
+  }
+  ~Environment() { old_ ? setenv(name_, old_->c_str(), 1) : unsetenv(name_); }
+  Environment(const Environment&) = delete;
+  Environment& operator=(const Environment&) = delete;
+
+ private:
+  const char* name_;
+  std::optional<std::string> old_;
+};
+
+struct File {
+  std::FILE* file;
+  explicit File(std::FILE* f) : file(f) {}
+  ~File() {
+    if (file != nullptr) std::fclose(file);
+  }
+  File(const File&) = delete;
+  File& operator=(const File&) = delete;
+};
+
+/// A pseudo-terminal's user side, `columns` wide.
+class PseudoTerminal {
+ public:
+  explicit PseudoTerminal(unsigned short columns) : main_(posix_openpt(O_RDWR | O_NOCTTY)) {
+    if (main_ < 0 || grantpt(main_) != 0 || unlockpt(main_) != 0) return;
+    const winsize size{.ws_row = 24, .ws_col = columns, .ws_xpixel = 0, .ws_ypixel = 0};
+    ioctl(main_, TIOCSWINSZ, &size);
+    file_ = std::fopen(ptsname(main_), "w");
+  }
+  ~PseudoTerminal() {
+    if (file_ != nullptr) std::fclose(file_);
+    if (main_ >= 0) close(main_);
+  }
+  PseudoTerminal(const PseudoTerminal&) = delete;
+  PseudoTerminal& operator=(const PseudoTerminal&) = delete;
+  [[nodiscard]] std::FILE* file() const { return file_; }
+
+ private:
+  int main_;
+  std::FILE* file_ = nullptr;
+};
+
+}  // namespace
+
+TEST_CASE("a file is no terminal, and gets what is written at once") {
+  const Environment columns{"COLUMNS", "132"};
+  const File file{std::tmpfile()};
+  const Terminal terminal = Terminal::of(file.file);
+  CHECK_FALSE(terminal.interactive);
+  CHECK_FALSE(terminal.color);
+  CHECK(terminal.columns() == 132);
+  terminal.write("text");
+  CHECK(lseek(fileno(file.file), 0, SEEK_END) == 4);
+}
+
+TEST_CASE("without a width there are 80 columns") {
+  const File file{std::tmpfile()};
+  for (const char* value : {static_cast<const char*>(nullptr), "", "wide", "-3"}) {
+    const Environment columns{"COLUMNS", value};
+    CHECK(Terminal::of(file.file).columns() == 80);
+  }
+}
+
+TEST_CASE("a terminal is as wide as its window, and coloured unless NO_COLOR or TERM=dumb forbid") {
+  const PseudoTerminal pty{57};
+  if (pty.file() == nullptr) SKIP("no pseudo-terminals here");
+  const Environment term{"TERM", "xterm"}, no_color{"NO_COLOR", nullptr}, columns{"COLUMNS", "132"};
+  CHECK(Terminal::of(pty.file()).interactive);
+  CHECK(Terminal::of(pty.file()).color);
+  CHECK(Terminal::of(pty.file()).columns() == 57);
+  {
+    const Environment set{"NO_COLOR", "1"};
+    CHECK(Terminal::of(pty.file()).interactive);
+    CHECK_FALSE(Terminal::of(pty.file()).color);
+  }
+  const Environment dumb{"TERM", "dumb"};
+  CHECK_FALSE(Terminal::of(pty.file()).interactive);
+  CHECK_FALSE(Terminal::of(pty.file()).color);
+}
+
+TEST_CASE("Unicode follows the first of LC_ALL, LC_CTYPE and LANG that is set") {
+  const Environment all{"LC_ALL", ""}, type{"LC_CTYPE", nullptr}, lang{"LANG", "de_DE.UTF-8"};
+  CHECK(Terminal::of(stdout).unicode);
+  const Environment over{"LC_CTYPE", "C"};
+  CHECK_FALSE(Terminal::of(stdout).unicode);
+  const Environment above{"LC_ALL", "C.utf8"};
+  CHECK(Terminal::of(stdout).unicode);
+}
+
+TEST_CASE("the clock runs forward") {
+  const Terminal terminal = Terminal::of(stdout);
+  const double before = terminal.seconds();
+  CHECK(terminal.seconds() >= before);
+}

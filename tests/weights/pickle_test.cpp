@@ -1,0 +1,156 @@
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <thaw/weights/detail/pickle.hpp>
+
+#include "files.hpp"
+
+using namespace std::string_literals;
+using Catch::Matchers::ContainsSubstring;
+using thaw::detail::Node;
+using thaw::detail::Pickle;
+using thaw::detail::Value;
+
+namespace {
+
+/// Keeps the bytes that the pickle's texts are views of.
+struct Read {
+  explicit Read(std::string program) : bytes(std::move(program)), source{"memory", bytes} {
+    pickle = thaw::detail::Unpickler(source, bytes).read();
+  }
+  std::string bytes;
+  thaw::detail::Source source;
+  Pickle pickle;
+};
+
+std::string failure(const std::string& program) {
+  return thaw::test::complaint([&] { Read read(program); });
+}
+
+}  // namespace
+
+TEST_CASE("Small values are read as they are") {
+  CHECK(Read("\x80\x02N."s).pickle.root == Value());
+  CHECK(Read("\x88."s).pickle.root == Value(true));
+  CHECK(Read("\x89."s).pickle.root == Value(false));
+  CHECK(Read("K\xff."s).pickle.root == Value(std::int64_t{255}));
+  CHECK(Read("M\xff\xff."s).pickle.root == Value(std::int64_t{65535}));
+  CHECK(Read("J\xfe\xff\xff\xff."s).pickle.root == Value(std::int64_t{-2}));
+  CHECK(Read("\x8a\x00."s).pickle.root == Value(std::int64_t{0}));
+  CHECK(Read("\x8a\x01\xff."s).pickle.root == Value(std::int64_t{-1}));
+  CHECK(Read("\x8a\x08\x00\x00\x00\x00\x00\x00\x00\x80."s).pickle.root == Value(INT64_MIN));
+  CHECK(Read("\x8b\x02\x00\x00\x00\x00\x01."s).pickle.root == Value(std::int64_t{256}));
+  CHECK(Read("\x8a\x09\x00\x00\x00\x00\x00\x00\x00\x00\x01."s).pickle.root == Value("\0\0\0\0\0\0\0\0\1"s));
+  CHECK(Read("G\x3f\xf8\x00\x00\x00\x00\x00\x00."s).pickle.root == Value(1.5));
+  for (const auto& text :
+       {"U\x02hi."s, "\x8c\x02hi."s, "X\x02\x00\x00\x00hi."s, "\x8d\x02\0\0\0\0\0\0\0hi."s, "C\x02hi."s}) {
+    CHECK(Read(text).pickle.root == Value(std::string_view("hi")));
+  }
+}
+
+TEST_CASE("Containers are read") {
+  const Read dict(
+      "}(U\x01"s
+      "aK\x01U\x01"s
+      "bK\x02u."s);
+  const Node* node = dict.pickle.node(dict.pickle.root, Node::Kind::dict);
+  REQUIRE(node != nullptr);
+  REQUIRE(node->items.size() == 4);
+  CHECK(node->items[2] == Value(std::string_view("b")));
+  const Read list(
+      "](K\x01K\x02"s
+      "e."s);
+  CHECK(list.pickle.node(list.pickle.root, Node::Kind::list)->items.size() == 2);
+  const Read tuple("K\x01K\x02K\x03\x87."s);
+  CHECK(tuple.pickle.node(tuple.pickle.root, Node::Kind::tuple)->items.size() == 3);
+}
+
+TEST_CASE("An OrderedDict may come with its items, as Python 2 wrote it") {
+  const Read read(
+      "ccollections\nOrderedDict\n(](](U\x01"s
+      "aK\x01"s
+      "eetR."s);
+  const Node* node = read.pickle.node(read.pickle.root, Node::Kind::dict);
+  REQUIRE(node != nullptr);
+  REQUIRE(node->items.size() == 2);
+  CHECK(node->items[0] == Value(std::string_view("a")));
+}
+
+TEST_CASE("What follows the pickle is not its own") {
+  CHECK(Read("\x80\x02K\x01.rest"s).pickle.size == 5);
+}
+
+TEST_CASE("A global that no state dict needs is an error that names it") {
+  CHECK_THAT(failure("cos\nsystem\n(U\x02idtR."s), ContainsSubstring("'os.system'"));
+  CHECK_THAT(failure("\x8c\x08"s
+                     "builtins\x8c\x04"s
+                     "eval\x93."s),
+             ContainsSubstring("'builtins.eval'"));
+  CHECK_THAT(failure("ctorch\nload\n."s), ContainsSubstring("'torch.load'"));
+}
+
+TEST_CASE("Malformed pickles are errors") {
+  for (const auto& program : {""s,
+                              "."s,
+                              "K"s,
+                              "K\x01"s,
+                              "q\x00."s,
+                              "h\x00."s,
+                              "j\xff\xff\xff\xff."s,
+                              "t."s,
+                              "a."s,
+                              "]a."s,
+                              "K\x01K\x02"s
+                              "a."s,
+                              "}(K\x01u."s,
+                              "(K\x01"s
+                              "a."s,
+                              "R."s,
+                              "K\x01K\x02R."s,
+                              "K\x01)R."s,
+                              "ccollections\nOrderedDict\n(K\x01tR."s,
+                              "ccollections\nOrderedDict"s,
+                              "b."s,
+                              "NNb."s,
+                              "Q."s,
+                              "0."s,
+                              "(."s,
+                              "\x80\x09N."s,
+                              "\x80\x01N."s,
+                              "\x93."s,
+                              "NN\x93."s,
+                              "i."s,
+                              "\xffN."s,
+                              "\x85."s,
+                              "\x86."s,
+                              "\x87."s,
+                              "K\x01(\x85."s}) {
+    INFO(program);
+    CHECK_THAT(failure(program), ContainsSubstring("is damaged: its pickle is malformed at byte "));
+  }
+}
+
+TEST_CASE("Sizes beyond the file are errors, not allocations") {
+  for (const auto& program : {"X\xff\xff\xff\xff."s, "T\xff\xff\xff\xff."s, "\x8d\xff\xff\xff\xff\xff\xff\xff\xff."s,
+                              "\x8b\xff\xff\xff\xff."s}) {
+    CHECK_THAT(failure(program), ContainsSubstring("it ends too early"));
+  }
+  CHECK_THAT(failure(std::string(std::size_t{5} << 20, ']')), ContainsSubstring("instructions"));
+}
+
+TEST_CASE("Depth takes no stack") {
+  const std::size_t depth = 1'000'000;
+  std::string lists(depth, ']');
+  lists += std::string(depth - 1, 'a') + ".";
+  CHECK(Read(lists).pickle.nodes.size() == depth);
+  CHECK(Read(std::string(depth, '(') + std::string(depth, 't') + "."s).pickle.nodes.size() == depth);
+}
+
+TEST_CASE("A list may hold itself") {
+  const Read read(
+      "]q\x00h\x00"s
+      "a."s);
+  CHECK(read.pickle.node(read.pickle.root)->items[0] == read.pickle.root);
+}

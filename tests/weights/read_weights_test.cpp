@@ -1,0 +1,195 @@
+#include <ATen/Functions.h>
+
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+#include <filesystem>
+#include <string>
+#include <thaw/weights/read_weights.hpp>
+#include <vector>
+
+#include "files.hpp"
+
+using Catch::Matchers::ContainsSubstring;
+using thaw::read_weights;
+using thaw::test::complaint;
+using thaw::test::weights;
+
+namespace {
+
+const nlohmann::json& expected() {
+  static const nlohmann::json json = thaw::test::json_fixture("weights/expected.json");
+  return json;
+}
+
+/// As "torch.float32".
+std::string dtype_name(const at::Tensor& tensor) {
+  static const std::vector<std::pair<at::ScalarType, std::string>> names = {{at::kChar, "int8"},
+                                                                            {at::kShort, "int16"},
+                                                                            {at::kInt, "int32"},
+                                                                            {at::kLong, "int64"},
+                                                                            {at::kByte, "uint8"},
+                                                                            {at::kUInt16, "uint16"},
+                                                                            {at::kUInt32, "uint32"},
+                                                                            {at::kUInt64, "uint64"},
+                                                                            {at::kHalf, "float16"},
+                                                                            {at::kBFloat16, "bfloat16"},
+                                                                            {at::kFloat, "float32"},
+                                                                            {at::kDouble, "float64"},
+                                                                            {at::kBool, "bool"},
+                                                                            {at::kComplexFloat, "complex64"},
+                                                                            {at::kComplexDouble, "complex128"},
+                                                                            {at::kFloat8_e4m3fn, "float8_e4m3fn"},
+                                                                            {at::kFloat8_e4m3fnuz, "float8_e4m3fnuz"},
+                                                                            {at::kFloat8_e5m2, "float8_e5m2"},
+                                                                            {at::kFloat8_e5m2fnuz, "float8_e5m2fnuz"}};
+  for (const auto& [type, name] : names) {
+    if (type == tensor.scalar_type()) return "torch." + name;
+  }
+  return "?";
+}
+
+std::vector<double> values(const at::Tensor& tensor) {
+  const at::Tensor real = tensor.is_complex() ? at::view_as_real(tensor) : tensor;
+  const at::Tensor flat = real.to(at::kDouble).contiguous().flatten();
+  return {flat.const_data_ptr<double>(), flat.const_data_ptr<double>() + flat.numel()};
+}
+
+std::vector<double> values(const nlohmann::json& list) {
+  std::vector<double> all;
+  for (const auto& value : list)
+    all.push_back(value.is_string() ? std::stod(value.get<std::string>()) : value.get<double>());
+  return all;
+}
+
+bool ends_with_pth(const std::string& name) {
+  return name.ends_with(".pth");
+}
+
+}  // namespace
+
+TEST_CASE("Files hold what Python says they hold") {
+  for (const auto& [name, tensors] : expected().items()) {
+    INFO(name);
+    const thaw::StateDict state = read_weights(weights(name));
+    REQUIRE(state.size() == tensors.size());
+    std::size_t place = 0;
+    for (const auto& tensor : tensors) {
+      const std::string tensor_name = tensor["name"];
+      INFO(tensor_name);
+      if (ends_with_pth(name)) CHECK(state.names()[place] == tensor_name);
+      ++place;
+      REQUIRE(state.contains(tensor_name));
+      const at::Tensor& found = state.at(tensor_name);
+      CHECK(dtype_name(found) == tensor["dtype"].get<std::string>());
+      CHECK(found.sizes().vec() == tensor["shape"].get<std::vector<std::int64_t>>());
+      CHECK(values(found) == values(tensor["values"]));
+      CHECK_FALSE(found.requires_grad());
+    }
+  }
+}
+
+TEST_CASE("Tensors that share a storage still do") {
+  for (const std::string name : {"views.pth", "views.legacy.pth"}) {
+    INFO(name);
+    const auto state = read_weights(weights(name));
+    CHECK(state.at("base").is_alias_of(state.at("transposed")));
+    CHECK(state.at("base").is_alias_of(state.at("row")));
+    CHECK_FALSE(state.at("base").is_alias_of(state.at("expanded")));
+    CHECK(state.at("transposed").strides() == at::IntArrayRef({1, 6}));
+    CHECK(state.at("slice").storage_offset() == 8);
+    state.at("base").fill_(7);
+    CHECK(state.at("every_other").eq(7).all().item<bool>());
+  }
+}
+
+TEST_CASE("The key says which of several dicts is meant") {
+  CHECK(read_weights(weights("two_dicts.pth"), {.key = "encoder"}).names() == std::vector<std::string>{"a"});
+  CHECK(read_weights(weights("two_dicts.pth"), {.key = "decoder"}).names() == std::vector<std::string>{"b"});
+  CHECK(read_weights(weights("model_and_ema.pth")).at("a")[1].item<float>() == 0.5F);
+  CHECK(read_weights(weights("model_and_ema.pth"), {.key = "ema.shadow"}).at("a")[1].item<float>() == 1.5F);
+  CHECK(read_weights(weights("nested_model.pth"), {.key = "."}).names() == std::vector<std::string>{"loss"});
+  CHECK(read_weights(weights("plain_dict.pth"), {.key = "."}).size() == 2);
+}
+
+TEST_CASE("Without a key, several dicts are an error that lists them") {
+  const auto two = complaint([] { (void)read_weights(weights("two_dicts.pth")); });
+  CHECK_THAT(two, ContainsSubstring("holds 2 dicts of tensors: encoder, decoder"));
+  CHECK_THAT(two, ContainsSubstring(".key = \"encoder\""));
+  CHECK_THAT(complaint([] { (void)read_weights(weights("model_and_net.pth")); }), ContainsSubstring("model, net"));
+  const auto wrong = complaint([] { (void)read_weights(weights("two_dicts.pth"), {.key = "ema"}); });
+  CHECK_THAT(wrong, ContainsSubstring("under the key 'ema'"));
+  CHECK_THAT(wrong, ContainsSubstring("encoder, decoder"));
+}
+
+TEST_CASE("Files that are no state dict say what they are") {
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"torchscript.pt", "is a TorchScript archive"},
+      {"big_endian.pth", "big-endian"},
+      {"big_endian.legacy.pth", "big-endian"},
+      {"ancient.pth", "is a tar archive; PyTorch before 0.1.10"},
+      {"numpy.npz", "is a zip archive, but torch.save did not write it"},
+      {"compressed.pth", "has the record 'data.pkl' compressed"},
+      {"plain.pkl", "is a Python pickle, but torch.save did not write it"},
+      {"list.pth", "holds no dict of named tensors"},
+      {"quantized.pth", "'torch._utils._rebuild_qtensor'"},
+      {"sparse.pth", "'torch._utils._rebuild_sparse_tensor'"},
+      {"namespace.pth", "'argparse.Namespace'"},
+      {"namespace.legacy.pth", "'argparse.Namespace'"},
+      {"numpy_scalar.pth", "'numpy._core.multiarray.scalar'"},
+      {"expected.json", "is a text: \"{"}};
+  for (const auto& [name, text] : cases) {
+    INFO(name);
+    const std::string message = complaint([&, &file = name] { (void)read_weights(weights(file)); });
+    CHECK_THAT(message, ContainsSubstring(text));
+    CHECK_THAT(message, ContainsSubstring(name + ": "));
+  }
+}
+
+TEST_CASE("Contents that are no weights say what they look like") {
+  const std::string tail(300, ' ');
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"", "is empty"},
+      {"\n <!DOCTYPE html><html>404</html>", "is an HTML page"},
+      {"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "is a git-lfs pointer"},
+      {"\x89HDF\r\n", "is an HDF5"},
+      {"\x1f\x8b\x08", "gzip"},
+      {"GGUF\x03", "GGUF"},
+      {"Not found\nreally", "is a text: \"Not found\""},
+      {std::string("\x01\x02\x03", 3) + tail, "is no file of weights"}};
+  for (const auto& [content, text] : cases) {
+    CHECK_THAT(complaint([&, &bytes = content] { (void)thaw::test::parse(bytes); }), ContainsSubstring(text));
+  }
+}
+
+TEST_CASE("Paths that cannot be read say why") {
+  CHECK_THAT(complaint([] { (void)read_weights("no/such/file.pth"); }),
+             ContainsSubstring("no/such/file.pth: does not exist"));
+  CHECK_THAT(complaint([] { (void)read_weights(weights("")); }), ContainsSubstring("is a directory"));
+  CHECK_THAT(complaint([] { (void)read_weights("/dev/null"); }), ContainsSubstring("is not a regular file"));
+}
+
+TEST_CASE("Nothing in a file is ever run") {
+  const std::filesystem::path trace = "/tmp/thaw_was_fooled";
+  std::filesystem::remove(trace);
+  for (const std::string name : {"evil.pth", "evil.legacy.pth"}) {
+    const std::string message = complaint([&] { (void)read_weights(weights(name)); });
+    CHECK_THAT(message, ContainsSubstring(".system', which is no part of a state dict; nothing was run"));
+  }
+  CHECK_FALSE(std::filesystem::exists(trace));
+}
+
+TEST_CASE("EfficientNet-lite0's published weights are read") {
+  const auto state = read_weights(thaw::test::fetched("efficientnet-lite0-57934424.pth"));
+  CHECK(state.size() == 296);
+  CHECK(state.begin()->first == "_conv_stem.weight");
+  CHECK(state.at("_conv_stem.weight").sizes() == at::IntArrayRef({32, 3, 3, 3}));
+  CHECK(state.at("_fc.weight").sizes() == at::IntArrayRef({1000, 1280}));
+  for (const auto& [name, tensor] : state) CHECK(at::isfinite(tensor).all().item<bool>());
+}
+
+TEST_CASE("A CIFAR-10 ResNet-20's published weights are read") {
+  const auto state = read_weights(thaw::test::test_data("resnet20-cifar10.th"));
+  CHECK(state.contains("conv1.weight"));  // saved as module.conv1.weight
+  CHECK(state.contains("linear.bias"));
+  for (const auto& [name, tensor] : state) CHECK(at::isfinite(tensor).all().item<bool>());
+}
