@@ -13,10 +13,15 @@ target_compile_features(thaw INTERFACE cxx_std_20) # Torch does not propagate it
 # TORCH_LIBRARIES holds absolute paths, so the installed package appends it itself (thaw-config.cmake.in).
 target_link_libraries(thaw INTERFACE fmt::fmt-header-only "$<BUILD_INTERFACE:${TORCH_LIBRARIES}>")
 
-add_library(thaw_io INTERFACE)
-add_library(thaw::io ALIAS thaw_io)
-set_target_properties(thaw_io PROPERTIES EXPORT_NAME io)
-target_sources(thaw_io INTERFACE FILE_SET HEADERS BASE_DIRS ${PROJECT_SOURCE_DIR}/include FILES ${thaw_io_headers})
-target_link_libraries(thaw_io INTERFACE thaw nlohmann_json::nlohmann_json)
+if(nlohmann_json_FOUND)
+  add_library(thaw_io INTERFACE)
+  add_library(thaw::io ALIAS thaw_io)
+  set_target_properties(thaw_io PROPERTIES EXPORT_NAME io)
+  target_sources(thaw_io INTERFACE FILE_SET HEADERS BASE_DIRS ${PROJECT_SOURCE_DIR}/include FILES ${thaw_io_headers})
+  target_link_libraries(thaw_io INTERFACE thaw nlohmann_json::nlohmann_json)
+  set(thaw_io thaw_io)
+else()
+  message(STATUS "thaw: nlohmann_json was not found, so there is no thaw::io (weight files)")
+endif()
 
-set_target_properties(thaw thaw_io PROPERTIES VERIFY_INTERFACE_HEADER_SETS ${PROJECT_IS_TOP_LEVEL})
+set_target_properties(thaw ${thaw_io} PROPERTIES VERIFY_INTERFACE_HEADER_SETS ${PROJECT_IS_TOP_LEVEL})

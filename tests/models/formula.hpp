@@ -42,8 +42,9 @@ inline void fill(torch::nn::Module& module) {
   const at::NoGradGuard no_grad;
   double i = 0;
   for (auto& [name, tensor] : state_dict(module)) {
-    at::Tensor x = wave(tensor.sizes(), 0.9, i++);
+    const at::Tensor period = wave({1009}, 0.9, i++);
     if (!tensor.is_floating_point()) continue;
+    at::Tensor x = period.repeat({tensor.numel() / 1009 + 1}).slice(0, 0, tensor.numel()).reshape(tensor.sizes());
     if (tensor.dim() > 1)
       x *= std::sqrt(3.0 * static_cast<double>(tensor.size(0)) / static_cast<double>(tensor.numel()));
     else if (name.ends_with("running_var"))

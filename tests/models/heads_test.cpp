@@ -63,7 +63,9 @@ TEST_CASE("concat pooling gives maxima, then means") {
 }
 
 TEST_CASE("create_head has fastai's layers, names, shapes and numbers") {
-  for (const auto& expected : thaw::test::json_fixture("models/head.json")["cases"]) {
+  const auto fixture = thaw::test::json_fixture("models/head.json");
+  REQUIRE(fixture["cases"].size() == 4);
+  for (const auto& expected : fixture["cases"]) {
     auto head = create_head(expected["features"], expected["classes"],
                             {.hidden = expected["hidden"],
                              .dropout = expected["dropout"],
@@ -73,8 +75,7 @@ TEST_CASE("create_head has fastai's layers, names, shapes and numbers") {
     CHECK(thaw::test::names_and_shapes(*head) == expected["state"]);
 
     thaw::test::fill(*head);
-    at::Tensor x =
-        wave({3, head->size() > 0 ? expected["features"].get<std::int64_t>() : 0, 3, 2}, 0.37).to(at::kFloat);
+    at::Tensor x = wave({3, expected["features"].get<std::int64_t>(), 3, 2}, 0.37).to(at::kFloat);
     x.requires_grad_();
     head->eval();
     CHECK(distance(head->forward(x), expected["eval"]) < 1e-5);
@@ -97,7 +98,9 @@ TEST_CASE("create_head starts from fastai's initial values") {
   at::manual_seed(0);
   const auto head = create_head(1280, 10);
   const auto parameters = head->named_parameters();
-  for (const auto& expected : thaw::test::json_fixture("models/head.json")["initial"]) {
+  const auto fixture = thaw::test::json_fixture("models/head.json");
+  REQUIRE(fixture["initial"].size() == 6);
+  for (const auto& expected : fixture["initial"]) {
     const at::Tensor& tensor = parameters[expected[0].get<std::string>()];
     CAPTURE(expected.dump());
     const auto mean = expected[1].get<double>(), deviation = expected[2].get<double>();

@@ -1,17 +1,10 @@
-#include <thaw/core/error.hpp>
-#include <thaw/core/names.hpp>
-#include <thaw/train/callback.hpp>
-
-#include <functional>
-#include <memory>
+#include <thaw/thaw.hpp>
 
 namespace {
-struct Handler {
-  std::function<void(const thaw::StageBegin&)> handler;
-  void on_stage_begin(const thaw::StageBegin& event) { handler(event); }
+struct StepCounter {
+  int* steps;
+  void on_step_end(const thaw::StepEnd&) { ++*steps; }
 };
 }  // namespace
 
-std::shared_ptr<thaw::Callback> make_callback(std::function<void(const thaw::StageBegin&)> handler) {
-  return std::make_shared<thaw::Callback>(Handler{std::move(handler)});
-}
+thaw::Callback count_steps(int& steps) { return StepCounter{&steps}; }

@@ -5,6 +5,7 @@
 
 import argparse
 import collections
+import copy
 import io
 import json
 import os
@@ -165,6 +166,21 @@ def edit_zip(path, record=None, content=None, compression=zipfile.ZIP_STORED):
             archive.writestr(zipfile.ZipInfo(name), new, compress_type=compression)
 
 
+def overlap(path, count):
+    """`count` storages, all of them the same bytes of the file."""
+    torch.save({f"t{i}": numbers(1024) for i in range(count)}, path)
+    with zipfile.ZipFile(path) as archive:
+        records = {name: archive.read(name) for name in archive.namelist()}
+    data = [name for name in records if "/data/" in name]
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in sorted(records.keys() - set(data[1:])):
+            archive.writestr(zipfile.ZipInfo(name), records[name])
+        for name in data[1:]:
+            twin = copy.copy(archive.getinfo(data[0]))
+            twin.filename = twin.orig_filename = name
+            archive.filelist.append(twin)
+
+
 def write_bad():
     save = lambda content, name, **options: torch.save(content, OUT / name, **options)
     legacy = {"_use_new_zipfile_serialization": False}
@@ -178,6 +194,7 @@ def write_bad():
     save({"encoder": {"a": numbers(2)}, "decoder": {"b": numbers(3)}}, "two_dicts.pth")
     save({"model": {"a": numbers(2)}, "ema": {"shadow": {"a": numbers(2) + 1}}}, "model_and_ema.pth")
     save({"model": {"a": numbers(2)}, "net": {"a": numbers(2)}}, "model_and_net.pth")
+    overlap(OUT / "overlap.pth", 32)
     torch.jit.script(torch.nn.Linear(2, 1)).save(OUT / "torchscript.pt")
 
     save({"a": numbers(2)}, "big_endian.pth")
@@ -224,7 +241,8 @@ def main():
     safetensors.torch.save_file({f"module.{k}": v for k, v in net().state_dict().items()}, OUT / "net.safetensors")
 
     write_bad()
-    (OUT / "expected.json").write_text(json.dumps(expected, indent=None, separators=(",", ":")).replace("]},", "]},\n") + "\n")
+    text = json.dumps(expected, separators=(",", ":")).replace("]},", "]},\n")
+    (OUT / "expected.json").write_text(text + "\n")
 
 
 if __name__ == "__main__":

@@ -96,14 +96,14 @@ TEST_CASE("on a terminal a progress line is drawn over itself, ten times a secon
   s.text.clear();
   s.now += 0.5;
   s.step(console, 1, at::scalar_tensor(0.75));
-  CHECK(s.text == "\r  epoch 1/2  [=-          ]  1/8  loss 0.7500  0:04 left  rate 1.5e-3  2.00 steps/s\x1b[K");
+  CHECK(s.text == "\r  epoch 1/2  [=       ]  1/8  loss 0.7500  0:04 left  rate 1.5e-3  2.00 steps/s\x1b[K");
   s.text.clear();
   s.now += 0.09;
   s.step(console, 2, at::Tensor{});  // too soon: not even read
   CHECK(s.text.empty());
   s.now += 0.41;
   s.step(console, 4, at::scalar_tensor(0.5));
-  CHECK(s.text == "\r  epoch 1/2  [=====-     ]  4/8  loss 0.5000  0:01 left  rate 1.5e-3  4.00 steps/s\x1b[K");
+  CHECK(s.text == "\r  epoch 1/2  [====    ]  4/8  loss 0.5000  0:01 left  rate 1.5e-3  4.00 steps/s\x1b[K");
   s.text.clear();
   s.now += 1;  // validation
   s.epoch(console, 1, {}, 2);
@@ -163,9 +163,11 @@ TEST_CASE("the progress line shows what fits, and never more") {
   using thaw::detail::progress_line;
   CHECK(progress_line(state, 200, true) ==
         "  epoch 2/3  ━━━━━━━━━━━━━━━━╸─────────────   78/141  loss 0.4211  1:15 left  rate 1.0e-4  123 steps/s");
-  CHECK(progress_line(state, 60, true) == "  epoch 2/3  ━━━━━━────   78/141  loss 0.4211  1:15 left");
+  CHECK(progress_line(state, 60, true) == "  epoch 2/3  ━━━━━━╸─────   78/141  loss 0.4211  1:15 left");
   CHECK(progress_line(state, 40, true) == "  epoch 2/3   78/141  loss 0.4211");
-  CHECK(progress_line(state, 20, true) == "  epoch 2/3   78/1..");
+  CHECK(progress_line(state, 19, true) == "  epoch 2/3   78/..");
+  CHECK(progress_line({.epoch = 1, .epochs = 1, .step = 1, .steps = 16}, 60, false) ==
+        "  epoch 1/1  [=                ]   1/16  loss 0.0000  rate 0");
   for (std::size_t columns = 0; columns < 200; ++columns)
     for (const bool unicode : {false, true})
       CHECK(thaw::detail::display_width(progress_line(state, columns, unicode)) <= columns);

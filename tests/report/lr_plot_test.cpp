@@ -78,11 +78,39 @@ TEST_CASE("curves that hold next to nothing are drawn all the same") {
 
 TEST_CASE("the curve in the terminal") {
   CHECK("\n" + to_text(curve(), {.width = 44, .height = 8}) == R"(
+loss
+    │                                  ⡇
+2.0 ┤⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀                   ⡇
+    │              3⠳⡄                 ⡇
+    │                ⠈⢦⡀               ⡇
+1.5 ┤                  ⠙1              ⡇
+    │                   4⠳⣄            ⡇
+    │                     ⠈⠳⡄          ⡇
+1.0 ┤                       ⠙⠦⠤⠤⠤2⠤⠤⠤⠤⠤⠇
+    └────┬─────────┬─────────┬─────────┬────
+       1e-6      1e-4      1e-2        1
+                  learning rate
+   1 valley 8.3e-4   2 slide 5.8e-2
+   3 steep 1.1e-4   4 minimum 1.1e-3
 )");
 }
 
 TEST_CASE("the curve in ASCII") {
   CHECK("\n" + to_text(curve(), {.width = 44, .height = 8, .ascii = true}) == R"(
+loss
+    |                                  *
+2.0 +***************                   *
+    |              3**                 *
+    |                ***               *
+1.5 +                  *1              *
+    |                   4**            *
+    |                     ***          *
+1.0 +                       *****2******
+    +----+---------+---------+---------+----
+       1e-6      1e-4      1e-2        1
+                  learning rate
+   1 valley 8.3e-4   2 slide 5.8e-2
+   3 steep 1.1e-4   4 minimum 1.1e-3
 )");
 }
 

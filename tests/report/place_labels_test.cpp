@@ -28,7 +28,7 @@ TEST_CASE("labels stay inside and off each other and all anchors, wherever these
 
 TEST_CASE("a label stands next to its anchor, on the side that hides no line") {
   const Box within{0, 0, 400, 200};
-  const std::vector<Point> anchor{{200, 100}}, ends{{200, 100}, {400, 0}};
+  const std::vector<Point> anchor{{200, 100}}, ends{{0, 0}, {200, 100}, {400, 0}};
   const std::vector<double> width{60};
   const std::vector<Point> line = sampled(ends, 4);
   const Box box = place_labels(anchor, width, 16, within, line)[0];

@@ -54,6 +54,8 @@ TEST_CASE("an axis keeps the limits that it was given") {
   CHECK(shown({.lowest = not_a_number, .highest = infinite}, data, 0.1).high == 11);
   CHECK(shown({.log = true, .lowest = -1}, extent(true, {1, 10}), 0).low == 1);
   CHECK(shown({}, extent(false, {}), 0).high == 1);
+  const Range crossed = shown({.lowest = 20, .highest = 5}, data, 0.1);
+  CHECK(crossed.low < crossed.high);
 }
 
 TEST_CASE("limits around a core leave out what is far from it") {
@@ -73,4 +75,5 @@ TEST_CASE("a scale maps its range onto its interval") {
   CHECK(std::isnan(linear(infinite)));
   CHECK(std::isnan(log(0)));
   CHECK(linear(1e300) == 100 + 50 * 100);
+  CHECK(std::isfinite(log(5e-324)));
 }

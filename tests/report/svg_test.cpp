@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_contains.hpp>
 #include <catch2/matchers/catch_matchers_floating_point.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 #include <fstream>
@@ -49,7 +50,20 @@ TEST_CASE("a series is one line, named in the legend, on labelled axes") {
   CHECK(svg.texts("title") == std::vector<std::string>{"loss"});
   CHECK(svg.texts("legend") == std::vector<std::string>{"raw", "smoothed"});
   CHECK(svg.texts("label") == std::vector<std::string>{"steps"});
-  CHECK_THAT(svg.texts("tick"), Catch::Matchers::VectorContains(std::string("1.5")));
+  CHECK_THAT(svg.texts("tick"), Catch::Matchers::Contains("1.5"));
+}
+
+TEST_CASE("panels share the labels of the x axis, which stand under the last") {
+  Figure f = figure({{.x = {100, 200}, .y = {0, 1}}});
+  f.panels.push_back(f.panels[0]);
+  const auto labels = drawn(f).texts("tick");
+  CHECK(std::ranges::count(labels, "0.5") == 2);
+  CHECK(std::ranges::count(labels, "160") == 1);
+}
+
+TEST_CASE("one series that is named like its panel needs no legend") {
+  CHECK(drawn(figure({{.name = "loss", .x = {0, 1}, .y = {0, 1}}})).texts("legend").empty());
+  CHECK(drawn(figure({{.name = "train", .x = {0, 1}, .y = {0, 1}}})).texts("legend").size() == 1);
 }
 
 TEST_CASE("thin series are drawn behind the others, whatever their order") {
@@ -95,7 +109,7 @@ TEST_CASE("constant, single, tiny and huge data stay inside the picture") {
   const double most = std::numeric_limits<double>::max();
   for (const bool log : {false, true})
     for (const std::vector<double>& y : std::vector<std::vector<double>>{
-             {5, 5, 5}, {7}, {0, 0}, {1e-320, 1e-310}, {1, 1 + 1e-15}, {1e-300, 1e300}, {-1, 1}, {3, 1e5, 3}}) {
+             {5, 5, 5}, {7}, {0, 0}, {1e-320, 1e-310}, {1, 1 + 1e-15}, {1e-300, 1e300}, {-most, most}, {-1, 1}, {3, 1e5, 3}}) {
       Figure f = figure({{.x = {1, 2, 3}, .y = y, .dots = true}});
       f.panels[0].y.log = log;
       CAPTURE(log, y.front());
@@ -113,6 +127,7 @@ TEST_CASE("names are escaped") {
   CHECK(svg.texts("legend")[0] == "a&lt;b&gt;&amp;&quot;c&quot;\xEF\xBF\xBD");
   CHECK(svg.texts("stage")[0] == "&lt;stage&gt;");
   CHECK(svg.texts("halo")[0] == "&lt;best&gt;");
+  CHECK(thaw::detail::Attribute{"a", "<\"&\">"}.text == " a=\"&lt;&quot;&amp;&quot;&gt;\"");
 }
 
 TEST_CASE("a million points become a few per pixel, with all extremes") {
@@ -159,8 +174,10 @@ TEST_CASE("crowded names climb so that neither names nor lines cross them") {
   CHECK(labels[2].row == 0);
   CHECK(labels[3].row == 0);
   CHECK(labels[0].name == "the first stage");
+  std::swap(f.boundaries[0], f.boundaries[3]);
+  CHECK(thaw::detail::boundary_labels(f, x, 620)[0].row == 2);
   const auto cut = thaw::detail::boundary_labels(f, x, 620, /*rows=*/2);
-  CHECK(cut[0].name == "the f..");
+  CHECK(cut[0].name == "the ..");
   CHECK(thaw::detail::boundary_labels(f, x, 620, /*rows=*/1)[1].name.empty());
 }
 
@@ -190,6 +207,8 @@ TEST_CASE("markers are labelled; one outside the limits stands on the edge, one 
   const Xml svg = drawn(f);
   CHECK(svg.texts("halo") == std::vector<std::string>{"in", "above"});
   CHECK(svg.all("circle", "marker")[1].number("cy") == svg.all("svg")[1].number("y"));
+  f.panels[0].y = {};
+  CHECK_THAT(drawn(f).texts("tick"), Catch::Matchers::Contains("6"));  // without limits, the axis reaches the marker
 }
 
 TEST_CASE("the legend wraps") {
@@ -204,7 +223,7 @@ TEST_CASE("the legend wraps") {
 TEST_CASE("figures can be put into one page: styles are their own, and there are no ids") {
   const std::string text = to_svg(figure({{.x = {0, 1}, .y = {0, 1}}}));
   CHECK_THAT(text, !ContainsSubstring("id=\""));
-  CHECK_THAT(text, ContainsSubstring("prefers-color-scheme:dark"));
+  CHECK_THAT(text, ContainsSubstring("prefers-color-scheme:dark") && ContainsSubstring("max-width:480px"));
   std::istringstream style{Xml{text}.all("style")[0].text};
   for (std::string rule; std::getline(style, rule);)
     CHECK((rule.empty() || rule == "}" || rule.starts_with("@media") || rule.starts_with(".thaw-figure")));

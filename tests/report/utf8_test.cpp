@@ -39,10 +39,12 @@ TEST_CASE("control characters are replaced") {
 TEST_CASE("malformed UTF-8 is replaced, and what follows is kept") {
   CHECK(shown("\xC3x") == bad + "x");          // a lead byte without its second
   CHECK(shown("x\xE2\x82") == "x" + bad + bad);  // cut off
+  CHECK(shown(std::string_view("\xE2\x82\xAC", 2)) == bad + bad);
   CHECK(shown("\x80x") == bad + "x");          // a continuation alone
   CHECK(shown("\xC0\xAF") == bad + bad);       // overlong in two
   CHECK(shown("\xE0\x80\xAFx") == bad + "x");  // overlong in three
-  CHECK(shown("\xF0\x80\x80\xAFx") == bad + "x");
+  CHECK(shown("\xE0\x9F\xBFx") == bad + "x");
+  CHECK(shown("\xF0\x8F\xBF\xBDx") == bad + "x");  // and in four
   CHECK(shown("\xED\xA0\x80x") == bad + "x");      // a surrogate
   CHECK(shown("\xF4\x90\x80\x80x") == bad + "x");  // beyond U+10FFFF
   CHECK(shown("\xEF\xBF\xBFx") == bad + "x");      // U+FFFF

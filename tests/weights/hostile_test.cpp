@@ -50,6 +50,12 @@ TEST_CASE("A file cut anywhere is an error") {
   }
 }
 
+TEST_CASE("Records that overlap cannot multiply a file's size") {
+  const std::string message =
+      thaw::test::complaint([] { (void)thaw::read_weights(thaw::test::weights("overlap.pth")); });
+  CHECK(message.find("its records overlap") != std::string::npos);
+}
+
 TEST_CASE("A file with flipped bytes loads or is an error") {
   std::mt19937 random(20240607);
   for (const auto& name : samples()) {

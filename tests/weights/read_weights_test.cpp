@@ -128,7 +128,7 @@ TEST_CASE("Files that are no state dict say what they are") {
       {"big_endian.legacy.pth", "big-endian"},
       {"ancient.pth", "is a tar archive; PyTorch before 0.1.10"},
       {"numpy.npz", "is a zip archive, but torch.save did not write it"},
-      {"compressed.pth", "has the record 'data.pkl' compressed"},
+      {"compressed.pth", "compressed, which torch.save never does"},
       {"plain.pkl", "is a Python pickle, but torch.save did not write it"},
       {"list.pth", "holds no dict of named tensors"},
       {"quantized.pth", "'torch._utils._rebuild_qtensor'"},

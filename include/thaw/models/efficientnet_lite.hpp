@@ -87,7 +87,7 @@ inline void check(const EfficientNetLiteOptions& options) {
 /// the classifier uniform within 1 / sqrt(classes), its bias 0. Batch norm is 1 and 0 already.
 inline void initialise_as_tensorflow(torch::nn::Module& net) {
   const at::NoGradGuard no_grad;
-  for (const auto& layer : net.modules()) {
+  for (const auto& layer : net.modules(/*include_self=*/false)) {
     if (auto* conv = layer->as<torch::nn::Conv2d>()) {
       const std::int64_t filters = conv->options.out_channels() / conv->options.groups();
       const auto fan_out = static_cast<double>(conv->weight[0][0].numel() * filters);

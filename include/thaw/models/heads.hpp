@@ -34,7 +34,7 @@ namespace thaw::models {
 struct AdaptiveConcatPool2dImpl : torch::nn::Cloneable<AdaptiveConcatPool2dImpl> {
   void reset() override {}
   at::Tensor forward(const at::Tensor& x) {
-    return at::cat({std::get<0>(at::adaptive_max_pool2d(x, 1)), at::adaptive_avg_pool2d(x, 1)}, 1);
+    return at::cat({std::get<0>(at::adaptive_max_pool2d(x, {1, 1})), at::adaptive_avg_pool2d(x, {1, 1})}, 1);
   }
 };
 TORCH_MODULE(AdaptiveConcatPool2d);

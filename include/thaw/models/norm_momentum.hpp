@@ -10,7 +10,7 @@
 
 namespace thaw::models {
 
-/// Sets how fast the running statistics of every batch norm inside `module` move, in PyTorch's sense:
+/// Sets how fast the running statistics of every batch norm in `module` move, in PyTorch's sense:
 ///
 ///     running = (1 - momentum) * running + momentum * batch
 ///
@@ -24,16 +24,18 @@ inline std::size_t set_norm_momentum(torch::nn::Module& module, double momentum)
     throw ConfigError("set_norm_momentum", "momentum is " + std::to_string(momentum),
                       "give the weight of the newest batch, in [0, 1]; TensorFlow's momentum is 1 minus that");
   std::size_t layers = 0;
-  const auto set = [&](auto* norm) {
-    if (norm == nullptr) return;
-    norm->options.momentum(momentum);
-    ++layers;
+  const auto set = [&](torch::nn::Module& layer) {
+    const auto set_if = [&](auto* norm) {
+      if (norm == nullptr) return;
+      norm->options.momentum(momentum);
+      ++layers;
+    };
+    set_if(layer.as<torch::nn::BatchNorm1d>());
+    set_if(layer.as<torch::nn::BatchNorm2d>());
+    set_if(layer.as<torch::nn::BatchNorm3d>());
   };
-  for (const auto& layer : module.modules()) {
-    set(layer->as<torch::nn::BatchNorm1d>());
-    set(layer->as<torch::nn::BatchNorm2d>());
-    set(layer->as<torch::nn::BatchNorm3d>());
-  }
+  set(module);
+  for (const auto& layer : module.modules(/*include_self=*/false)) set(*layer);
   return layers;
 }
 

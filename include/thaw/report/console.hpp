@@ -99,6 +99,7 @@ namespace detail {
 }  // namespace detail
 
 inline void Console::on_stage_begin(const StageBegin& event) {
+  metrics_.clear();
   headed_ = false;
   stage_began_ = epoch_began_ = terminal_.seconds();
   drawn_at_ = -std::numeric_limits<double>::infinity();

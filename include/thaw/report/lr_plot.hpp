@@ -43,7 +43,7 @@ inline void write_svg(const LRCurve& curve, const std::filesystem::path& path) {
 
 /// How a plot in the terminal looks.
 struct TextPlot {
-  std::size_t width = 72;   ///< columns in all, at least 24
+  std::size_t width = 72;   ///< columns in all, at least those of the labels and 16 more
   std::size_t height = 14;  ///< rows between the axes, at least 4
   bool ascii = false;       ///< for terminals and logs without Unicode
 };

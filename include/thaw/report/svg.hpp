@@ -43,6 +43,7 @@ struct FigureFrame {
   Extent extent{figure.x.log};
   double labels = 24;
   for (const Panel& panel : figure.panels) {
+    if (!has_data(panel)) continue;
     for (const Series& series : panel.series) extent.add(series.x);
     for (const Tick& tick : y_ticks(panel)) labels = std::max(labels, text_width(tick.label));
   }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <ATen/core/grad_mode.h>
+#include <fmt/format.h>
 #include <torch/nn/module.h>
 #include <torch/nn/pimpl.h>
 

@@ -44,9 +44,9 @@ namespace detail {
 }  // namespace detail
 
 inline std::string LoadReport::to_string() const {
-  std::string text = fmt::format("{} tensors loaded", loaded.size());
+  std::string text = fmt::format("tensors loaded: {}", loaded.size());
   const auto list = [&](std::string_view title, const std::vector<std::string>& names) {
-    if (!names.empty()) text += fmt::format("\n  {} {}: {}", names.size(), title, fmt::join(names, ", "));
+    if (!names.empty()) text += fmt::format("\n  {}: {} ({})", title, names.size(), fmt::join(names, ", "));
   };
   list("missing in the file", missing);
   list("unexpected in the file", unexpected);

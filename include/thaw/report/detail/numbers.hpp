@@ -10,8 +10,9 @@
 
 namespace thaw::detail {
 
-/// "%e" without padding: 3.0e-4, 1e5.
+/// "%e" without padding: 3.0e-4, 1e5, 0.
 [[nodiscard]] inline std::string scientific(double value, int digits) {
+  if (value == 0) return "0";
   std::string text = fmt::format("{:.{}e}", value, digits);
   const std::size_t exponent = text.find('e') + 1;
   if (text[exponent] == '+') text.erase(exponent, 1);
@@ -20,7 +21,7 @@ namespace thaw::detail {
   return text;
 }
 
-/// Four decimals, or four digits where those would say little. Ten characters at most, for any double.
+/// Four decimals, or four digits where those would say little. In ten characters, but for the likes of -1e-100.
 [[nodiscard]] inline std::string measured(double value) {
   const double size = std::abs(value);
   const bool plain = value == 0 || (size >= 1e-3 && size < 9999.99995) || !std::isfinite(value);

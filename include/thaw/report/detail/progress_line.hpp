@@ -39,20 +39,21 @@ struct ProgressState {
   return unicode ? bar : "[" + bar + "]";
 }
 
-/// One line of at most `columns`: epoch, step, and, as far as they fit, loss, time left, rate, speed and a bar.
+/// One line of at most `columns`: epoch and step, and as far as they fit loss, time left, a bar, rate and speed.
 [[nodiscard]] inline std::string progress_line(const ProgressState& at, std::size_t columns, bool unicode) {
   const std::string epoch = fmt::format("  epoch {}/{}", at.epoch, at.epochs);
   std::string rest = fmt::format("  {:>{}}/{}", at.step, std::to_string(at.steps).size(), at.steps);
+  const auto add_if_fits = [&](const std::string& more, std::size_t reserved) {
+    if (epoch.size() + rest.size() + more.size() + reserved <= columns) rest += more;
+  };
+  constexpr std::size_t least = 8, most = 30, around = 4;  // of the bar
   const bool timed = at.steps_per_second > 0;
   const int decimals = at.steps_per_second < 10 ? 2 : at.steps_per_second < 100 ? 1 : 0;
-  for (const std::string& extra :
-       {fmt::format("  loss {}", measured(at.loss)), timed ? fmt::format("  {} left", clock_time(at.seconds_left)) : "",
-        fmt::format("  rate {}", scientific(at.lr, 1)),
-        timed ? fmt::format("  {:.{}f} steps/s", at.steps_per_second, decimals) : ""}) {
-    if (epoch.size() + rest.size() + extra.size() > columns) break;
-    rest += extra;
-  }
-  constexpr std::size_t least = 8, most = 30, around = 4;
+  add_if_fits(fmt::format("  loss {}", measured(at.loss)), 0);
+  if (timed) add_if_fits(fmt::format("  {} left", clock_time(at.seconds_left)), 0);
+  add_if_fits(fmt::format("  rate {}", scientific(at.lr, 1)), least + around);
+  if (timed) add_if_fits(fmt::format("  {:.{}f} steps/s", at.steps_per_second, decimals), least + around);
+
   const std::size_t used = epoch.size() + rest.size() + around;
   if (columns < used + least) return shortened(epoch + rest, columns);
   const double part = static_cast<double>(at.step) / static_cast<double>(std::max<std::int64_t>(at.steps, 1));

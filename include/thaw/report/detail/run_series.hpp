@@ -19,19 +19,22 @@ inline constexpr double missing = std::numeric_limits<double>::quiet_NaN();
 /// each forgets after about `span` values. What is not finite is left out and stays as it is.
 [[nodiscard]] inline std::vector<double> smoothed(std::span<const double> values, double span) {
   const double keep = 1 - 1 / std::max(span, 1.0);
-  std::vector<double> sums(values.begin(), values.end());
-  const auto sweep = [&](std::size_t first, std::size_t step) {
+  const std::size_t n = values.size();
+  std::vector<double> means(n);
+  for (const bool from_right : {false, true}) {
     double average = 0, weight = 0;
-    for (std::size_t k = 0, i = first; k < values.size(); ++k, i += step) {
-      if (!std::isfinite(values[i])) continue;
-      average = keep * average + (1 - keep) * values[i];
-      weight = keep * weight + (1 - keep);
-      sums[i] = (step == 1 ? 0 : sums[i]) + average / weight / 2;
+    for (std::size_t k = 0; k < n; ++k) {
+      const std::size_t i = from_right ? n - 1 - k : k;
+      if (std::isfinite(values[i])) {
+        average = keep * average + (1 - keep) * values[i];
+        weight = keep * weight + (1 - keep);
+        means[i] += average / weight / 2;
+      } else {
+        means[i] = values[i];
+      }
     }
-  };
-  sweep(0, 1);
-  sweep(values.size() - 1, static_cast<std::size_t>(-1));  // unsigned: i += step counts down
-  return sums;
+  }
+  return means;
 }
 
 /// Training as lines over its steps, which pause where a stage begins.

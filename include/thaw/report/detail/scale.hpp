@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <optional>
 #include <span>
 
@@ -14,14 +15,21 @@ struct Range {
   double low = 0, high = 1;
 };
 
+/// The value as an axis shows it: NaN where it has no place there, and never so large that differences overflow.
+[[nodiscard]] inline double on_axis(double value, bool log) {
+  constexpr double largest = 1e250;
+  if (!std::isfinite(value) || (log && value <= 0)) return std::numeric_limits<double>::quiet_NaN();
+  return std::clamp(value, log ? 1 / largest : -largest, largest);
+}
+
 /// The values that an axis can show, from the smallest to the largest that was added.
 class Extent {
  public:
   explicit Extent(bool log) : log_(log) {}
 
   void add(double value) {
-    if (!std::isfinite(value) || (log_ && value <= 0)) return;
-    value = log_ ? std::clamp(value, 1 / largest, largest) : std::clamp(value, -largest, largest);
+    value = on_axis(value, log_);
+    if (std::isnan(value)) return;
     range_ = range_ ? Range{std::min(range_->low, value), std::max(range_->high, value)} : Range{value, value};
   }
   void add(std::span<const double> values) {
@@ -31,7 +39,6 @@ class Extent {
   [[nodiscard]] std::optional<Range> range() const { return range_; }
 
  private:
-  static constexpr double largest = 1e250;  // so that no difference or margin overflows
   bool log_;
   std::optional<Range> range_;
 };
@@ -91,8 +98,7 @@ struct Scale {
   /// Values far outside land just far enough outside for their line's slope to look right. NaN where there is no place.
   [[nodiscard]] double operator()(double value) const {
     const auto place = [&](double v) { return log ? std::log10(v) : v; };
-    if (!std::isfinite(value) || (log && value <= 0)) return std::nan("");
-    const double low = place(range.low), part = (place(value) - low) / (place(range.high) - low);
+    const double low = place(range.low), part = (place(on_axis(value, log)) - low) / (place(range.high) - low);
     return begin + (end - begin) * std::clamp(part, -50.0, 50.0);
   }
 };

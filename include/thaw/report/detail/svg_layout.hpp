@@ -19,13 +19,15 @@ struct LegendEntry {
   std::size_t row = 0;
 };
 
-/// The panel's named series after its title, wrapped at `right`. None when one series needs no telling apart.
+/// The panel's named series after its title, wrapped at `right`. None for a panel that shows nothing, or only what its
+/// title says.
 [[nodiscard]] inline std::vector<LegendEntry> legend(const Panel& panel, double left, double right) {
   std::vector<LegendEntry> entries;
+  if (!has_data(panel)) return entries;
   double x = left + text_width(panel.title) + 22;
   std::size_t row = 0;
   for (const Series& series : panel.series) {
-    if (series.name.empty() || !has_data(panel)) continue;
+    if (series.name.empty()) continue;
     const double width = swatch_width + 6 + text_width(series.name);
     if (x + width > right && x > left) x = left, ++row;
     entries.push_back({.series = &series, .x = x, .row = row});

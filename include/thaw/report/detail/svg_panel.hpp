@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <thaw/report/detail/place_labels.hpp>
@@ -108,37 +109,46 @@ inline void draw_series(SvgWriter& svg, const Series& series, const PlotArea& ar
   svg.close("g");
 }
 
-/// Dots on the lines, and beside each its label, joined to it where that is not clear.
-inline void draw_markers(SvgWriter& svg, const Panel& panel, const PlotArea& area) {
-  std::vector<const Marker*> shown;
-  std::vector<Point> dots, lines;
-  std::vector<double> widths;
+/// Those of the panel's markers that have a place, moved to the edge of the plot where they lie outside.
+[[nodiscard]] inline std::vector<std::pair<const Marker*, Point>> shown_markers(const Panel& panel,
+                                                                                const PlotArea& area) {
+  std::vector<std::pair<const Marker*, Point>> shown;
   for (const Marker& marker : panel.markers) {
     const Point p{area.x(marker.x), area.y(marker.y)};
-    if (!std::isfinite(p.x) || !std::isfinite(p.y)) continue;
-    shown.push_back(&marker);
-    dots.push_back({std::clamp(p.x, area.box.left, area.box.right), std::clamp(p.y, area.box.top, area.box.bottom)});
-    widths.push_back(text_width(marker.label));
+    if (std::isfinite(p.x) && std::isfinite(p.y)) shown.emplace_back(&marker, area.box.nearest_to(p));
   }
-  if (shown.empty()) return;
+  return shown;
+}
+
+/// `label` in its place beside the dot, joined to it where that is not clear.
+inline void draw_label(SvgWriter& svg, std::string_view label, const Box& place, Point dot) {
+  const Point edge = place.nearest_to(dot);
+  if (distance(dot, edge) > 16) draw_line(svg, "leader", dot, edge);
+  const double middle = (place.left + place.right) / 2, base = place.bottom - 4;
+  if (dot.x < place.left) return draw_text(svg, "halo", {place.left, base}, "start", label);
+  if (dot.x > place.right) return draw_text(svg, "halo", {place.right, base}, "end", label);
+  draw_text(svg, "halo", {middle, base}, "middle", label);
+}
+
+inline void draw_markers(SvgWriter& svg, const Panel& panel, const PlotArea& area) {
+  const auto markers = shown_markers(panel, area);
+  std::vector<Point> dots, lines;
+  std::vector<double> widths;
+  for (const auto& [marker, dot] : markers) {
+    dots.push_back(dot);
+    widths.push_back(text_width(marker->label));
+  }
   for (const Series& series : panel.series)
     for (const std::vector<Point>& piece : pieces(series, area)) {
       const std::vector<Point> samples = sampled(piece, 4);
       lines.insert(lines.end(), samples.begin(), samples.end());
     }
   const std::vector<Box> places = place_labels(dots, widths, font_size + 3, area.box, lines);
-  for (std::size_t i = 0; i < shown.size(); ++i) {
-    const Point edge = places[i].nearest_to(dots[i]);
-    svg.open("g", {color_class(shown[i]->color)});
-    if (distance(dots[i], edge) > 16) draw_line(svg, "leader", dots[i], edge);
-    draw_dot(svg, "marker", dots[i], 5.5);
-    const double base = places[i].bottom - 4;
-    if (dots[i].x < places[i].left)
-      draw_text(svg, "halo", {places[i].left, base}, "start", shown[i]->label);
-    else if (dots[i].x > places[i].right)
-      draw_text(svg, "halo", {places[i].right, base}, "end", shown[i]->label);
-    else
-      draw_text(svg, "halo", {(places[i].left + places[i].right) / 2, base}, "middle", shown[i]->label);
+  for (std::size_t i = 0; i < markers.size(); ++i) {
+    const auto& [marker, dot] = markers[i];
+    svg.open("g", {color_class(marker->color)});
+    draw_dot(svg, "marker", dot, 5.5);
+    draw_label(svg, marker->label, places[i], dot);
     svg.close("g");
   }
 }
@@ -164,15 +174,13 @@ inline void draw_axes(SvgWriter& svg, const PlotArea& area, bool with_x_labels) 
 inline void draw_plot(SvgWriter& svg, const Panel& panel, const Figure& figure, const PlotArea& area,
                       bool with_x_labels) {
   const Box& box = area.box;
+  const double width = box.right - box.left, height = box.bottom - box.top;
   for (const Shade& shade : figure.shades) {
     const double left = std::max(area.x(shade.from), box.left), right = std::min(area.x(shade.to), box.right);
-    if (left < right)
-      svg.empty(
-          "rect",
-          {{"class", "shade"}, {"x", left}, {"y", box.top}, {"width", right - left}, {"height", box.bottom - box.top}});
+    if (left >= right) continue;
+    svg.empty("rect", {{"class", "shade"}, {"x", left}, {"y", box.top}, {"width", right - left}, {"height", height}});
   }
   draw_axes(svg, area, with_x_labels);
-  const double width = box.right - box.left, height = box.bottom - box.top;
   const std::string view = px(box.left) + " " + px(box.top) + " " + px(width) + " " + px(height);
   svg.open("svg", {{"x", box.left}, {"y", box.top}, {"width", width}, {"height", height}, {"viewBox", view}});
   const auto draw = [&](bool thin) {

@@ -40,6 +40,7 @@ inline constexpr std::string_view svg_style = R"(<style>
 .thaw-figure .c4{color:#e69f00}
 .thaw-figure .c5{color:#56b4e9}
 .thaw-figure .c6{color:#000}
+@media (max-width:480px){.thaw-figure{font-size:15px}}
 @media (prefers-color-scheme:dark){
 .thaw-figure{background:#16181d}
 .thaw-figure text{fill:#c3c8cf}

@@ -34,7 +34,7 @@ namespace thaw::detail {
 [[nodiscard]] inline std::string misfit_text(const LoadReport& report, const StateDict& model, const StateDict& file) {
   constexpr std::size_t most_hints = 20;
   std::string text =
-      fmt::format("does not fit the model: {} tensors missing, {} unexpected, {} of another shape; {} fit",
+      fmt::format("does not fit the model: missing {}, unexpected {}, of another shape {}, fitting {}",
                   report.missing.size(), report.unexpected.size(), report.mismatched.size(), report.loaded.size());
   std::size_t hints = 0;
   for (const std::string& name : report.missing) {

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <torch/nn/module.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <regex>
 #include <span>
@@ -39,10 +40,17 @@ namespace thaw::detail {
 }
 
 /// The module's parameters, then its buffers. Handles: writing to them writes to the module.
+/// Throws ConfigError for tensors on the meta device, into which copies vanish without a word.
 [[nodiscard]] inline StateDict tensors_of(const torch::nn::Module& module) {
   StateDict all;
   for (const auto& item : module.named_parameters()) all.insert(item.key(), item.value());
   for (const auto& item : module.named_buffers()) all.insert(item.key(), item.value());
+  for (const auto& [name, tensor] : all) {
+    if (tensor.is_meta()) {
+      throw ConfigError("load_weights", fmt::format("the model's '{}' is on the meta device: it has no memory", name),
+                        "make the model on a real device");
+    }
+  }
   return all;
 }
 

@@ -51,7 +51,7 @@ template <std::unsigned_integral Number>
   return text.substr(0, text.find('\n'));
 }
 
-/// A whole file in memory: mapped, so that nothing is read but what is used.
+/// A whole file in memory: mapped, so that nothing is read but what is used. Nobody may cut it short meanwhile.
 class MappedFile {
  public:
   explicit MappedFile(const std::filesystem::path& path) : name_(path.string()) {
