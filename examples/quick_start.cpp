@@ -13,8 +13,11 @@ int main() {
   auto train = example::batches(example::fashion_mnist(THAW_DATA_DIR "/fashion-mnist", "train", 2000), 64, true);
   auto valid = example::batches(example::fashion_mnist(THAW_DATA_DIR "/fashion-mnist", "t10k", 2000), 64, false);
 
-  thaw::Learner learner{model, groups, thaw::cross_entropy,
-                        {.train = train, .valid = valid, .metrics = {thaw::accuracy()}, .callbacks = {thaw::Console{}}}};
+  thaw::Learner learner{
+      model,
+      groups,
+      thaw::cross_entropy,
+      {.train = train, .valid = valid, .metrics = {thaw::accuracy()}, .callbacks = {thaw::Console{}}}};
   learner.fit({.name = "head", .epochs = 3, .freeze = thaw::FreezeTo{-1}, .lr = 3e-3});
 
   learner.unfreeze(thaw::hold_everywhere);

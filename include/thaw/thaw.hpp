@@ -12,7 +12,9 @@
 #include <thaw/report/console.hpp>
 #include <thaw/report/lr_plot.hpp>
 #include <thaw/report/run_plot.hpp>
+#include <thaw/report/svg.hpp>
 #include <thaw/report/table.hpp>
+#include <thaw/report/terminal.hpp>
 #include <thaw/schedule/one_cycle.hpp>
 #include <thaw/train/learner.hpp>
 #include <thaw/train/loss.hpp>

@@ -5,6 +5,8 @@
 #include <catch2/matchers/catch_matchers_string.hpp>
 #include <thaw/train/callback.hpp>
 
+#include "report/pty.hpp"
+
 using Catch::Matchers::ContainsSubstring;
 using thaw::Console;
 using thaw::Terminal;
@@ -29,12 +31,16 @@ struct Script {
     to.on(thaw::StageBegin{.stage = name, .epochs = 2, .steps_per_epoch = 4, .groups = groups});
   }
   void step(thaw::Callback& to, std::int64_t step, const at::Tensor& loss) {
-    to.on(thaw::StepEnd{.stage = name, .epoch = (step + 3) / 4, .epochs = 2, .step = step, .steps = 8, .lr = rates,
-                        .loss = loss});
+    to.on(thaw::StepEnd{
+        .stage = name, .epoch = (step + 3) / 4, .epochs = 2, .step = step, .steps = 8, .lr = rates, .loss = loss});
   }
   void epoch(thaw::Callback& to, std::int64_t epoch, std::optional<thaw::Evaluation> valid, double seconds) {
-    const thaw::EpochRecord record{
-        .stage = name, .epoch = epoch, .epochs = 2, .train_loss = 0.7 / static_cast<double>(epoch), .valid = valid, .seconds = seconds};
+    const thaw::EpochRecord record{.stage = name,
+                                   .epoch = epoch,
+                                   .epochs = 2,
+                                   .train_loss = 0.7 / static_cast<double>(epoch),
+                                   .valid = valid,
+                                   .seconds = seconds};
     to.on(thaw::EpochEnd{record});
   }
   void end(thaw::Callback& to) { to.on(thaw::StageEnd{.record = {}, .history = {}}); }
@@ -157,9 +163,27 @@ TEST_CASE("a console writes to the stream that it is given, without a progress l
   CHECK(text == head);
 }
 
+TEST_CASE("a progress line that is not wanted is not drawn, and no loss is read for it") {
+  const thaw::test::PseudoTerminal pty{80};
+  if (pty.file() == nullptr) SKIP("no pseudo-terminals here");
+  const thaw::test::Environment term{"TERM", "xterm"};
+  Script s;
+  thaw::Callback quiet{Console{{.out = pty.file(), .progress = false}}}, lively{Console{{.out = pty.file()}}};
+  s.begin(quiet);
+  s.begin(lively);
+  CHECK_NOTHROW(s.step(quiet, 1, at::Tensor{}));
+  CHECK_THROWS(s.step(lively, 1, at::Tensor{}));
+}
+
 TEST_CASE("the progress line shows what fits, and never more") {
-  const thaw::detail::ProgressState state{.epoch = 2, .epochs = 3, .step = 78, .steps = 141, .loss = 0.4211, .lr = 1e-4,
-                                          .steps_per_second = 123.4, .seconds_left = 75};
+  const thaw::detail::ProgressState state{.epoch = 2,
+                                          .epochs = 3,
+                                          .step = 78,
+                                          .steps = 141,
+                                          .loss = 0.4211,
+                                          .lr = 1e-4,
+                                          .steps_per_second = 123.4,
+                                          .seconds_left = 75};
   using thaw::detail::progress_line;
   CHECK(progress_line(state, 200, true) ==
         "  epoch 2/3  ━━━━━━━━━━━━━━━━╸─────────────   78/141  loss 0.4211  1:15 left  rate 1.0e-4  123 steps/s");

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 
+#include "report/file.hpp"
 #include "report/xml.hpp"
 
 using Catch::Matchers::ContainsSubstring;
@@ -54,20 +55,38 @@ TEST_CASE("the curve's figure: raw and smoothed loss over the rate, with every s
 
 TEST_CASE("the exploding end does not flatten the rest") {
   const thaw::Axis y = to_figure(curve()).panels[0].y;
-  CHECK((*y.lowest > 0.8 && *y.lowest < 0.9));   // the raw 0.9 is in
+  CHECK((*y.lowest > 0.8 && *y.lowest < 0.9));    // the raw 0.9 is in
   CHECK((*y.highest > 2.3 && *y.highest < 2.4));  // a third of the fall above where it began
+}
+
+TEST_CASE("where the loss does not rise again, no room is left for it") {
+  LRCurve c = curve();
+  for (auto* values : {&c.lr, &c.loss, &c.smoothed}) values->resize(88);
+  CHECK(*thaw::detail::loss_axis(c).highest < 2.07);
+}
+
+TEST_CASE("a loss that is not finite hides nothing of the others") {
+  LRCurve c = curve();
+  c.smoothed[0] = c.loss[0] = c.smoothed[99] = c.loss[99] = not_a_number;
+  CHECK((*to_figure(c).panels[0].y.highest > 2.3 && *to_figure(c).panels[0].y.highest < 2.4));
+  CHECK(Xml{to_svg(c)}.all("polyline", "line").size() == 1);
 }
 
 TEST_CASE("a curve that only rises, or stays, is shown whole") {
   CHECK_FALSE(thaw::detail::loss_axis({.lr = {1, 2, 3}, .loss = {1, 2, 9}, .smoothed = {1, 2, 9}}).highest);
   CHECK_FALSE(thaw::detail::loss_axis({.lr = {1, 2}, .loss = {2, 2}, .smoothed = {2, 2}}).highest);
-  CHECK_FALSE(thaw::detail::loss_axis({.lr = {1, 2}, .loss = {not_a_number, not_a_number}, .smoothed = {not_a_number, not_a_number}}).highest);
+  CHECK_FALSE(thaw::detail::loss_axis(
+                  {.lr = {1, 2}, .loss = {not_a_number, not_a_number}, .smoothed = {not_a_number, not_a_number}})
+                  .highest);
 }
 
 TEST_CASE("curves that hold next to nothing are drawn all the same") {
   CHECK_THAT(to_svg(LRCurve{}), ContainsSubstring("no data to show"));
   CHECK(to_text(LRCurve{}) == "loss by learning rate: no data to show\n");
-  const LRCurve gone{.lr = {1e-7, 1e-6}, .loss = {not_a_number, not_a_number}, .smoothed = {not_a_number, not_a_number}, .planned = 100};
+  const LRCurve gone{.lr = {1e-7, 1e-6},
+                     .loss = {not_a_number, not_a_number},
+                     .smoothed = {not_a_number, not_a_number},
+                     .planned = 100};
   CHECK_THAT(to_svg(gone), ContainsSubstring("no data to show") && !ContainsSubstring("nan"));
   CHECK(to_text(gone) == "loss by learning rate: no data to show\n");
 
@@ -114,7 +133,9 @@ loss
 )");
 }
 
-TEST_CASE("a curve can be formatted, as the default plot") { CHECK(fmt::format("{}", curve()) == to_text(curve())); }
+TEST_CASE("a curve can be formatted, as the default plot") {
+  CHECK(fmt::format("{}", curve()) == to_text(curve()));
+}
 
 TEST_CASE("no line is wider than asked for") {
   for (const std::size_t width : {30U, 50U, 100U}) {
@@ -123,6 +144,13 @@ TEST_CASE("no line is wider than asked for") {
     for (text = plot; !text.empty(); text.remove_prefix(text.find('\n') + 1))
       CHECK(thaw::detail::display_width(text.substr(0, text.find('\n'))) <= width);
   }
+}
+
+TEST_CASE("labels of the rate axis never run into each other") {
+  LRCurve c = curve();
+  for (std::size_t i = 0; i < 100; ++i) c.lr[i] = 1e-4 * (1 + 7e-5 * static_cast<double>(i));
+  CHECK_THAT(to_text(c, {.height = 4}),
+             ContainsSubstring("\n1.000e-4          1.002e-4  1.003e-4 "));  // no room for 1.001e-4
 }
 
 TEST_CASE("marks in one cell move apart within their column") {
@@ -139,4 +167,10 @@ TEST_CASE("a braille line sets the dots that it crosses") {
   canvas.line({0, 0.1}, {1.99, 0.1});
   canvas.line({-5, -5}, {9, -5});
   CHECK(canvas.row(0) == "⠉⠉");
+}
+
+TEST_CASE("the curve is written to a file") {
+  const thaw::test::Folder folder;
+  write_svg(curve(), folder / "a.svg");
+  CHECK(thaw::test::text_of(folder / "a.svg") == to_svg(curve()));
 }

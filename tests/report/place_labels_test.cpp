@@ -13,7 +13,8 @@ TEST_CASE("labels stay inside and off each other and all anchors, wherever these
     std::vector<Point> anchors;
     const Point cluster{x(random), y(random)};
     for (int i = 0; i < 8; ++i)  // half of them crowded
-      anchors.push_back(i % 2 == 0 ? Point{x(random), y(random)} : Point{cluster.x + near(random), cluster.y + near(random)});
+      anchors.push_back(i % 2 == 0 ? Point{x(random), y(random)}
+                                   : Point{cluster.x + near(random), cluster.y + near(random)});
     for (Point& a : anchors) a = within.nearest_to(a);
     const std::vector<double> widths(anchors.size(), 110);
     const std::vector<Box> boxes = place_labels(anchors, widths, 16, within, anchors);

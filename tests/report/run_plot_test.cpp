@@ -4,6 +4,7 @@
 #include <catch2/matchers/catch_matchers_floating_point.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
+#include "report/file.hpp"
 #include "report/xml.hpp"
 
 using Catch::Matchers::ContainsSubstring;
@@ -89,6 +90,10 @@ TEST_CASE("a frozen group has no rate, and groups with the same rates share a li
   CHECK(std::ranges::count(y, 1e-5) == 30);
   CHECK(std::ranges::count_if(y, [](double v) { return std::isnan(v); }) == 12);  // ten frozen, two pauses
 
+  History changed = run();
+  changed.steps[20].lr.clear();
+  CHECK(std::ranges::count(to_figure(changed).panels[2].series[0].y, 1e-5) == 29);
+
   History frozen{.groups = {"body", "head"}};
   train(frozen, "head", 1, {0, 1e-2}, {});
   CHECK(names(to_figure(frozen).panels[1]) == Names{"body (frozen)", "head"});
@@ -97,9 +102,9 @@ TEST_CASE("a frozen group has no rate, and groups with the same rates share a li
 TEST_CASE("metrics in [0, 1] share a panel, others have their own; none, no panel") {
   History h{.groups = {"all"}};
   train(h, "a", 1, {1}, {{"accuracy", 0.5}, {"perplexity", 40}});
-  train(h, "b", 1, {1}, {{"accuracy", 0.5}, {"f1", 1}, {"perplexity", 0.5}});
+  train(h, "b", 1, {1}, {{"accuracy", 0.5}, {"f1", 1}, {"perplexity", 0.5}, {"r2", -0.5}});
   const thaw::Figure f = to_figure(h);
-  CHECK(titles(f) == Names{"loss", "metrics", "perplexity", "learning rate", "momentum"});
+  CHECK(titles(f) == Names{"loss", "metrics", "perplexity", "r2", "learning rate", "momentum"});
   CHECK(names(f.panels[1]) == Names{"accuracy", "f1"});
   CHECK(f.panels[1].series[0].color != f.panels[1].series[1].color);
   CHECK(std::isnan(f.panels[1].series[1].y[0]));
@@ -120,10 +125,15 @@ TEST_CASE("what a run lacks is not drawn") {
 
 TEST_CASE("epochs find their stage: same names, stages without an epoch, one that is still running") {
   History h{.groups = {"all"}};
-  h.stages = {{.name = "a", .first_step = 0, .steps = 20}, {.name = "interrupted", .first_step = 20, .steps = 5},
-              {.name = "b", .first_step = 25, .steps = 10}, {.name = "b", .first_step = 35, .steps = 8}};
-  h.epochs = {{.stage = "a", .epoch = 1}, {.stage = "a", .epoch = 2}, {.stage = "b", .epoch = 1},
-              {.stage = "b", .epoch = 1}, {.stage = "b", .epoch = 2}};
+  h.stages = {{.name = "a", .first_step = 0, .steps = 20},
+              {.name = "interrupted", .first_step = 20, .steps = 5},
+              {.name = "b", .first_step = 25, .steps = 10},
+              {.name = "b", .first_step = 35, .steps = 8}};
+  h.epochs = {{.stage = "a", .epoch = 1},
+              {.stage = "a", .epoch = 2},
+              {.stage = "b", .epoch = 1},
+              {.stage = "b", .epoch = 1},
+              {.stage = "b", .epoch = 2}};
   CHECK(thaw::detail::epoch_ends(h) == std::vector<double>{10, 20, 35, 39, 43});
   h.stages.clear();
   CHECK(std::isnan(thaw::detail::epoch_ends(h)[0]));
@@ -156,4 +166,10 @@ TEST_CASE("smoothing neither lags nor leans, and starts anew in every stage") {
   const auto y = thaw::detail::StepSeries{h}.smoothed_losses();
   CHECK_THAT(y[19], WithinRel(5.0, 1e-9));
   CHECK_THAT(y[20], WithinRel(1.0, 1e-9));
+}
+
+TEST_CASE("a run is written to a file") {
+  const thaw::test::Folder folder;
+  write_svg(run(), folder / "a.svg");
+  CHECK(thaw::test::text_of(folder / "a.svg") == to_svg(run()));
 }

@@ -11,7 +11,8 @@ using Catch::Matchers::WithinRel;
 
 namespace {
 
-constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN(), infinite = std::numeric_limits<double>::infinity();
+constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN(),
+                 infinite = std::numeric_limits<double>::infinity();
 
 Extent extent(bool log, std::vector<double> values) {
   Extent e{log};
@@ -68,7 +69,8 @@ TEST_CASE("limits around a core leave out what is far from it") {
 }
 
 TEST_CASE("a scale maps its range onto its interval") {
-  const Scale linear{.range = {0, 10}, .begin = 100, .end = 200}, log{.range = {1e-4, 1}, .log = true, .begin = 4, .end = 0};
+  const Scale linear{.range = {0, 10}, .begin = 100, .end = 200},
+      log{.range = {1e-4, 1}, .log = true, .begin = 4, .end = 0};
   CHECK(linear(5) == 150);
   CHECK_THAT(log(1e-2), WithinAbs(2, 1e-12));
   CHECK(std::isnan(linear(not_a_number)));

@@ -34,7 +34,9 @@ TEST_CASE("a table as Markdown, with bars escaped") {
 
 TEST_CASE("rows may be short or long, and cells hold no line breaks") {
   const Table table{.headers = {"a", "b"}, .rows = {{"1\n2"}, {"x", "y", "z"}}};
-  CHECK(to_text(table) == "  a  b\n---  -  -\n1\xEF\xBF\xBD" "2\n  x  y  z\n");
+  CHECK(to_text(table) ==
+        "  a  b\n---  -  -\n1\xEF\xBF\xBD"
+        "2\n  x  y  z\n");
   CHECK(to_text(Table{}) == "\n\n");
 }
 

@@ -41,7 +41,8 @@ TEST_CASE("linear ticks are multiples of 1, 2 or 5, with the decimals that they 
   CHECK(labels(linear_ticks({0, 1}, 6)) == Labels{"0", "0.2", "0.4", "0.6", "0.8", "1.0"});
   CHECK(labels(linear_ticks({0, 1}, 5)) == Labels{"0", "0.5", "1.0"});
   CHECK(labels(linear_ticks({-1.2, 2.9}, 6)) == Labels{"-1", "0", "1", "2"});
-  CHECK(labels(linear_ticks({0, 70500}, 8)) == Labels{"0", "10000", "20000", "30000", "40000", "50000", "60000", "70000"});
+  CHECK(labels(linear_ticks({0, 70500}, 8)) ==
+        Labels{"0", "10000", "20000", "30000", "40000", "50000", "60000", "70000"});
   CHECK(labels(linear_ticks({1, 1.00001}, 3)) == Labels{"1.000000", "1.000005", "1.000010"});
   CHECK(labels(linear_ticks({0, 4e8}, 5)) == Labels{"0", "1e8", "2e8", "3e8", "4e8"});
   CHECK(labels(linear_ticks({1e-9, 3e-9}, 3)) == Labels{"1e-9", "2e-9", "3e-9"});
@@ -66,10 +67,9 @@ TEST_CASE("linear ticks of any range") {
 TEST_CASE("logarithmic ticks are decades, with 2 and 5 between them where they fit") {
   CHECK(labels(log_ticks({1e-7, 10}, 9)) == Labels{"1e-7", "1e-6", "1e-5", "1e-4", "1e-3", "1e-2", "1e-1", "1", "10"});
   CHECK(labels(log_ticks({1e-7, 10}, 8)) == Labels{"1e-6", "1e-4", "1e-2", "1"});
-  CHECK(labels(log_ticks({0.9e-3, 0.11}, 8)) ==
-        Labels{"1e-3", "2e-3", "5e-3", "1e-2", "2e-2", "5e-2", "1e-1"});
+  CHECK(labels(log_ticks({0.9e-3, 0.11}, 8)) == Labels{"1e-3", "2e-3", "5e-3", "1e-2", "2e-2", "5e-2", "1e-1"});
   CHECK(labels(log_ticks({1, 12000}, 5)) == Labels{"1", "10", "100", "1000", "1e4"});
-  CHECK(log_ticks({1, 10}, 2).size() == 10);     // 1 to 9 and 10
+  CHECK(log_ticks({1, 10}, 2).size() == 10);    // 1 to 9 and 10
   CHECK(log_ticks({1e-7, 10}, 8).size() == 9);  // every power, half of them labelled, and none between
 }
 

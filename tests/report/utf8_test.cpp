@@ -9,7 +9,9 @@ namespace {
 
 const std::string bad = "\xEF\xBF\xBD";
 
-std::string shown(std::string_view text) { return shortened(text, 100); }
+std::string shown(std::string_view text) {
+  return shortened(text, 100);
+}
 
 }  // namespace
 
@@ -37,7 +39,7 @@ TEST_CASE("control characters are replaced") {
 }
 
 TEST_CASE("malformed UTF-8 is replaced, and what follows is kept") {
-  CHECK(shown("\xC3x") == bad + "x");          // a lead byte without its second
+  CHECK(shown("\xC3x") == bad + "x");            // a lead byte without its second
   CHECK(shown("x\xE2\x82") == "x" + bad + bad);  // cut off
   CHECK(shown(std::string_view("\xE2\x82\xAC", 2)) == bad + bad);
   CHECK(shown("\x80x") == bad + "x");          // a continuation alone

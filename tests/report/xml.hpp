@@ -22,8 +22,8 @@ struct Element {
   [[nodiscard]] double number(const std::string& attribute) const { return std::stod(attributes.at(attribute)); }
 };
 
-/// The elements of an XML text in document order. Throws where it is not well-formed: tags that do not pair up, more than
-/// one root, attributes without quotes or twice, bare '&' or '<'. Entities stay as they are.
+/// The elements of an XML text in document order. Throws where it is not well-formed: tags that do not pair up, more
+/// than one root, attributes without quotes or twice, bare '&' or '<'. Entities stay as they are.
 class Xml {
  public:
   explicit Xml(std::string_view text) : rest_(text) {
@@ -56,7 +56,8 @@ class Xml {
   }
 
   void expect(std::string_view what) {
-    if (!rest_.starts_with(what)) throw std::runtime_error("expected " + std::string(what) + " at " + std::string(rest_));
+    if (!rest_.starts_with(what))
+      throw std::runtime_error("expected " + std::string(what) + " at " + std::string(rest_));
     rest_.remove_prefix(what.size());
   }
 

@@ -24,7 +24,7 @@ namespace detail {
   panel.series = {by_step({.name = "training, per step", .thin = true}, [&](auto i) { return history.steps[i].loss; }),
                   by_step({.name = "smoothed"}, [&](auto i) { return smooth[i]; })};
   Series valid{.name = "validation", .x = ends, .color = 1, .dots = true};
-  for (const EpochRecord& epoch : history.epochs) valid.y.push_back(epoch.valid ? epoch.valid->loss : missing);
+  for (const EpochRecord& epoch : history.epochs) valid.y.push_back(epoch.valid ? epoch.valid->loss : no_value);
   Extent core{/*log=*/false};
   core.add(smooth);
   core.add(valid.y);
@@ -39,7 +39,7 @@ namespace detail {
                                           const std::string& name) {
   Series series{.name = name, .x = ends, .dots = true};
   for (const EpochRecord& epoch : history.epochs) {
-    series.y.push_back(missing);
+    series.y.push_back(no_value);
     if (!epoch.valid) continue;
     const auto found = std::ranges::find(epoch.valid->metrics, name, &MetricValue::name);
     if (found != epoch.valid->metrics.end()) series.y.back() = found->value;
@@ -74,7 +74,7 @@ namespace detail {
 [[nodiscard]] inline Panel rate_panel(const History& history) {
   const auto rate = [&](std::size_t step, std::size_t group) {
     const std::vector<double>& lr = history.steps[step].lr;
-    return group < lr.size() && lr[group] > 0 ? lr[group] : missing;
+    return group < lr.size() && lr[group] > 0 ? lr[group] : no_value;
   };
   Panel panel{.title = "learning rate", .y = {.log = true}, .height = 150};
   const StepSeries by_step{history};
@@ -96,7 +96,7 @@ namespace detail {
 
 [[nodiscard]] inline std::optional<Panel> momentum_panel(const History& history) {
   if (std::ranges::none_of(history.steps, [](const StepRecord& step) { return step.momentum.has_value(); })) return {};
-  const auto momentum = [&](std::size_t step) { return history.steps[step].momentum.value_or(missing); };
+  const auto momentum = [&](std::size_t step) { return history.steps[step].momentum.value_or(no_value); };
   return Panel{.title = "momentum", .series = {StepSeries{history}({.color = 6}, momentum)}, .height = 80};
 }
 

@@ -50,9 +50,11 @@ struct FigureFrame {
   const double width = std::max(figure.width, labels + 180);
   FigureFrame f{.width = width, .left = labels + 20, .right = width - 20};
   f.x = {.range = shown(figure.x, extent, 0.015), .log = figure.x.log, .begin = f.left, .end = f.right};
-  double outside = 0;  // of a stage's name that starts near the right end
-  for (const Boundary& b : figure.boundaries) outside = std::max(outside, f.x(b.x) + text_width(b.name) + 10 - width);
-  f.x.end = f.right -= std::min(outside, 100.0);
+  double right = f.right;  // room for a stage's name that starts near it
+  for (const Boundary& b : figure.boundaries)
+    if (const double part = (f.x(b.x) - f.left) / (f.right - f.left); part > 0 && part <= 1)
+      right = std::min(right, f.left + (width - 10 - text_width(b.name) - f.left) / part);
+  f.x.end = f.right = std::max(right, f.right - 100);
   if (extent.range())
     f.x_ticks = ticks(f.x, std::max<std::size_t>(3, static_cast<std::size_t>((f.right - f.left) / 62)));
   return f;

@@ -27,9 +27,12 @@ namespace thaw::detail {
 [[nodiscard]] inline Axis loss_axis(const LRCurve& curve, std::span<const double> raw = {}) {
   const std::optional<std::size_t> best = lowest_loss(curve);
   if (!best) return {};
-  Extent falling{/*log=*/false};
+  Extent falling{/*log=*/false}, all{/*log=*/false};
   falling.add(std::span(curve.smoothed).first(*best + 1));
-  return axis_around(*falling.range(), raw.first(std::min(*best + 1, raw.size())), 0.35);
+  all.add(curve.smoothed);
+  const Range core = *falling.range();
+  const double rise = (all.range()->high - core.high) / (core.high - core.low);
+  return axis_around(core, raw.first(std::min(*best + 1, raw.size())), std::min(rise, 0.35));
 }
 
 /// "valley 3.0e-4".

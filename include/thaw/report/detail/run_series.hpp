@@ -13,7 +13,7 @@
 
 namespace thaw::detail {
 
-inline constexpr double missing = std::numeric_limits<double>::quiet_NaN();
+inline constexpr double no_value = std::numeric_limits<double>::quiet_NaN();
 
 /// The mean of an exponential average of `values` from the left and one from the right, so that it does not lag behind;
 /// each forgets after about `span` values. What is not finite is left out and stays as it is.
@@ -42,7 +42,6 @@ class StepSeries {
  public:
   explicit StepSeries(const History& history) : history_(history) {
     for (const StageRecord& stage : history.stages) starts_.push_back(static_cast<std::size_t>(stage.first_step));
-    std::ranges::sort(starts_);
   }
 
   /// `value(i)` of each step i, drawn at i + 1 steps done.
@@ -51,7 +50,7 @@ class StepSeries {
     for (std::size_t i = 0; i < history_.steps.size(); ++i) {
       if (std::ranges::binary_search(starts_, i)) {
         series.x.push_back(static_cast<double>(i));
-        series.y.push_back(missing);
+        series.y.push_back(no_value);
       }
       series.x.push_back(static_cast<double>(i + 1));
       series.y.push_back(value(i));
@@ -74,7 +73,7 @@ class StepSeries {
 
  private:
   const History& history_;
-  std::vector<std::size_t> starts_;
+  std::vector<std::size_t> starts_;  // rising, as the stages are
 };
 
 /// How many steps were done when each of `history.epochs` ended. A stage's epochs are taken to be equally long.
@@ -86,8 +85,8 @@ class StepSeries {
     while (end < epochs.size() && (end == begin || epochs[end].epoch > epochs[end - 1].epoch)) ++end;
     while (stage < history.stages.size() && history.stages[stage].name != epochs[begin].stage) ++stage;
     const bool known = stage < history.stages.size();
-    const double first = known ? static_cast<double>(history.stages[stage].first_step) : missing;
-    const double steps = known ? static_cast<double>(history.stages[stage].steps) : missing;
+    const double first = known ? static_cast<double>(history.stages[stage].first_step) : no_value;
+    const double steps = known ? static_cast<double>(history.stages[stage].steps) : no_value;
     for (std::size_t k = 1; k <= end - begin; ++k)
       ends.push_back(first + steps * static_cast<double>(k) / static_cast<double>(end - begin));
   }

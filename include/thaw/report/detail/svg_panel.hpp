@@ -58,14 +58,13 @@ struct PlotArea {
 [[nodiscard]] inline std::vector<Point> one_per_pixel(std::span<const Point> points) {
   std::vector<Point> kept;
   for (std::size_t begin = 0, end = 0; begin < points.size(); begin = end) {
-    const double column = std::floor(points[begin].x);
-    while (end < points.size() && std::floor(points[end].x) == column) ++end;
-    const auto [low, high] = std::ranges::minmax_element(points.subspan(begin, end - begin), {}, &Point::y);
-    std::array<std::size_t, 4> picks{0, static_cast<std::size_t>(&*low - &points[begin]),
-                                     static_cast<std::size_t>(&*high - &points[begin]), end - begin - 1};
-    std::ranges::sort(picks);
-    const auto unique = std::ranges::unique(picks);
-    for (auto pick = picks.begin(); pick != unique.begin(); ++pick) kept.push_back(points[begin + *pick]);
+    std::size_t low = begin, high = begin;
+    for (; end < points.size() && std::floor(points[end].x) == std::floor(points[begin].x); ++end) {
+      if (points[end].y < points[low].y) low = end;
+      if (points[end].y > points[high].y) high = end;
+    }
+    for (std::size_t i = begin; i < end; ++i)
+      if (i == begin || i == low || i == high || i + 1 == end) kept.push_back(points[i]);
   }
   return kept;
 }

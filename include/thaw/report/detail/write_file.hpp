@@ -1,7 +1,8 @@
 #pragma once
 
 #include <cerrno>
-#include <chrono>
+#include <cstdint>
+#include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -16,7 +17,8 @@ namespace thaw::detail {
 /// Writes to a file beside `path` and renames it, so that a reader sees the old text or the new, never a part.
 inline void write_file(const std::filesystem::path& path, std::string_view text) {
   std::filesystem::path beside = path;
-  beside += "." + std::to_string(std::chrono::steady_clock::now().time_since_epoch().count()) + ".tmp";
+  const auto own = reinterpret_cast<std::uintptr_t>(&beside);  // differs between threads, and between processes (ASLR)
+  beside += "." + std::to_string(std::time(nullptr)) + "-" + std::to_string(own) + ".tmp";
   const auto fail = [&](const std::string& what, std::error_code code, std::string fix) {
     std::error_code ignored;
     std::filesystem::remove(beside, ignored);
