@@ -13,6 +13,7 @@
 using thaw::FreezeTo;
 using thaw::LayerGroups;
 using thaw::Norm;
+using thaw::test::any_starts_with;
 using thaw::test::changed;
 using thaw::test::state_of;
 using thaw::test::TinyNet;
@@ -23,10 +24,6 @@ void train_step(TinyNet& net, torch::optim::Optimizer& optimizer) {
   at::cross_entropy_loss(net->forward(at::randn({8, 4})), at::randint(3, {8}, at::kLong)).backward();
   optimizer.step();
   optimizer.zero_grad();
-}
-
-bool any_starts_with(const std::vector<std::string>& names, const std::string& prefix) {
-  return std::ranges::any_of(names, [&](const std::string& name) { return name.starts_with(prefix); });
 }
 
 }  // namespace

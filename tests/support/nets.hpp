@@ -10,6 +10,7 @@
 #include <ATen/ops/arange.h>
 #include <ATen/ops/equal.h>
 #include <ATen/ops/randn.h>
+#include <algorithm>
 #include <map>
 #include <string>
 
@@ -50,6 +51,10 @@ inline std::vector<std::string> changed(const std::map<std::string, at::Tensor>&
   for (const auto& [name, now] : state_of(module))
     if (!at::equal(before.at(name), now)) names.push_back(name);
   return names;
+}
+
+inline bool any_starts_with(const std::vector<std::string>& names, const std::string& prefix) {
+  return std::ranges::any_of(names, [&](const std::string& name) { return name.starts_with(prefix); });
 }
 
 inline bool same_state(const std::map<std::string, at::Tensor>& before, const torch::nn::Module& module) {

@@ -20,6 +20,7 @@ using thaw::FreezeTo;
 using thaw::LayerGroups;
 using thaw::Learner;
 using thaw::Unfrozen;
+using thaw::test::any_starts_with;
 using thaw::test::changed;
 using thaw::test::state_of;
 using thaw::test::TinyNet;
@@ -39,10 +40,6 @@ struct Bench {
                   thaw::cross_entropy,
                   {.train = samples(44), .valid = samples(20), .metrics = {thaw::accuracy()}}};
 };
-
-bool any_starts_with(const std::vector<std::string>& names, const std::string& prefix) {
-  return std::ranges::any_of(names, [&](const std::string& name) { return name.starts_with(prefix); });
-}
 
 }  // namespace
 

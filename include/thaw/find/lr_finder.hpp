@@ -45,7 +45,7 @@ struct LRFinder {
     if (!(ratios.back() > 0))
       throw ConfigError("LRFinder", "the last group's rate is 0",
                         "give the last group a rate: the others are relative to it");
-    for (double& ratio : ratios) ratio /= rates(groups.size()).back();
+    for (const double last = ratios.back(); double& ratio : ratios) ratio /= last;
 
     const Snapshot snapshot{*groups.module(), optimizer};
     LRCurve curve{.planned = steps};

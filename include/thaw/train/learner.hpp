@@ -3,6 +3,7 @@
 #include <ATen/ops/cat.h>
 #include <ATen/ops/stack.h>
 
+#include <algorithm>
 #include <chrono>
 #include <concepts>
 #include <cstdint>
@@ -254,7 +255,7 @@ inline double Learner::train_epoch(Run& run, std::int64_t epoch) {
 
 /// Freezes, thaws, and sets rates and momentum for the step that comes.
 inline void Learner::set_hyper(Run& run) {
-  const Progress at{.step = run.step, .steps = run.steps, .steps_per_epoch = run.batches};
+  const Progress at{.step = std::min(run.step, run.steps - 1), .steps = run.steps, .steps_per_epoch = run.batches};
   if (run.stage.freeze) {
     run.frozen = frozen_groups(run.stage.freeze, groups_, at);
     if (run.frozen != groups_.frozen()) {

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <ATen/ops/cat.h>
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/stack.h>
 #include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>

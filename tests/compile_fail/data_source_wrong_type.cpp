@@ -1,0 +1,5 @@
+// expect: thaw: a data source must be
+#include <thaw/data/source.hpp>
+#include <vector>
+
+thaw::DataSource source = std::make_unique<std::vector<int>>();
