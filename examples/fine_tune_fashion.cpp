@@ -105,7 +105,7 @@ std::vector<Result> fine_tune(const Options& options, const example::FashionMnis
        learner.fit({.name = "head", .epochs = options.head_epochs, .freeze = thaw::FreezeTo{-1}, .lr = 3e-3}));
 
   // From here on batch norm is held everywhere. This network's norm momentum is .01: in the few hundred steps that
-  // follow, its running statistics could not catch up with weights that move (we saw 0.79 instead of 0.87 that way).
+  // follow, its running statistics could not catch up with weights that move (tried in Python: 0.79 instead of 0.87).
   learner.unfreeze(thaw::hold_everywhere);
   const thaw::LRCurve curve = learner.find_lr({.rates = DiscriminativeLR::slice(1e-4, 1e-3)});
   thaw::write_svg(curve, options.out / "lr_finder.svg");
