@@ -1,6 +1,6 @@
 """Writes tests/fixtures/weights: tiny weight files by the real PyTorch, and in expected.json what they hold.
 
-    PYTHONPATH=/opt/pt:/opt/ptdeps python3 tests/reference/make_weight_fixtures.py
+    python3 tests/reference/make_weight_fixtures.py
 """
 
 import argparse
