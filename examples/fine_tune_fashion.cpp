@@ -73,7 +73,7 @@ double seconds_of(const thaw::History& history) {
 }
 
 /// EfficientNet-lite0 with a new head. Its kernels lie in memory as the images do, channels last: a training step on
-/// two cores takes 0.27 s that way, else 0.48.
+/// two cores (64 images of 64 px) takes 0.25 s that way, else 0.45.
 thaw::models::EfficientNetLite make_model(const std::filesystem::path* weights) {
   auto model = thaw::models::efficientnet_lite0();
   if (weights) thaw::load_weights(model, *weights);
