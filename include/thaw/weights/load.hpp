@@ -11,6 +11,7 @@
 #include <memory>
 #include <string>
 #include <thaw/core/error.hpp>
+#include <thaw/core/glob.hpp>
 #include <thaw/weights/detail/load_error.hpp>
 #include <thaw/weights/detail/match.hpp>
 #include <thaw/weights/load_report.hpp>

@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 #include <thaw/core/error.hpp>
+#include <thaw/core/glob.hpp>
 #include <thaw/core/names.hpp>
 #include <thaw/weights/load_report.hpp>
 #include <thaw/weights/state_dict.hpp>
@@ -18,26 +19,6 @@
 #include <vector>
 
 namespace thaw::detail {
-
-/// Does a glob match the whole name? `*` is any text, dots included, `?` any one character.
-[[nodiscard]] inline bool glob_match(std::string_view glob, std::string_view name) {
-  constexpr auto none = std::string_view::npos;
-  std::size_t g = 0, n = 0, star = none, resume = 0;
-  while (n < name.size()) {
-    if (g < glob.size() && glob[g] == '*') {
-      star = g++;
-      resume = n;
-    } else if (g < glob.size() && (glob[g] == '?' || glob[g] == name[n])) {
-      ++g, ++n;
-    } else if (star != none) {
-      g = star + 1;
-      n = ++resume;
-    } else {
-      return false;
-    }
-  }
-  return glob.find_first_not_of('*', g) == none;
-}
 
 /// The module's parameters, then its buffers. Handles: writing to them writes to the module.
 /// Throws ConfigError for tensors on the meta device, into which copies vanish without a word.
