@@ -47,7 +47,7 @@ TEST_CASE("shuffled, inputs stay with their targets; seed and epoch fix the orde
   const at::Tensor random = at::globalContext().defaultGenerator(at::kCPU).get_state();
   const auto first = all(source, 0);
   CHECK(at::equal(at::globalContext().defaultGenerator(at::kCPU).get_state(), random));
-  for (const auto& batch : first) CHECK(at::equal(batch.input.select(1, 0), batch.target * 2));
+  for (const auto& batch : first) CHECK(at::equal(batch.input[0].select(1, 0), batch.target[0] * 2));
   CHECK(at::equal(std::get<0>(targets(first).sort()), y));
   CHECK_FALSE(at::equal(targets(first), y));
   CHECK(at::equal(targets(all(source, 0)), targets(first)));
@@ -64,7 +64,7 @@ TEST_CASE("the transform sees each batch's input") {
 }
 
 TEST_CASE("all targets can be seen at once") {
-  CHECK(DataSource(InMemory({.input = x, .target = y})).targets().is_same(y));
+  CHECK(DataSource(InMemory({.input = x, .target = y})).targets()[0].is_same(y));
 }
 
 TEST_CASE("bad data is refused") {

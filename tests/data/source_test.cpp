@@ -18,7 +18,7 @@ thaw::Batch batch(double value) {
 
 std::vector<double> values(const thaw::DataSource& source, std::int64_t epoch = 0) {
   std::vector<double> result;
-  for (auto next = source.stream(epoch); const auto b = next();) result.push_back(b->input[0].item<double>());
+  for (auto next = source.stream(epoch); const auto b = next();) result.push_back(b->input[0][0].item<double>());
   return result;
 }
 

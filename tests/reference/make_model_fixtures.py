@@ -64,8 +64,9 @@ def head_case(features, classes, hidden, dropout, concat_pool, bn_final):
     head = create_head(features, classes, lin_ftrs=hidden, ps=dropout, concat_pool=concat_pool, bn_final=bn_final)
     case = dict(features=features, classes=classes, hidden=hidden, dropout=dropout, concat_pool=concat_pool,
                 bn_final=bn_final, layers=[type(layer).__name__ for layer in head], state=shapes(head.state_dict()))
+    head.double()  # a batch norm's gradient over three samples: float32 would tell processors apart
     fill(head)
-    x = wave([3, features, 3, 2], 0.37).float().requires_grad_()
+    x = wave([3, features, 3, 2], 0.37).requires_grad_()
     case["eval"] = numbers(head.eval()(x))
     head.train()
     for layer in head:

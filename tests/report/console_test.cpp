@@ -6,6 +6,7 @@
 #include <thaw/train/callback.hpp>
 
 #include "report/pty.hpp"
+#include "support/idle_learner.hpp"
 
 using Catch::Matchers::ContainsSubstring;
 using thaw::Console;
@@ -22,17 +23,24 @@ struct Script {
                     .seconds = [this] { return now; },
                     .columns = [this] { return columns; }};
 
+  std::shared_ptr<thaw::Learner> learner = thaw::test::idle_learner();
   std::string name = "head";
   std::vector<thaw::GroupPlan> groups{{.name = "body", .parameters = 3456789},
                                       {.name = "head", .parameters = 12810, .trained = 12810, .lr = 2e-3}};
   std::vector<double> rates{0, 1.5e-3};
 
   void begin(thaw::Callback& to) {
-    to.on(thaw::StageBegin{.stage = name, .epochs = 2, .steps_per_epoch = 4, .groups = groups});
+    to.on(thaw::StageBegin{.learner = *learner, .stage = name, .epochs = 2, .steps_per_epoch = 4, .groups = groups});
   }
   void step(thaw::Callback& to, std::int64_t step, const at::Tensor& loss) {
-    to.on(thaw::StepEnd{
-        .stage = name, .epoch = (step + 3) / 4, .epochs = 2, .step = step, .steps = 8, .lr = rates, .loss = loss});
+    to.on(thaw::StepEnd{.learner = *learner,
+                        .stage = name,
+                        .epoch = (step + 3) / 4,
+                        .epochs = 2,
+                        .step = step,
+                        .steps = 8,
+                        .lr = rates,
+                        .loss = loss});
   }
   void epoch(thaw::Callback& to, std::int64_t epoch, std::optional<thaw::Evaluation> valid, double seconds) {
     const thaw::EpochRecord record{.stage = name,
@@ -41,9 +49,9 @@ struct Script {
                                    .train_loss = 0.7 / static_cast<double>(epoch),
                                    .valid = valid,
                                    .seconds = seconds};
-    to.on(thaw::EpochEnd{record});
+    to.on(thaw::EpochEnd{*learner, record});
   }
-  void end(thaw::Callback& to) { to.on(thaw::StageEnd{.record = {}, .history = {}}); }
+  void end(thaw::Callback& to) { to.on(thaw::StageEnd{.learner = *learner, .record = {}, .history = {}}); }
 };
 
 const std::string head =

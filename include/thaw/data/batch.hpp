@@ -1,51 +1,122 @@
 #pragma once
 
-#include <ATen/core/Tensor.h>
-
-#include <concepts>
+#include <algorithm>
+#include <array>
 #include <cstdint>
+#include <string>
 #include <tuple>
 #include <utility>
+#include <vector>
+
+#include <thaw/data/fields.hpp>
 
 namespace thaw {
 
 /// One training batch: `input` is what the model takes, `target` what the loss compares its output with. The first
-/// dimension of both runs over the samples.
+/// dimension of every tensor runs over the samples.
 struct Batch {
-  at::Tensor input;
-  at::Tensor target;
+  Fields input = {};
+  Fields target = {};
 
   /// How many samples.
-  [[nodiscard]] std::int64_t size() const { return input.size(0); }
+  [[nodiscard]] std::int64_t size() const { return input[0].size(0); }
   [[nodiscard]] Batch to(const at::Device& device) const {
-    return {input.to(device, /*non_blocking=*/true), target.to(device, /*non_blocking=*/true)};
+    const auto move = [&](const at::Tensor& tensor) { return tensor.to(device, /*non_blocking=*/true); };
+    return {input.map(move), target.map(move)};
   }
 };
 
-/// Anything that is plainly a batch: thaw::Batch, LibTorch's Example (`data`, `target`), a pair or tuple of two
-/// tensors.
+namespace detail {
+
 template <class T>
-concept BatchLike = requires(const T& b) {
-  { b.input } -> std::convertible_to<at::Tensor>;
-  { b.target } -> std::convertible_to<at::Tensor>;
-} || requires(const T& b) {
-  { b.data } -> std::convertible_to<at::Tensor>;
-  { b.target } -> std::convertible_to<at::Tensor>;
-} || requires(const T& b) {
-  requires std::tuple_size<T>::value == 2;
-  { std::get<0>(b) } -> std::convertible_to<at::Tensor>;
-  { std::get<1>(b) } -> std::convertible_to<at::Tensor>;
+concept FieldsOrLike = std::same_as<T, Fields> || FieldsLike<T>;
+
+template <class T>
+concept HasInputAndTarget = requires(const T& b) {
+  requires FieldsOrLike<std::remove_cvref_t<decltype(b.input)>>;
+  requires FieldsOrLike<std::remove_cvref_t<decltype(b.target)>>;
 };
 
-/// Copies the two tensor handles out of anything BatchLike.
+template <class T>
+concept HasDataAndTarget = requires(const T& b) {
+  requires FieldsOrLike<std::remove_cvref_t<decltype(b.data)>>;
+  requires FieldsOrLike<std::remove_cvref_t<decltype(b.target)>>;
+};
+
+template <class T>
+concept TupleBatch = TupleLike<T> && std::tuple_size<T>::value >= 2 && []<std::size_t... I>(std::index_sequence<I...>) {
+  return (FieldsOrLike<std::remove_cvref_t<std::tuple_element_t<I, T>>> && ...);
+}(std::make_index_sequence<std::tuple_size<T>::value>{});
+
+/// A plain struct with a member `target`, whose other members are the inputs.
+template <class T>
+concept StructBatch = PlainStruct<T> && requires(const T& b) {
+  requires FieldsOrLike<std::remove_cvref_t<decltype(b.target)>>;
+} && (count_members<T>() >= 2) && []<class... M>(std::type_identity<std::tuple<M...>>) {
+  return (FieldsOrLike<std::remove_cvref_t<M>> && ...);
+}(std::type_identity<decltype(members(std::declval<T&>()))>{});
+
+/// The inputs of a batch whose parts are more than two: joined into one.
+inline void append(std::vector<at::Tensor>& all, const Fields& part) {
+  all.insert(all.end(), part.begin(), part.end());
+}
+
+/// Of a dictionary, the targets are what is called so.
+inline Batch split_dictionary(const Fields& all) {
+  static constexpr std::array target_names{"target", "targets", "label", "labels"};
+  std::vector<std::pair<std::string, at::Tensor>> input;
+  Fields target;
+  for (std::size_t i = 0; i < all.size(); ++i)
+    if (target.empty() && std::ranges::find(target_names, all.names()[i]) != target_names.end())
+      target = all[i];
+    else
+      input.emplace_back(all.names()[i], all[i]);
+  if (target.empty() || input.empty())
+    throw DataError("batch", "a dictionary with " + join_names(all.names()),
+                    "call its target \"target\" or \"labels\", or say by DataSource::from what is what");
+  return {input.size() == 1 ? Fields(input[0].second) : Fields(input), target};
+}
+
+}  // namespace detail
+
+/// Anything that is plainly a batch: thaw::Batch, LibTorch's Example (`data`, `target`), a struct of tensors with a
+/// member `target`, a pair or tuple (its last element is the target), a dictionary (target, targets, label or labels).
+/// Each part may be one tensor or several (FieldsLike).
+template <class T>
+concept BatchLike = detail::HasInputAndTarget<T> || detail::HasDataAndTarget<T> || detail::TensorDict<T> ||
+                    detail::TupleBatch<T> || detail::StructBatch<T>;
+
+/// Copies the tensor handles out of anything BatchLike.
 template <BatchLike T>
 [[nodiscard]] Batch to_batch(const T& b) {
-  if constexpr (requires { b.input; })
+  if constexpr (detail::HasInputAndTarget<T>) {
     return {b.input, b.target};
-  else if constexpr (requires { b.data; })
+  } else if constexpr (detail::HasDataAndTarget<T>) {
     return {b.data, b.target};
-  else
-    return {std::get<0>(b), std::get<1>(b)};
+  } else if constexpr (detail::TensorDict<T>) {
+    return detail::split_dictionary(b);
+  } else if constexpr (detail::TupleBatch<T>) {
+    return []<std::size_t... I>(const T& parts, std::index_sequence<I...>) -> Batch {
+      if constexpr (sizeof...(I) == 1) {
+        return {std::get<0>(parts), std::get<1>(parts)};
+      } else {
+        std::vector<at::Tensor> input;
+        (detail::append(input, std::get<I>(parts)), ...);
+        return {input, std::get<sizeof...(I)>(parts)};
+      }
+    }(b, std::make_index_sequence<std::tuple_size<T>::value - 1>{});
+  } else {
+    std::vector<at::Tensor> input;
+    std::apply(
+        [&](const auto&... member) {
+          const auto add = [&](const auto& m) {
+            if (static_cast<const void*>(&m) != static_cast<const void*>(&b.target)) detail::append(input, m);
+          };
+          (add(member), ...);
+        },
+        detail::members(b));
+    return {input, b.target};
+  }
 }
 
 }  // namespace thaw

@@ -15,15 +15,16 @@
 
 namespace thaw {
 
-/// What an InMemory source is made of. `input` and `target` have one sample per entry of their first dimension.
+/// What an InMemory source is made of. `input` and `target` are one tensor each, or several (see FieldsLike), with one
+/// sample per entry of their first dimension.
 struct InMemoryOptions {
-  at::Tensor input;
-  at::Tensor target;
+  Fields input;
+  Fields target;
   std::int64_t batch_size = 64;
   bool shuffle = false;
   std::uint64_t seed = 0;  ///< with the epoch it fixes the order; the global generator is not touched
   bool drop_last = false;  ///< leave out a last batch that is not full
-  std::function<at::Tensor(const at::Tensor&)> transform = {};  ///< of a batch's input: resize, normalise, augment
+  std::function<Fields(const Fields&)> transform = {};  ///< of a batch's input: resize, normalise, augment
 };
 
 /// A data set that fits in memory: one gather per batch, no copy of the whole.
@@ -32,40 +33,45 @@ class InMemory {
   /// Throws DataError when there is no sample, or inputs and targets differ in number.
   explicit InMemory(InMemoryOptions options) : options_(std::move(options)) {
     const auto& [input, target, batch_size, shuffle, seed, drop_last, transform] = options_;
-    if (!input.defined() || !target.defined() || input.dim() == 0 || target.dim() == 0 || input.size(0) == 0)
-      throw DataError("InMemory", "there are no samples",
-                      "give input and target tensors with samples along dimension 0");
-    if (input.size(0) != target.size(0))
-      throw DataError("InMemory",
-                      std::to_string(input.size(0)) + " inputs, but " + std::to_string(target.size(0)) + " targets",
-                      "give one target per input");
+    for (const Fields* side : {&input, &target})
+      if (side->empty() ||
+          std::ranges::any_of(*side, [](const at::Tensor& t) { return t.dim() == 0 || t.size(0) == 0; }))
+        throw DataError("InMemory", "there are no samples",
+                        "give input and target tensors with samples along dimension 0");
+    for (const Fields* side : {&input, &target})
+      for (const at::Tensor& tensor : *side)
+        if (tensor.size(0) != samples())
+          throw DataError("InMemory",
+                          std::to_string(samples()) + " inputs, but " + std::to_string(tensor.size(0)) +
+                              (side == &target ? " targets" : " of another input"),
+                          "give one target per input");
     if (batch_size < 1) throw DataError("InMemory", "batch_size is " + std::to_string(batch_size), "give at least 1");
     if (batches() == 0)
       throw DataError("InMemory",
-                      std::to_string(input.size(0)) + " samples do not fill one batch of " + std::to_string(batch_size),
+                      std::to_string(samples()) + " samples do not fill one batch of " + std::to_string(batch_size),
                       "lower batch_size, or do not drop the last batch");
   }
 
-  [[nodiscard]] std::int64_t samples() const { return options_.input.size(0); }
+  [[nodiscard]] std::int64_t samples() const { return options_.input[0].size(0); }
 
   [[nodiscard]] std::int64_t batches() const {
     return options_.drop_last ? samples() / options_.batch_size
                               : (samples() + options_.batch_size - 1) / options_.batch_size;
   }
 
-  [[nodiscard]] const at::Tensor& targets() const { return options_.target; }
+  [[nodiscard]] const Fields& targets() const { return options_.target; }
 
   /// One pass. The order depends on seed and epoch alone.
   [[nodiscard]] BatchStream stream(std::int64_t epoch) const {
     return [o = options_, order = order(epoch), n = batches(), i = std::int64_t{0}]() mutable -> std::optional<Batch> {
       if (i == n) return std::nullopt;
-      const std::int64_t from = o.batch_size * i++, to = std::min(from + o.batch_size, o.input.size(0));
+      const std::int64_t from = o.batch_size * i++, to = std::min(from + o.batch_size, o.input[0].size(0));
       const auto gather = [&](const at::Tensor& all) {
         return order.defined() ? all.index_select(0, order.slice(0, from, to).to(all.device()))
                                : all.slice(0, from, to);
       };
-      at::Tensor input = gather(o.input);
-      return Batch{.input = o.transform ? o.transform(input) : input, .target = gather(o.target)};
+      Fields input = o.input.map(gather);
+      return Batch{.input = o.transform ? o.transform(input) : std::move(input), .target = o.target.map(gather)};
     };
   }
 

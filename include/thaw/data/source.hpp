@@ -9,6 +9,7 @@
 #include <type_traits>
 #include <utility>
 
+#include <thaw/core/random_state.hpp>
 #include <thaw/data/batch.hpp>
 
 namespace thaw {
@@ -17,8 +18,8 @@ namespace thaw {
 using BatchStream = std::function<std::optional<Batch>()>;
 
 /// A source that knows itself: how many batches a pass has, and the pass of a given epoch. The same epoch gives the
-/// same batches, so that a pass can be repeated. It may offer `at::Tensor targets() const`, all its targets at once,
-/// which lets them be checked before training.
+/// same batches, so that a pass can be repeated. It may offer `Fields targets() const`, all its targets at once, which
+/// lets them be checked before training.
 template <class S>
 concept EpochSource = requires(const S& source, std::int64_t epoch) {
   { source.batches() } -> std::convertible_to<std::int64_t>;
@@ -34,21 +35,47 @@ using element_t = std::remove_cvref_t<decltype(*std::declval<Range&>().begin())>
 template <class Range>
 concept BatchRange = requires(Range& range) {
   { range.begin() != range.end() } -> std::convertible_to<bool>;
-  requires BatchLike<element_t<Range>>;
+  typename element_t<Range>;
 };
 
 template <class Range>
-BatchStream range_stream(std::shared_ptr<Range> range) {
+concept RangeOfBatches = BatchRange<Range> && BatchLike<element_t<Range>>;
+
+/// LibTorch's loader with workers refuses a new pass before the last one has ended.
+template <class Range>
+bool must_be_exhausted(const Range& range) {
+  if constexpr (requires { range.options().workers; })
+    return range.options().workers > 0;
+  else
+    return false;
+}
+
+template <class Range, class AsBatch>
+BatchStream range_stream(std::shared_ptr<Range> range, AsBatch as_batch) {
   struct State {
     std::shared_ptr<Range> range;
     decltype(range->begin()) next = range->begin();
     decltype(range->end()) end = range->end();
     bool fresh = true;  // LibTorch's data loader fetches on ++, so it is called only when a batch is asked for
+
+    explicit State(std::shared_ptr<Range> r) : range(std::move(r)) {}
+    State(const State&) = delete;
+    State& operator=(const State&) = delete;
+    ~State() {
+      if (must_be_exhausted(*range)) try {
+          while (advance()) {
+          }
+        } catch (...) {  // a worker's exception belongs to a batch that nobody asked for
+        }
+    }
+    bool advance() {
+      if (next != end && !std::exchange(fresh, false)) ++next;
+      return next != end;
+    }
   };
-  return [state = std::make_shared<State>(State{range})]() -> std::optional<Batch> {
-    if (!std::exchange(state->fresh, false)) ++state->next;
-    if (!(state->next != state->end)) return std::nullopt;
-    return to_batch(*state->next);
+  return [state = std::make_shared<State>(std::move(range)), as_batch]() -> std::optional<Batch> {
+    if (!state->advance()) return std::nullopt;
+    return as_batch(*state->next);
   };
 }
 
@@ -62,50 +89,86 @@ class DataSource {
   DataSource() = default;
 
   template <class S>
-    requires(!std::same_as<std::remove_cvref_t<S>, DataSource>)
+    requires(!std::same_as<std::remove_cvref_t<S>, DataSource> && !FieldsLike<S>)
   DataSource(S source, std::optional<std::int64_t> batches = std::nullopt) : batches_(batches) {
     if constexpr (EpochSource<S>) {
       batches_ = source.batches();
       if constexpr (requires { source.targets(); }) targets_ = source.targets();
       stream_ = [s = std::move(source)](std::int64_t epoch) -> BatchStream { return s.stream(epoch); };
-    } else if constexpr (detail::BatchRange<S>) {
-      if constexpr (requires { std::size(source); }) batches_ = static_cast<std::int64_t>(std::size(source));
-      from_range(std::make_shared<S>(std::move(source)));
+    } else if constexpr (detail::RangeOfBatches<S>) {
+      from_range(std::make_shared<S>(std::move(source)), to_batch_);
     } else {
       static_assert(
-          requires { requires detail::BatchRange<std::remove_cvref_t<decltype(*source)>>; },
+          requires { requires detail::RangeOfBatches<std::remove_cvref_t<decltype(*source)>>; },
           "thaw: a data source must be a thaw::InMemory, a range of batches (thaw::Batch, LibTorch's Example, "
-          "a pair of tensors), or a std::unique_ptr or std::shared_ptr to one, such as a DataLoader");
-      from_range(std::shared_ptr(std::move(source)));
+          "a pair, tuple, dictionary or struct of tensors with a target), or a std::unique_ptr or std::shared_ptr to "
+          "one, such as a DataLoader; for a range of something else, take thaw::DataSource::from");
+      from_range(std::shared_ptr(std::move(source)), to_batch_);
     }
+  }
+
+  /// A range of anything, each element made a batch by `as_batch(element)`.
+  template <class S, class AsBatch>
+  [[nodiscard]] static DataSource from(S source, AsBatch as_batch, std::optional<std::int64_t> batches = std::nullopt) {
+    DataSource result;
+    result.batches_ = batches;
+    if constexpr (detail::BatchRange<S>)
+      result.from_range(std::make_shared<S>(std::move(source)), std::move(as_batch));
+    else
+      result.from_range(std::shared_ptr(std::move(source)), std::move(as_batch));
+    return result;
   }
 
   [[nodiscard]] explicit operator bool() const { return static_cast<bool>(stream_); }
 
   /// The batches of one epoch.
-  [[nodiscard]] BatchStream stream(std::int64_t epoch = 0) const { return stream_(epoch); }
+  [[nodiscard]] BatchStream stream(std::int64_t epoch = 0) const {
+    if (BatchStream begun = std::exchange(begun_, {})) return begun;
+    return stream_(epoch);
+  }
 
-  /// How many batches a pass has; counts them by a pass where the source cannot tell.
+  /// The first batch of the epoch that comes next, without using it up: a source that cannot be rewound (a loader)
+  /// gives it again at the next `stream`. None for an empty source.
+  [[nodiscard]] std::optional<Batch> first(std::int64_t epoch = 0) const {
+    if (!one_pass_) return stream_(epoch)();
+    BatchStream rest = stream(epoch);
+    std::optional<Batch> batch = rest();
+    begun_ = [batch, rest, given = false]() mutable { return std::exchange(given, true) ? rest() : batch; };
+    return batch;
+  }
+
+  /// How many batches a pass has; counts them by a pass where the source cannot tell. Random generators are left as
+  /// they were.
   [[nodiscard]] std::int64_t batches() const {
     if (!batches_) {
-      batches_ = 0;
-      for (BatchStream next = stream_(0); next();) ++*batches_;
+      const RandomState random;
+      std::int64_t count = 0;
+      for (BatchStream next = stream_(0); next();) ++count;
+      batches_ = count;
     }
     return *batches_;
   }
 
-  /// All targets at once; undefined where the source cannot tell.
-  [[nodiscard]] const at::Tensor& targets() const { return targets_; }
+  /// All targets at once; empty where the source cannot tell.
+  [[nodiscard]] const Fields& targets() const { return targets_; }
 
  private:
-  template <class Range>
-  void from_range(std::shared_ptr<Range> range) {
-    stream_ = [range = std::move(range)](std::int64_t) { return detail::range_stream(range); };
+  static constexpr auto to_batch_ = [](const auto& element) { return to_batch(element); };
+
+  template <class Range, class AsBatch>
+  void from_range(std::shared_ptr<Range> range, AsBatch as_batch) {
+    if constexpr (requires { std::size(*range); })
+      batches_ = static_cast<std::int64_t>(std::size(*range));
+    else
+      one_pass_ = true;
+    stream_ = [range = std::move(range), as_batch](std::int64_t) { return detail::range_stream(range, as_batch); };
   }
 
   std::function<BatchStream(std::int64_t)> stream_;
   mutable std::optional<std::int64_t> batches_;
-  at::Tensor targets_;
+  Fields targets_;
+  bool one_pass_ = false;      // it cannot be rewound
+  mutable BatchStream begun_;  // a pass whose first batch was looked at
 };
 
 }  // namespace thaw

@@ -1,8 +1,5 @@
 #pragma once
 
-#include <ATen/Context.h>
-#include <ATen/core/Generator.h>
-#include <ATen/detail/CUDAHooksInterface.h>
 #include <c10/core/GradMode.h>
 #include <torch/nn/module.h>
 #include <torch/optim/optimizer.h>
@@ -14,19 +11,11 @@
 #include <utility>
 #include <vector>
 
+#include <thaw/core/random_state.hpp>
+
 namespace thaw {
 
 namespace detail {
-
-/// The generators that training may draw from: the CPU's, and every CUDA device's once CUDA is in use.
-inline std::vector<at::Generator> random_generators() {
-  std::vector<at::Generator> generators{at::globalContext().defaultGenerator(at::kCPU)};
-  if (at::globalContext().hasCUDA() && at::detail::getCUDAHooks().hasPrimaryContext(0))
-    for (int i = 0; i < at::detail::getCUDAHooks().getNumGPUs(); ++i)
-      generators.push_back(
-          at::globalContext().defaultGenerator(at::Device(at::kCUDA, static_cast<at::DeviceIndex>(i))));
-  return generators;
-}
 
 /// A copy that shares no storage. LibTorch's own clone() copies tensor handles only, so this one goes through the
 /// state's serialisation, which every optimizer has.
@@ -44,6 +33,22 @@ inline std::unique_ptr<torch::optim::OptimizerParamState> deep_copy(const torch:
 
 }  // namespace detail
 
+/// Remembers which modules are in training mode, and puts it back when it goes out of scope.
+class TrainingFlags {
+ public:
+  explicit TrainingFlags(const torch::nn::Module& module) {
+    for (const auto& m : module.modules()) modules_.emplace_back(m, m->is_training());
+  }
+  ~TrainingFlags() {
+    for (const auto& [module, training] : modules_) module->train(training);  // parents first: train() goes down
+  }
+  TrainingFlags(const TrainingFlags&) = delete;
+  TrainingFlags& operator=(const TrainingFlags&) = delete;
+
+ private:
+  std::vector<std::pair<std::shared_ptr<torch::nn::Module>, bool>> modules_;
+};
+
 /// Remembers all that training moves, and puts it back, bit for bit, when it goes out of scope: parameters, their
 /// gradients and `requires_grad`, buffers, the training flag of every module, the optimizer's options and state
 /// (absent state too), and the random generators of all devices.
@@ -51,21 +56,19 @@ inline std::unique_ptr<torch::optim::OptimizerParamState> deep_copy(const torch:
 /// Not covered: what a module keeps outside of parameters and buffers.
 class Snapshot {
  public:
-  Snapshot(const torch::nn::Module& module, torch::optim::Optimizer& optimizer) : optimizer_(&optimizer) {
+  Snapshot(const torch::nn::Module& module, torch::optim::Optimizer& optimizer)
+      : optimizer_(&optimizer), flags_(module) {
     for (const at::Tensor& tensor : module.parameters()) {
       tensors_.push_back({tensor, tensor.detach().clone(), tensor.grad(), tensor.requires_grad()});
       tensors_.back().tensor.mutable_grad() = at::Tensor();  // the original gradient is kept aside, untouched
     }
     for (const at::Tensor& tensor : module.buffers())
       if (tensor.defined()) tensors_.push_back({tensor, tensor.detach().clone(), at::Tensor(), false});
-    for (const auto& m : module.modules()) modules_.emplace_back(m, m->is_training());
     for (const auto& group : optimizer.param_groups()) options_.push_back(group.options().clone());
     for (auto& [key, state] : optimizer.state()) {
       auto working_copy = detail::deep_copy(*state);
       state_.emplace(key, std::exchange(state, std::move(working_copy)));
     }
-    for (const at::Generator& generator : detail::random_generators())
-      generators_.emplace_back(generator, generator.get_state());
   }
 
   ~Snapshot() {
@@ -76,11 +79,9 @@ class Snapshot {
         saved.tensor.set_requires_grad(saved.requires_grad);
       saved.tensor.mutable_grad() = saved.grad;
     }
-    for (const auto& [module, training] : modules_) module->train(training);  // parents first: train() goes down
     for (std::size_t i = 0; i < options_.size(); ++i) optimizer_->param_groups()[i].set_options(std::move(options_[i]));
     optimizer_->state().clear();
     for (auto& [key, state] : state_) optimizer_->state()[key] = std::move(state);
-    for (auto& [generator, state] : generators_) generator.set_state(state);
   }
 
   Snapshot(const Snapshot&) = delete;
@@ -94,10 +95,10 @@ class Snapshot {
 
   torch::optim::Optimizer* optimizer_;
   std::vector<Saved> tensors_;
-  std::vector<std::pair<std::shared_ptr<torch::nn::Module>, bool>> modules_;
+  TrainingFlags flags_;
+  RandomState random_;
   std::vector<std::unique_ptr<torch::optim::OptimizerOptions>> options_;
   std::unordered_map<void*, std::unique_ptr<torch::optim::OptimizerParamState>> state_;
-  std::vector<std::pair<at::Generator, at::Tensor>> generators_;
 };
 
 }  // namespace thaw

@@ -90,6 +90,15 @@ class LayerGroups {
   [[nodiscard]] const std::vector<bool>& frozen() const { return frozen_; }
   [[nodiscard]] NormRule norm_rule() const { return norm_; }
 
+  /// All gradients that there are.
+  [[nodiscard]] std::vector<at::Tensor> gradients() const {
+    std::vector<at::Tensor> result;
+    for (const LayerGroup& group : groups_)
+      for (const GroupParameter& parameter : group.parameters)
+        if (parameter.tensor.grad().defined()) result.push_back(parameter.tensor.grad());
+    return result;
+  }
+
   /// Puts the whole module in training mode, then those norm layers that are held in evaluation mode.
   void train() const {
     module_->train();

@@ -3,82 +3,110 @@
 #include <concepts>
 #include <functional>
 #include <memory>
+#include <tuple>
 #include <type_traits>
 #include <utility>
 
+#include <thaw/train/detail/foreign_events.hpp>
 #include <thaw/train/events.hpp>
 
 namespace thaw {
 
-/// Any object with any subset of these handlers, held by value (copies share it):
+namespace detail {
+
+/// How an event reaches a class: by the handler of its name.
+template <class Event>
+struct HandlerOf;
+
+#define THAW_EVENT(Event, handler)                                                          \
+  template <>                                                                               \
+  struct HandlerOf<Event> {                                                                 \
+    template <class C>                                                                      \
+    static constexpr bool takes = requires(C& c, const Event& event) { c.handler(event); }; \
+    template <class C>                                                                      \
+    static constexpr void check() {                                                         \
+      static_assert(                                                                        \
+          takes<C> || !requires { &C::handler; },                                           \
+          "thaw: a callback's " #handler " must take (const thaw::" #Event "&)");           \
+    }                                                                                       \
+    template <class C>                                                                      \
+    static void call(C& c, const Event& event) {                                            \
+      c.handler(event);                                                                     \
+    }                                                                                       \
+  }
+
+THAW_EVENT(StagePlanned, on_stage_planned);
+THAW_EVENT(StageBegin, on_stage_begin);
+THAW_EVENT(EpochBegin, on_epoch_begin);
+THAW_EVENT(BatchReady, on_batch_ready);
+THAW_EVENT(LossReady, on_loss_ready);
+THAW_EVENT(GradientsReady, on_gradients_ready);
+THAW_EVENT(StepEnd, on_step_end);
+THAW_EVENT(EpochTrained, on_epoch_trained);
+THAW_EVENT(EpochEnd, on_epoch_end);
+THAW_EVENT(StageEnd, on_stage_end);
+
+#undef THAW_EVENT
+
+}  // namespace detail
+
+/// Any object with any subset of these handlers, held by value (copies share it). A stage runs through them so:
 ///
-///     void on_stage_begin(const StageBegin&);   void on_step_end(const StepEnd&);
-///     void on_epoch_end(const EpochEnd&);       void on_stage_end(const StageEnd&);
+///     void on_stage_planned(const StagePlanned&);      before anything is checked
+///     void on_stage_begin(const StageBegin&);
+///       void on_epoch_begin(const EpochBegin&);
+///         void on_batch_ready(const BatchReady&);          may change the batch
+///         void on_loss_ready(const LossReady&);            may replace the loss
+///         void on_gradients_ready(const GradientsReady&);  may change the gradients
+///         void on_step_end(const StepEnd&);
+///       void on_epoch_trained(const EpochTrained&);    validation follows
+///       void on_epoch_end(const EpochEnd&);
+///     void on_stage_end(const StageEnd&);
 ///
-/// A handler of the wrong type, or a class with none of them, does not compile. To keep a callback's results, pass
+/// Each event goes to the Learner's callbacks first, then to those given to `fit`, in the order in which they were
+/// given. A handler of the wrong type does not compile, nor does a class with none of them, or with a handler by
+/// another library's name for it (`on_batch_end`, `after_epoch`). To keep a callback's results, pass
 /// `std::ref(callback)`.
 class Callback {
  public:
   template <class Handler>
     requires(!std::same_as<std::remove_cvref_t<Handler>, Callback>)
-  Callback(Handler handler) : self_(std::make_shared<Model<Handler>>(std::move(handler))) {}
+  Callback(Handler handler) {
+    using Class = std::unwrap_reference_t<Handler>;
+    detail::check_foreign_events<Class>();
+    const auto self = std::make_shared<Handler>(std::move(handler));
+    std::apply([&](auto&... slot) { (bind<Class>(self, slot), ...); }, slots_);
+    static_assert(
+        []<class... Event>(std::type_identity<std::tuple<std::function<void(const Event&)>...>>) {
+          return (detail::HandlerOf<Event>::template takes<Class> || ...);
+        }(std::type_identity<Slots>{}),
+        "thaw: a callback needs at least one of on_stage_begin, on_step_end, on_epoch_end, on_stage_end, or another "
+        "handler that thaw/train/callback.hpp lists");
+  }
 
-  void on(const StageBegin& event) { self_->on(event); }
-  void on(const StepEnd& event) { self_->on(event); }
-  void on(const EpochEnd& event) { self_->on(event); }
-  void on(const StageEnd& event) { self_->on(event); }
+  template <class Event>
+  void on(const Event& event) const {
+    if (const auto& slot = std::get<std::function<void(const Event&)>>(slots_)) slot(event);
+  }
 
  private:
-  struct Interface {
-    virtual ~Interface() = default;
-    virtual void on(const StageBegin&) = 0;
-    virtual void on(const StepEnd&) = 0;
-    virtual void on(const EpochEnd&) = 0;
-    virtual void on(const StageEnd&) = 0;
-  };
+  template <class... Event>
+  using SlotsOf = std::tuple<std::function<void(const Event&)>...>;
+  using Slots = SlotsOf<StagePlanned, StageBegin, EpochBegin, BatchReady, LossReady, GradientsReady, StepEnd,
+                        EpochTrained, EpochEnd, StageEnd>;
 
-  template <class Handler>
-  struct Model final : Interface {
-    explicit Model(Handler h) : handler(std::move(h)) {}
+  template <class Class, class Handler, class Event>
+  static void bind(const std::shared_ptr<Handler>& self, std::function<void(const Event&)>& slot) {
+    using Of = detail::HandlerOf<Event>;
+    Of::template check<Class>();
+    if constexpr (Of::template takes<Class>)
+      slot = [self](const Event& event) {
+        Class& object = *self;
+        Of::call(object, event);
+      };
+  }
 
-    using Class = std::unwrap_reference_t<Handler>;
-    static constexpr bool takes_stage_begin = requires(Class& c, const StageBegin& e) { c.on_stage_begin(e); };
-    static constexpr bool takes_step_end = requires(Class& c, const StepEnd& e) { c.on_step_end(e); };
-    static constexpr bool takes_epoch_end = requires(Class& c, const EpochEnd& e) { c.on_epoch_end(e); };
-    static constexpr bool takes_stage_end = requires(Class& c, const StageEnd& e) { c.on_stage_end(e); };
-    static_assert(
-        takes_stage_begin || !requires { &Class::on_stage_begin; },
-        "thaw: a callback's on_stage_begin must take (const thaw::StageBegin&)");
-    static_assert(
-        takes_step_end || !requires { &Class::on_step_end; },
-        "thaw: a callback's on_step_end must take (const thaw::StepEnd&)");
-    static_assert(
-        takes_epoch_end || !requires { &Class::on_epoch_end; },
-        "thaw: a callback's on_epoch_end must take (const thaw::EpochEnd&)");
-    static_assert(
-        takes_stage_end || !requires { &Class::on_stage_end; },
-        "thaw: a callback's on_stage_end must take (const thaw::StageEnd&)");
-    static_assert(takes_stage_begin || takes_step_end || takes_epoch_end || takes_stage_end,
-                  "thaw: a callback needs at least one of on_stage_begin, on_step_end, on_epoch_end, on_stage_end");
-
-    Class& get() { return handler; }
-    void on([[maybe_unused]] const StageBegin& event) override {
-      if constexpr (takes_stage_begin) get().on_stage_begin(event);
-    }
-    void on([[maybe_unused]] const StepEnd& event) override {
-      if constexpr (takes_step_end) get().on_step_end(event);
-    }
-    void on([[maybe_unused]] const EpochEnd& event) override {
-      if constexpr (takes_epoch_end) get().on_epoch_end(event);
-    }
-    void on([[maybe_unused]] const StageEnd& event) override {
-      if constexpr (takes_stage_end) get().on_stage_end(event);
-    }
-
-    Handler handler;
-  };
-
-  std::shared_ptr<Interface> self_;
+  Slots slots_;
 };
 
 }  // namespace thaw

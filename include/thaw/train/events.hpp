@@ -3,48 +3,102 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include <thaw/data/batch.hpp>
 #include <thaw/train/history.hpp>
 
 namespace thaw {
+
+class Learner;
 
 /// One layer group as a stage is about to train it.
 struct GroupPlan {
   std::string name = {};
   std::int64_t parameters = 0;  ///< elements, not tensors
-  std::int64_t trained = 0;     ///< elements that get gradients in this stage
-  double lr = 0;                ///< absolute peak rate; 0 when frozen
+  std::int64_t trained = 0;     ///< elements that get gradients in this stage, at some time
+  double lr = 0;                ///< absolute peak rate; 0 when frozen all along
+  std::int64_t first_step = 0;  ///< the optimizer step from which on it trains; -1 when frozen all along
+};
+
+// What callbacks are told, in the order in which it happens. Every event has the Learner, which a callback may read and
+// change: its groups, its optimizer, `stop(reason)`, `scale_lr(factor)`.
+
+/// While a stage is planned, before anything is checked or changed; also when LRFinder plans its sweep.
+struct StagePlanned {
+  Learner& learner;
+  std::int64_t& batches_per_step;  ///< 1; more of them accumulate gradients before each optimizer step
 };
 
 /// Before a stage's first step, after its plan was validated.
 struct StageBegin {
+  Learner& learner;
   const std::string& stage;
   std::int64_t epochs;
-  std::int64_t steps_per_epoch;
+  std::int64_t steps_per_epoch;  ///< optimizer steps
   const std::vector<GroupPlan>& groups;
+};
+
+/// Before an epoch's first batch, the module in training mode.
+struct EpochBegin {
+  Learner& learner;
+  const std::string& stage;
+  std::int64_t epoch;  ///< 1 is the stage's first
+  std::int64_t epochs;
+};
+
+/// A batch is on the model's device and about to go in; it may be changed. LRFinder's steps have it too.
+struct BatchReady {
+  Learner& learner;
+  Batch& batch;
+};
+
+/// The loss of a batch is computed, and about to be differentiated; it may be replaced. After `stop`, this batch is not
+/// trained on. LRFinder's steps have it too.
+struct LossReady {
+  Learner& learner;
+  const Batch& batch;
+  const Fields& output;
+  at::Tensor& loss;  ///< scalar, the mean over the batch's samples
+  const std::function<at::Tensor(const Fields& output, const Fields& target)>& criterion;  ///< the Learner's loss
+};
+
+/// The gradients of a whole optimizer step are there: they may be changed. LRFinder's steps have it too.
+struct GradientsReady {
+  Learner& learner;
 };
 
 /// After each optimizer step. `loss` is still on its device: reading it (`loss.item<double>()`) waits for the device.
 struct StepEnd {
+  Learner& learner;
   const std::string& stage;
   std::int64_t epoch;  ///< 1 is the stage's first
   std::int64_t epochs;
   std::int64_t step;           ///< 1 is the stage's first
   std::int64_t steps;          ///< of the whole stage
   std::span<const double> lr;  ///< per layer group, as used in this step
-  const at::Tensor& loss;      ///< scalar, detached
+  const at::Tensor& loss;      ///< scalar, detached; the mean over the step's samples
+};
+
+/// After an epoch's last step, before validation.
+struct EpochTrained {
+  Learner& learner;
+  std::int64_t epoch;
+  std::int64_t epochs;
 };
 
 /// After each epoch, validation included.
 struct EpochEnd {
+  Learner& learner;
   const EpochRecord& record;
 };
 
 /// After a stage's last step.
 struct StageEnd {
+  Learner& learner;
   const StageRecord& record;
   const History& history;
 };

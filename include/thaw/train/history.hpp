@@ -34,6 +34,7 @@ struct EpochRecord {
   double train_loss = 0;                 ///< mean over the epoch's samples, as they were trained on
   std::optional<Evaluation> valid = {};  ///< none where there is no validation data
   double seconds = 0;                    ///< wall time, validation included
+  std::string stop = {};                 ///< why the stage ended with this epoch; empty where nothing stopped it
 };
 
 /// One stage: which steps were its own, and which groups it trained.

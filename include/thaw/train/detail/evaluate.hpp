@@ -12,17 +12,11 @@
 
 #include <thaw/core/error.hpp>
 #include <thaw/data/source.hpp>
+#include <thaw/train/detail/task.hpp>
 #include <thaw/train/history.hpp>
 #include <thaw/train/metric.hpp>
 
 namespace thaw::detail {
-
-/// What a Learner trains, once the types of model and loss are out of the way.
-struct Task {
-  std::function<at::Tensor(const at::Tensor& input)> forward;
-  std::function<at::Tensor(const at::Tensor& output, const at::Tensor& target)> loss;
-  std::function<void(const at::Tensor& output, const at::Tensor& targets)> check;  ///< the loss's own; may be empty
-};
 
 /// Loss and metrics over one pass, without gradients, read from the device once.
 inline Evaluation evaluate(const Task& task, const std::vector<Metric>& metrics, const DataSource& source,
@@ -34,7 +28,7 @@ inline Evaluation evaluate(const Task& task, const std::vector<Metric>& metrics,
   BatchStream next = source.stream();
   while (const std::optional<Batch> host = next()) {
     const Batch batch = host->to(device);
-    const at::Tensor output = task.forward(batch.input);
+    const Fields output = task.forward(batch.input);
     std::vector<at::Tensor> values{task.loss(output, batch.target).to(at::kDouble)};
     for (const Metric& metric : metrics) values.push_back(metric.mean(output, batch.target).to(at::kDouble));
     sums.add_(at::stack(values), static_cast<double>(batch.size()));
@@ -51,12 +45,12 @@ inline Evaluation evaluate(const Task& task, const std::vector<Metric>& metrics,
 /// better.
 inline void check_source(const Task& task, const DataSource& source, std::int64_t epoch, const at::Device& device) {
   const c10::NoGradGuard no_grad;
-  const std::optional<Batch> first = source.stream(epoch)();
+  const std::optional<Batch> first = source.first(epoch);
   if (!first)
     throw DataError("data", "a second pass over it gives no batches", "give a source that can be run through again");
   const Batch batch = first->to(device);
-  const at::Tensor output = task.forward(batch.input);
-  if (task.check) task.check(output, source.targets().defined() ? source.targets() : batch.target);
+  const Fields output = task.forward(batch.input);
+  if (task.check) task.check(output, source.targets().empty() ? batch.target : source.targets());
   const at::Tensor loss = task.loss(output, batch.target);
   if (loss.numel() != 1)
     throw ConfigError("loss", "it gives " + std::to_string(loss.numel()) + " values for a batch",

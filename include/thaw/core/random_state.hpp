@@ -1,0 +1,44 @@
+#pragma once
+
+#include <ATen/Context.h>
+#include <ATen/core/Generator.h>
+#include <ATen/detail/CUDAHooksInterface.h>
+
+#include <mutex>
+#include <utility>
+#include <vector>
+
+namespace thaw {
+
+/// Remembers the state of every random generator that LibTorch draws from by default, and puts it back when it goes
+/// out of scope: the CPU's, and every CUDA device's once CUDA is in use.
+class RandomState {
+ public:
+  RandomState() {
+    remember(at::globalContext().defaultGenerator(at::kCPU));
+    if (at::globalContext().hasCUDA() && at::detail::getCUDAHooks().hasPrimaryContext(0))
+      for (int i = 0; i < at::detail::getCUDAHooks().getNumGPUs(); ++i)
+        remember(at::globalContext().defaultGenerator(at::Device(at::kCUDA, static_cast<at::DeviceIndex>(i))));
+  }
+
+  ~RandomState() {
+    for (auto& [generator, state] : generators_) {
+      const std::scoped_lock lock(generator.mutex());
+      generator.set_state(state);
+    }
+  }
+
+  RandomState(const RandomState&) = delete;
+  RandomState& operator=(const RandomState&) = delete;
+
+ private:
+  void remember(at::Generator generator) {
+    const std::scoped_lock lock(generator.mutex());
+    at::Tensor state = generator.get_state();
+    generators_.emplace_back(std::move(generator), std::move(state));
+  }
+
+  std::vector<std::pair<at::Generator, at::Tensor>> generators_;
+};
+
+}  // namespace thaw

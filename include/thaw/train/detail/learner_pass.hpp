@@ -1,0 +1,108 @@
+#pragma once
+
+// Passes over data without training, and the LR finder: members of Learner. Included by thaw/train/learner.hpp alone.
+
+#include <ATen/ops/cat.h>
+#include <c10/core/GradMode.h>
+
+#include <functional>
+#include <limits>
+
+#include <thaw/train/detail/evaluate.hpp>
+#include <thaw/train/learner.hpp>
+
+namespace thaw {
+
+inline Evaluation Learner::validate(const DataSource& source) {
+  if (!source || source.batches() == 0)
+    throw DataError("Learner::validate", "there is no validation data",
+                    "give LearnerOptions::valid at least one batch");
+  groups_.eval();
+  return detail::evaluate(task_, metrics_, source, device());
+}
+
+inline Fields Learner::outputs(const Fields& input) {
+  const c10::NoGradGuard no_grad;
+  groups_.eval();
+  return task_.forward(input.map([&](const at::Tensor& tensor) { return tensor.to(device()); }));
+}
+
+inline Fields Learner::outputs(const DataSource& source) {
+  std::vector<Fields> all;
+  BatchStream next = source.stream();
+  while (const std::optional<Batch> batch = next()) all.push_back(outputs(batch->input));
+  if (all.empty()) throw DataError("Learner::predict", "the source is empty", "give it at least one batch");
+  return all[0].map([&, i = std::size_t{0}](const at::Tensor&) mutable {
+    std::vector<at::Tensor> parts;
+    for (const Fields& output : all) parts.push_back(output[i]);
+    ++i;
+    return at::cat(parts);
+  });
+}
+
+inline void Learner::update_norm_statistics() {
+  groups_.train();
+  std::vector<std::function<void()>> restore_momentum;
+  for (const LayerGroup& group : groups_)
+    for (const auto& layer : group.norms)
+      if (layer->is_training())
+        detail::visit_norm(*layer, [&]<class Norm>(Norm& norm) {
+          if constexpr (requires { norm.options.momentum(std::nullopt); }) {
+            restore_momentum.emplace_back([&norm, old = norm.options.momentum()] { norm.options.momentum(old); });
+            norm.options.momentum(std::nullopt);  // LibTorch's way to ask for the plain mean
+            norm.reset_running_stats();
+          }
+        });
+  if (restore_momentum.empty()) return;
+  const c10::NoGradGuard no_grad;
+  BatchStream next = data_.train.stream(epochs_begun_);
+  while (const std::optional<Batch> batch = next())
+    (void)task_.forward(batch->input.map([&](const at::Tensor& tensor) { return tensor.to(device()); }));
+  for (const auto& restore : restore_momentum) restore();
+}
+
+inline LRCurve Learner::sweep(const LRFinder& finder, const std::vector<Callback>& callbacks) {
+  finder.check();
+  const RandomState random;
+  const TrainingFlags flags{*groups_.module()};
+  check_data();
+  if (finder.on_validation && !data_.valid)
+    throw ConfigError("LRFinder", "on_validation is asked for, but there is no validation data",
+                      "give LearnerOptions::valid, or watch the training loss");
+  stop_.reset();
+  const std::int64_t batches = batches_per_step(callbacks);
+  std::int64_t epoch = epochs_begun_;
+  BatchStream next = data_.train.stream(epoch);
+  const auto one_step = [&]() -> double {
+    groups_.train();
+    std::optional<StepLoss> done = step(next, batches, callbacks);
+    if (!done && !stop_) {
+      next = data_.train.stream(++epoch);
+      done = step(next, batches, callbacks);
+    }
+    if (stop_) return std::numeric_limits<double>::quiet_NaN();  // a callback that ends stages ends the sweep
+    if (!done)
+      throw DataError("training data", "a second pass over it gives no batches",
+                      "give a source that can be run through again");
+    return done->loss.item<double>();
+  };
+  LRCurve curve = finder.run(groups_, *optimizer_, one_step, [&] { return validate(data_.valid).loss; });
+  stop_.reset();
+  return curve;
+}
+
+/// Tries the data on the model, once.
+inline void Learner::check_data() {
+  if (checked_) return;
+  if (!data_.train || data_.train.batches() == 0)
+    throw DataError("training data", "there are no batches", "give LearnerOptions::train at least one batch");
+  if (data_.valid && data_.valid.batches() == 0)
+    throw DataError("validation data", "there are no batches",
+                    "give LearnerOptions::valid at least one, or leave it out");
+  groups_.eval();
+  detail::check_source(task_, data_.train, epochs_begun_, device());
+  if (data_.valid) detail::check_source(task_, data_.valid, 0, device());
+  checked_ = true;
+}
+
+}  // namespace thaw

@@ -1,0 +1,226 @@
+#pragma once
+
+// A stage, from top to bottom: members of Learner. Included by thaw/train/learner.hpp alone.
+
+#include <ATen/ops/_foreach_mul.h>
+#include <ATen/ops/stack.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <limits>
+
+#include <thaw/train/learner.hpp>
+
+namespace thaw {
+
+inline EpochRecord Learner::run(std::span<const Stage> plan, std::vector<Callback> callbacks) {
+  callbacks = all_callbacks(std::move(callbacks));
+  const std::vector<detail::PlannedStage> planned = prepare(plan, callbacks);
+  EpochRecord last;
+  for (std::size_t i = 0; i < plan.size(); ++i) {
+    Run run{.stage = plan[i],
+            .optimizer = OptimizerGroups(*optimizer_, groups_),
+            .plan = planned[i],
+            .callbacks = callbacks,
+            .frozen = planned[i].frozen_at(groups_, 0)};
+    last = run_stage(run);
+  }
+  return last;
+}
+
+inline EpochRecord Learner::run_stage(Run& run) {
+  begin(run);
+  EpochRecord record;
+  for (std::int64_t epoch = 1; epoch <= run.plan.epochs && !stop_; ++epoch) {
+    const auto start = std::chrono::steady_clock::now();
+    record = {.stage = run.stage.name, .epoch = epoch, .epochs = run.plan.epochs};
+    record.train_loss = train_epoch(run, epoch);
+    tell(run.callbacks, EpochTrained{.learner = *this, .epoch = epoch, .epochs = run.plan.epochs});
+    if (data_.valid) record.valid = validate(data_.valid);
+    record.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    history_.epochs.push_back(record);
+    tell(run.callbacks, EpochEnd{.learner = *this, .record = record});
+  }
+  if (stop_) record.stop = history_.epochs.back().stop = *stop_;
+  tell(run.callbacks, StageEnd{.learner = *this, .record = history_.stages.back(), .history = history_});
+  stop_.reset();
+  return record;
+}
+
+// ---- before a stage ----
+
+inline std::int64_t Learner::batches_per_step(const std::vector<Callback>& callbacks) {
+  std::int64_t batches = 1;
+  tell(callbacks, StagePlanned{.learner = *this, .batches_per_step = batches});
+  if (batches < 1)
+    throw ConfigError("callbacks", "they ask for " + std::to_string(batches) + " batches per step", "take at least 1");
+  return batches;
+}
+
+/// Finds everything that can be found wrong, and changes nothing.
+inline std::vector<detail::PlannedStage> Learner::prepare(std::span<const Stage> plan,
+                                                          const std::vector<Callback>& callbacks) {
+  if (plan.empty()) throw ConfigError("Learner::fit", "the plan has no stages", "give at least one");
+  const std::int64_t per_step = batches_per_step(callbacks);
+  std::vector<detail::PlannedStage> planned;
+  for (const Stage& stage : plan) {
+    const std::string where = "stage \"" + stage.name + "\"";
+    if (stage.epochs < 1) throw ConfigError(where, std::to_string(stage.epochs) + " epochs", "train at least 1");
+    stage.schedule.check();
+    if (stage.freeze) stage.freeze.check(groups_.size());
+    std::vector<double> peak_lr = stage.lr(groups_.size());
+    check_data();
+    const detail::PlannedStage* before = planned.empty() ? nullptr : &planned.back();
+    detail::PlannedStage now{.peak_lr = std::move(peak_lr),
+                             .freeze = stage.freeze,
+                             .frozen = before ? before->frozen_at(groups_, before->steps() - 1) : groups_.frozen(),
+                             .norm = stage.freeze ? stage.norm
+                                     : before     ? before->norm
+                                                  : groups_.norm_rule(),
+                             .epochs = stage.epochs,
+                             .steps_per_epoch = (data_.train.batches() + per_step - 1) / per_step,
+                             .batches_per_step = per_step};
+    now.frozen = now.frozen_at(groups_, 0);
+    detail::check_trains(groups_, now, where);
+    planned.push_back(std::move(now));
+  }
+  return planned;
+}
+
+inline std::vector<StageDescription> Learner::described(std::span<const Stage> plan,
+                                                        const std::vector<Callback>& callbacks) {
+  const RandomState random;
+  const TrainingFlags flags{*groups_.module()};
+  const std::vector<detail::PlannedStage> planned = prepare(plan, callbacks);
+  std::vector<StageDescription> stages;
+  for (std::size_t i = 0; i < plan.size(); ++i) stages.push_back(detail::describe(groups_, plan[i], planned[i]));
+  return stages;
+}
+
+inline void Learner::begin(Run& run) {
+  stop_.reset();
+  lr_scale_ = 1;
+  if (run.stage.reset_optimizer) optimizer_->state().clear();
+  if (run.stage.freeze) forget_state(*optimizer_, groups_.freeze(run.frozen, run.stage.norm));
+  history_.stages.push_back({.name = run.stage.name,
+                             .first_step = static_cast<std::int64_t>(history_.steps.size()),
+                             .steps = 0,
+                             .frozen = run.frozen});
+  const std::vector<GroupPlan> groups = detail::group_plan(groups_, run.plan);
+  tell(run.callbacks, StageBegin{.learner = *this,
+                                 .stage = run.stage.name,
+                                 .epochs = run.plan.epochs,
+                                 .steps_per_epoch = run.plan.steps_per_epoch,
+                                 .groups = groups});
+}
+
+// ---- an epoch ----
+
+/// Returns the mean training loss over the epoch's samples.
+inline double Learner::train_epoch(Run& run, std::int64_t epoch) {
+  groups_.train();
+  tell(run.callbacks, EpochBegin{.learner = *this, .stage = run.stage.name, .epoch = epoch, .epochs = run.plan.epochs});
+  std::vector<at::Tensor> losses;  // on the device: read once, at the end
+  std::vector<double> samples;
+  const std::size_t first = history_.steps.size();
+  BatchStream next = data_.train.stream(epochs_begun_++);
+  while (!stop_) {
+    set_hyper(run);
+    const std::optional<StepLoss> done = step(next, run.plan.batches_per_step, run.callbacks);
+    if (!done) break;
+    losses.push_back(done->loss);
+    samples.push_back(static_cast<double>(done->samples));
+    ++run.step;
+    history_.steps.push_back({.lr = run.lr, .momentum = run.optimizer.momentum()});
+    ++history_.stages.back().steps;
+    tell(run.callbacks, StepEnd{.learner = *this,
+                                .stage = run.stage.name,
+                                .epoch = epoch,
+                                .epochs = run.plan.epochs,
+                                .step = run.step,
+                                .steps = run.plan.steps(),
+                                .lr = run.lr,
+                                .loss = losses.back()});
+  }
+  if (losses.empty()) {
+    if (stop_) return std::numeric_limits<double>::quiet_NaN();
+    throw DataError("training data", "epoch " + std::to_string(epoch) + " gave no batches, the first pass did",
+                    "give a source that can be run through more than once");
+  }
+  const at::Tensor values = at::stack(losses).to(at::kCPU, at::kDouble);
+  double sum = 0, count = 0;
+  for (std::size_t i = 0; i < losses.size(); ++i) {
+    const double loss = history_.steps[first + i].loss = values.data_ptr<double>()[i];
+    sum += samples[i] * loss;
+    count += samples[i];
+  }
+  return sum / count;
+}
+
+/// Freezes, thaws, and sets rates and momentum for the step that comes.
+inline void Learner::set_hyper(Run& run) {
+  const Progress at = run.at(run.step);
+  if (run.stage.freeze) {
+    run.frozen = run.plan.frozen_at(groups_, at.step);
+    if (run.frozen != groups_.frozen()) {
+      forget_state(*optimizer_, groups_.freeze(run.frozen, run.stage.norm));
+      groups_.train();
+    }
+  }
+  const ScheduleValue value = run.stage.schedule(at);
+  run.lr = run.plan.peak_lr;
+  for (double& lr : run.lr) lr *= value.lr * lr_scale_;
+  run.optimizer.set_lr(run.lr);
+  if (value.momentum) run.optimizer.set_momentum(*value.momentum);
+  for (std::size_t i = 0; i < run.lr.size(); ++i)
+    if (run.frozen[i] && groups_.norm_rule().frozen != Norm::train) run.lr[i] = 0;  // what the records show
+}
+
+// ---- a step ----
+
+/// One optimizer step on the gradients of up to `batches` batches: of the mean over all their samples. None, and no
+/// step, where the stream has ended or a callback stops the stage before it.
+inline std::optional<Learner::StepLoss> Learner::step(BatchStream& next, std::int64_t batches,
+                                                      const std::vector<Callback>& callbacks) {
+  at::Tensor sum;
+  std::int64_t samples = 0;
+  for (std::int64_t i = 0; i < batches && !stop_; ++i) {
+    const std::optional<Batch> host = next();
+    if (!host) break;
+    Batch batch = host->to(device());
+    at::Tensor loss = loss_of(batch, callbacks);
+    if (stop_) break;
+    const std::int64_t n = batch.size();
+    if (batches > 1) loss = loss * static_cast<double>(n);
+    loss.backward();
+    samples += n;
+    sum = sum.defined() ? sum + loss.detach() : loss.detach();
+  }
+  if (samples > 0 && batches > 1 && !stop_) {
+    const c10::NoGradGuard no_grad;
+    at::_foreach_mul_(groups_.gradients(), 1 / static_cast<double>(samples));
+    sum.div_(static_cast<double>(samples));
+  }
+  if (samples > 0 && !stop_) tell(callbacks, GradientsReady{.learner = *this});
+  const bool steps = samples > 0 && !stop_;
+  if (steps) optimizer_->step();
+  optimizer_->zero_grad();
+  return steps ? std::optional(StepLoss{.loss = sum, .samples = samples}) : std::nullopt;
+}
+
+inline at::Tensor Learner::loss_of(Batch& batch, const std::vector<Callback>& callbacks) {
+  tell(callbacks, BatchReady{.learner = *this, .batch = batch});
+  const Fields output = task_.forward(batch.input);
+  at::Tensor loss;
+  try {
+    loss = task_.loss(output, batch.target);
+  } catch (const c10::Error&) {
+    if (task_.check) task_.check(output, batch.target);  // says it better, where it can
+    throw;
+  }
+  tell(callbacks, LossReady{.learner = *this, .batch = batch, .output = output, .loss = loss, .criterion = task_.loss});
+  return loss;
+}
+
+}  // namespace thaw

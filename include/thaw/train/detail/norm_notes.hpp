@@ -1,0 +1,56 @@
+#pragma once
+
+#include <ATen/ops/ones_like.h>
+#include <ATen/ops/zeros_like.h>
+
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include <thaw/groups/layer_groups.hpp>
+#include <thaw/groups/norm_momentum.hpp>
+
+namespace thaw::detail {
+
+/// What looks wrong about the norm layers for a stage of so many steps: statistics that move too slowly to keep up
+/// with the weights, and statistics that are held though they were never learnt. Reads buffers: waits for a device.
+inline std::vector<std::string> norm_notes(const LayerGroups& groups, const std::vector<bool>& frozen, NormRule norm,
+                                           std::int64_t steps) {
+  std::vector<std::string> notes;
+  for (std::size_t i = 0; i < groups.size(); ++i) {
+    const bool held = (frozen[i] ? norm.frozen : norm.thawed) == Norm::hold;
+    std::size_t slow = 0, untaught = 0;
+    double slowest = 1;
+    for (const auto& layer : groups[i].norms) {
+      const auto buffers = layer->named_buffers(/*recurse=*/false);
+      if (held) {
+        const at::Tensor& mean = *buffers.find("running_mean");
+        const at::Tensor* variance = buffers.find("running_var");
+        if (mean.equal(at::zeros_like(mean)) && (!variance || variance->equal(at::ones_like(*variance)))) ++untaught;
+      } else if (const std::optional<double> momentum = norm_momentum(*layer);
+                 momentum && std::pow(1 - *momentum, static_cast<double>(steps)) > 0.1) {
+        ++slow;
+        slowest = std::min(slowest, *momentum);
+      }
+    }
+    const auto count = [](std::size_t n) { return std::to_string(n) + (n == 1 ? " norm layer" : " norm layers"); };
+    if (untaught > 0)
+      notes.push_back("group \"" + groups[i].name + "\": " + count(untaught) +
+                      " held at statistics that were never learnt (mean 0, variance 1); train this group's norm first, "
+                      "with Norm::train");
+    if (slow > 0) {
+      char left[48];
+      std::snprintf(left, sizeof left, "%g keeps %.0f %%", slowest,
+                    100 * std::pow(1 - slowest, static_cast<double>(steps)));
+      notes.push_back("group \"" + groups[i].name + "\": " + count(slow) + " whose momentum of " + left +
+                      " of the old statistics after " + std::to_string(steps) +
+                      " steps, while the weights move on; hold norm (thaw::hold_everywhere), or raise the momentum "
+                      "(thaw::models::set_norm_momentum)");
+    }
+  }
+  return notes;
+}
+
+}  // namespace thaw::detail

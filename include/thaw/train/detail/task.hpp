@@ -1,0 +1,168 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <concepts>
+#include <cstddef>
+#include <functional>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+#include <thaw/core/error.hpp>
+#include <thaw/data/fields.hpp>
+
+namespace thaw::detail {
+
+/// What a Learner trains, once the types of model and loss are out of the way.
+struct Task {
+  std::function<Fields(const Fields& input)> forward;
+  std::function<at::Tensor(const Fields& output, const Fields& target)> loss;
+  std::function<void(const Fields& output, const Fields& targets)> check;  ///< the loss's own; may be empty
+};
+
+// ---- the parameters that a function was written with, where it is one function and no template ----
+
+template <class... P>
+struct Parameters {
+  static constexpr std::size_t count = sizeof...(P);
+};
+template <class F>
+struct ParametersOf {
+  using type = void;
+};
+template <class R, class... P>
+struct ParametersOf<R (*)(P...)> {
+  using type = Parameters<std::remove_cvref_t<P>...>;
+};
+template <class C, class R, class... P>
+struct ParametersOf<R (C::*)(P...)> : ParametersOf<R (*)(P...)> {};
+template <class C, class R, class... P>
+struct ParametersOf<R (C::*)(P...) const> : ParametersOf<R (*)(P...)> {};
+
+template <class M>
+[[nodiscard]] constexpr auto forward_parameters() {
+  if constexpr (requires { &M::forward; })
+    return std::type_identity<typename ParametersOf<decltype(&M::forward)>::type>{};
+  else
+    return std::type_identity<void>{};
+}
+
+template <class L>
+[[nodiscard]] constexpr auto call_parameters() {
+  if constexpr (requires { &L::operator(); })
+    return std::type_identity<typename ParametersOf<decltype(&L::operator())>::type>{};
+  else
+    return std::type_identity<typename ParametersOf<L>::type>{};
+}
+
+template <class T>
+concept FieldsParameter = (std::same_as<T, Fields> || FieldsLike<T>) && !TensorLike<T>;
+
+// ---- the model ----
+
+inline constexpr std::size_t most_inputs = 6;
+
+template <class Model, std::size_t N>
+inline constexpr bool forward_takes = []<std::size_t... I>(std::index_sequence<I...>) {
+  return requires(Model& model, const at::Tensor& x) {
+    { model->forward(((void)I, x)...) } -> FieldsLike;
+  };
+}(std::make_index_sequence<N>{});
+
+template <class Model>
+inline constexpr bool forward_takes_tensors = []<std::size_t... N>(std::index_sequence<N...>) {
+  return (forward_takes<Model, N + 1> || ...);
+}(std::make_index_sequence<most_inputs>{});
+
+/// The type of forward's one parameter, if that is a struct of tensors, a dictionary, a vector...; else void.
+template <class Model>
+struct BatchParameter {
+  template <class P>
+  static std::type_identity<P> only(std::type_identity<Parameters<P>>)
+    requires FieldsParameter<P>;
+  static std::type_identity<void> only(...);
+  using type =
+      typename decltype(only(forward_parameters<std::remove_cvref_t<decltype(*std::declval<Model&>())>>()))::type;
+};
+
+template <std::size_t N, class Model>
+[[nodiscard]] Fields forward_n(Model& model, const Fields& input) {
+  if constexpr (N > most_inputs) {
+    throw ConfigError("model",
+                      "a batch has " + std::to_string(input.size()) + " inputs, and its forward takes another number",
+                      "give as many as forward takes, in that order, or let forward take a struct of them");
+  } else {
+    if constexpr (forward_takes<Model, N>)
+      if (input.size() == N)
+        return [&]<std::size_t... I>(std::index_sequence<I...>) {
+          return Fields(model->forward(input[I]...));
+        }(std::make_index_sequence<N>{});
+    return forward_n<N + 1>(model, input);
+  }
+}
+
+template <class Model>
+[[nodiscard]] Fields forward(Model& model, const Fields& input) {
+  using Whole = typename BatchParameter<Model>::type;
+  if constexpr (!std::is_void_v<Whole>) {
+    return model->forward(input.template as<Whole>());
+  } else {
+    if (input.names().size() > 1)
+      throw ConfigError("model",
+                        "a batch is a dictionary of " + join_names(input.names()) + ", but forward takes tensors",
+                        "let forward take a std::map<std::string, at::Tensor>, since names have no order");
+    return forward_n<1>(model, input);
+  }
+}
+
+// ---- the loss ----
+
+template <class Loss>
+inline constexpr bool loss_takes_tensors =
+    std::is_invocable_r_v<at::Tensor, const Loss&, const at::Tensor&, const at::Tensor&>;
+
+/// Calls f(output, target) with the parameter types that it was written with.
+template <class Loss, class Call>
+struct TypedLoss {
+  template <class O, class T>
+  static std::type_identity<Parameters<O, T>> both(std::type_identity<Parameters<O, T>>)
+    requires((std::same_as<O, Fields> || FieldsLike<O>) && (std::same_as<T, Fields> || FieldsLike<T>));
+  static std::type_identity<void> both(...);
+  using type = typename decltype(both(call_parameters<Loss>()))::type;
+};
+
+template <class Loss>
+using loss_parameters_t = typename TypedLoss<Loss, void>::type;
+
+template <class Loss, class O, class T>
+[[nodiscard]] at::Tensor call_loss(const Loss& loss, const Fields& output, const Fields& target,
+                                   std::type_identity<Parameters<O, T>>) {
+  return loss(output.template as<O>(), target.template as<T>());
+}
+
+/// Puts types away. What does not fit is said here, in one line.
+template <class Model, class Loss>
+[[nodiscard]] Task make_task(Model model, Loss loss) {
+  static_assert(forward_takes_tensors<Model> || !std::is_void_v<typename BatchParameter<Model>::type>,
+                "thaw: the model needs a `forward` that takes one at::Tensor or several (or a struct or dictionary of "
+                "them) and returns one (or a struct of them)");
+  static_assert(loss_takes_tensors<Loss> || !std::is_void_v<loss_parameters_t<Loss>>,
+                "thaw: a loss must be callable as `at::Tensor(const at::Tensor& output, const at::Tensor& target) "
+                "const`; either may be a struct of tensors instead");
+  Task task;
+  task.forward = [model](const Fields& input) mutable { return forward(model, input); };
+  if constexpr (requires(const at::Tensor& x) { loss.check(x, x); })
+    task.check = [loss](const Fields& output, const Fields& targets) { loss.check(output, targets); };
+  if constexpr (loss_takes_tensors<Loss>)
+    task.loss = [l = std::move(loss)](const Fields& output, const Fields& target) -> at::Tensor {
+      return l(static_cast<const at::Tensor&>(output), static_cast<const at::Tensor&>(target));
+    };
+  else
+    task.loss = [l = std::move(loss)](const Fields& output, const Fields& target) -> at::Tensor {
+      return call_loss(l, output, target, std::type_identity<loss_parameters_t<Loss>>{});
+    };
+  return task;
+}
+
+}  // namespace thaw::detail

@@ -1,0 +1,103 @@
+#pragma once
+
+#include <ATen/ops/_sample_dirichlet.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/lerp.h>
+#include <ATen/ops/rand.h>
+#include <ATen/ops/randperm.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <string>
+
+#include <thaw/train/learner.hpp>
+
+namespace thaw {
+
+namespace detail {
+
+/// lambda ~ Beta(alpha, alpha), drawn from LibTorch's CPU generator.
+[[nodiscard]] inline double sample_beta(double alpha) {
+  return at::_sample_dirichlet(at::full({2}, alpha, at::kDouble))[0].item<double>();
+}
+
+/// What both ways of mixing share: who is mixed with whom, and the loss
+///     lambda loss(output, target) + (1 - lambda) loss(output, target of the partner)
+/// which any loss that is a mean over samples allows.
+struct Mixed {
+  double lambda = 1;
+  Fields partner_target = {};
+
+  at::Tensor pair_up(const Batch& batch) {
+    const at::Tensor partner = at::randperm(batch.size(), at::kLong).to(batch.input[0].device());
+    partner_target = batch.target.map([&](const at::Tensor& target) { return target.index_select(0, partner); });
+    return partner;
+  }
+  void mix_loss(const LossReady& event) const {
+    event.loss = event.loss * lambda + event.criterion(event.output, partner_target) * (1 - lambda);
+  }
+};
+
+inline void check_alpha(const char* who, double alpha) {
+  if (!(alpha > 0)) throw ConfigError(who, "alpha is " + std::to_string(alpha), "give a positive number");
+}
+
+}  // namespace detail
+
+/// mixup (arXiv:1710.09412): trains on x = lambda x_i + (1 - lambda) x_j and the losses against both targets, mixed
+/// alike; one lambda ~ Beta(alpha, alpha) per batch, the larger of lambda and 1 - lambda. Mixes the batch's first
+/// input. The training loss that is shown is the mixed one.
+struct MixUp {
+  double alpha = 0.4;
+
+  void on_stage_planned(const StagePlanned&) const { detail::check_alpha("MixUp", alpha); }
+  void on_batch_ready(const BatchReady& event) {
+    const at::Tensor partner = mixed_.pair_up(event.batch);
+    const double lambda = detail::sample_beta(alpha);
+    mixed_.lambda = std::max(lambda, 1 - lambda);
+    event.batch.input.replace(
+        0, at::lerp(event.batch.input[0].index_select(0, partner), event.batch.input[0], mixed_.lambda));
+  }
+  void on_loss_ready(const LossReady& event) const { mixed_.mix_loss(event); }
+
+  detail::Mixed mixed_;  // from a batch's begin to its loss
+};
+
+/// CutMix (arXiv:1905.04899): pastes a box of image j into image i; lambda is the fraction of i that is left. The box
+/// has sides of sqrt(1 - lambda) of the image's, lambda ~ Beta(alpha, alpha), around a uniform centre, cut at the
+/// border. Images are the batch's first input, [N, ..., H, W].
+struct CutMix {
+  double alpha = 1;
+
+  void on_stage_planned(const StagePlanned&) const { detail::check_alpha("CutMix", alpha); }
+  void on_batch_ready(const BatchReady& event) {
+    const at::Tensor& images = event.batch.input[0];
+    if (images.dim() < 3)
+      throw DataError("CutMix", "the inputs have " + std::to_string(images.dim()) + " dimensions",
+                      "give images [N, ..., H, W]");
+    const at::Tensor partner = mixed_.pair_up(event.batch);
+    const double side = std::sqrt(1 - detail::sample_beta(alpha));
+    const auto cut = [&](std::int64_t size) {
+      const double centre = at::rand({}, at::kDouble).item<double>() * static_cast<double>(size);
+      const double half = side * static_cast<double>(size) / 2;
+      const auto clip = [&](double x) { return std::clamp<std::int64_t>(std::llround(x), 0, size); };
+      return std::pair{clip(centre - half), clip(centre + half)};
+    };
+    const std::int64_t height = images.size(-2), width = images.size(-1);
+    const auto [top, bottom] = cut(height);
+    const auto [left, right] = cut(width);
+    at::Tensor result = images.clone();
+    const auto box = [&, t = top, b = bottom, l = left, r = right](const at::Tensor& x) {
+      return x.slice(-2, t, b).slice(-1, l, r);
+    };
+    box(result).copy_(box(images.index_select(0, partner)));
+    event.batch.input.replace(0, result);
+    mixed_.lambda = 1 - static_cast<double>((bottom - top) * (right - left)) / static_cast<double>(height * width);
+  }
+  void on_loss_ready(const LossReady& event) const { mixed_.mix_loss(event); }
+
+  detail::Mixed mixed_;  // from a batch's begin to its loss
+};
+
+}  // namespace thaw

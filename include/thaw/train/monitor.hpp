@@ -1,0 +1,73 @@
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <thaw/core/error.hpp>
+#include <thaw/core/names.hpp>
+#include <thaw/train/history.hpp>
+#include <thaw/train/learner.hpp>
+
+namespace thaw {
+
+/// Which way a watched number should go.
+enum class Better {
+  by_name,  ///< lower for a name with "loss", "mae", "rmse", "error" or "perplexity" in it, else higher
+  lower,
+  higher,
+};
+
+/// A number of each epoch to watch: "valid_loss", "train_loss", or a metric by its name.
+struct Monitor {
+  std::string name = "valid_loss";
+  Better better = Better::by_name;
+  double min_delta = 0;  ///< a change counts as better only when it is larger than this
+
+  Monitor() = default;
+  Monitor(std::string name_, Better better_ = Better::by_name, double min_delta_ = 0)
+      : name(std::move(name_)), better(better_), min_delta(min_delta_) {}
+  Monitor(const char* name_) : name(name_) {}
+
+  [[nodiscard]] bool lower_is_better() const {
+    if (better != Better::by_name) return better == Better::lower;
+    const auto has = [&](std::string_view part) { return name.find(part) != std::string::npos; };
+    return has("loss") || has("mae") || has("rmse") || has("error") || has("perplexity");
+  }
+  /// The worst that there can be, to begin with.
+  [[nodiscard]] double worst() const { return (lower_is_better() ? 1 : -1) * std::numeric_limits<double>::infinity(); }
+  /// Is `value` better than `best` by more than min_delta? NaN never is.
+  [[nodiscard]] bool improves(double value, double best) const {
+    return lower_is_better() ? value < best - min_delta : value > best + min_delta;
+  }
+
+  /// Its value in an epoch; NaN where the epoch lacks it.
+  [[nodiscard]] double value(const EpochRecord& epoch) const {
+    if (name == "train_loss") return epoch.train_loss;
+    if (epoch.valid) {
+      if (name == "valid_loss") return epoch.valid->loss;
+      for (const MetricValue& metric : epoch.valid->metrics)
+        if (metric.name == name) return metric.value;
+    }
+    return std::numeric_limits<double>::quiet_NaN();
+  }
+
+  /// Throws ConfigError before training when the Learner will never have such a number.
+  void check(const Learner& learner, const char* who) const {
+    std::vector<std::string> known{"train_loss"};
+    if (learner.data().valid) {
+      known.emplace_back("valid_loss");
+      for (const Metric& metric : learner.metrics()) known.push_back(metric.name);
+    }
+    const std::string whole = name.substr(0, name.find('['));  // a class of a metric that has a value per class
+    if (std::ranges::find(known, whole) == known.end())
+      throw ConfigError(
+          who, "nothing is called \"" + name + "\"",
+          "watch one of: " + join_names(known) + (learner.data().valid ? "" : " (there is no validation data)"));
+  }
+};
+
+}  // namespace thaw

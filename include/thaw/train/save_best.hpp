@@ -1,0 +1,36 @@
+#pragma once
+
+#include <filesystem>
+
+#include <thaw/train/monitor.hpp>
+
+namespace thaw {
+
+/// Saves the Learner (weights, statistics, optimizer) whenever the watched number is the stage's best so far, and goes
+/// back to it at the stage's end.
+///
+///     learner.fit(stage, thaw::SaveBest{"best.pt"});
+///
+/// Throws ConfigError before the stage begins when nothing has the monitor's name; FileError when it cannot write.
+struct SaveBest {
+  std::filesystem::path path = "best.pt";
+  Monitor monitor = {};
+  bool restore = true;  ///< load the best at the stage's end
+
+  void on_stage_planned(const StagePlanned& event) const { monitor.check(event.learner, "SaveBest"); }
+  void on_stage_begin(const StageBegin&) { best_ = monitor.worst(), saved_ = false; }
+  void on_epoch_end(const EpochEnd& event) {
+    const double value = monitor.value(event.record);
+    if (!monitor.improves(value, best_)) return;
+    event.learner.save(path);
+    best_ = value, saved_ = true;
+  }
+  void on_stage_end(const StageEnd& event) const {
+    if (restore && saved_) event.learner.load(path);
+  }
+
+  double best_ = 0;  // run state, from one stage's begin to its end
+  bool saved_ = false;
+};
+
+}  // namespace thaw

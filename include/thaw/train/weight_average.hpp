@@ -1,0 +1,124 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <c10/core/GradMode.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include <thaw/train/learner.hpp>
+
+namespace thaw {
+
+namespace detail {
+
+/// A running average of tensors that training moves, which can change places with them. What does not train is not in
+/// it, so that it stays bit-identical.
+class RunningAverage {
+ public:
+  void clear() { averages_.clear(), swapped_ = false; }
+
+  /// average += weight (tensor - average), for all that trains now; a tensor seen for the first time starts as it is.
+  void update(const LayerGroups& groups, double weight, bool statistics) {
+    const c10::NoGradGuard no_grad;
+    const auto add = [&](const at::Tensor& tensor) {
+      const auto [at, fresh] = averages_.try_emplace(tensor.unsafeGetTensorImpl());
+      if (fresh)
+        at->second = {tensor, tensor.detach().clone()};
+      else
+        at->second.second.lerp_(tensor.detach(), weight);
+    };
+    for (std::size_t i = 0; i < groups.size(); ++i) {
+      for (const GroupParameter& parameter : groups[i].parameters)
+        if (parameter.tensor.requires_grad()) add(parameter.tensor);
+      if (statistics)
+        for (const auto& layer : groups[i].norms)
+          if (layer->is_training())
+            for (const at::Tensor& buffer : layer->buffers(/*recurse=*/false))
+              if (buffer.defined() && buffer.is_floating_point()) add(buffer);
+    }
+  }
+
+  /// Puts the averages where the weights are, and keeps the weights; the next call puts them back.
+  void swap() {
+    const c10::NoGradGuard no_grad;
+    for (auto& [key, pair] : averages_) {
+      const at::Tensor kept = pair.first.detach().clone();
+      pair.first.detach().copy_(pair.second);
+      pair.second = kept;
+    }
+    swapped_ = !swapped_;
+  }
+  [[nodiscard]] bool swapped() const { return swapped_; }
+
+ private:
+  std::unordered_map<const at::TensorImpl*, std::pair<at::Tensor, at::Tensor>> averages_;
+  bool swapped_ = false;
+};
+
+}  // namespace detail
+
+/// An exponential moving average of the weights, after each optimizer step:
+///
+///     average = d average + (1 - d) weight,   d = min(decay, (1 + steps) / (10 + steps)) with warm_up, else decay
+///
+/// From each epoch's end until the next one's begin the model holds the averages, so validation, SaveBest and what
+/// follows the stage see them. Running statistics of norm layers that train are averaged alike. Frozen weights are left
+/// alone. Source: TensorFlow's ExponentialMovingAverage; timm's ModelEmaV3.
+struct EMA {
+  double decay = 0.999;
+  bool warm_up = true;
+
+  void on_stage_planned(const StagePlanned&) const {
+    if (!(decay >= 0 && decay < 1))
+      throw ConfigError("EMA", "decay is " + std::to_string(decay), "give a number in [0, 1), .999 say");
+  }
+  void on_stage_begin(const StageBegin& event) {
+    average_.clear();
+    steps_ = 0;
+    average_.update(event.learner.groups(), 0, true);
+  }
+  void on_epoch_begin(const EpochBegin&) {
+    if (average_.swapped()) average_.swap();
+  }
+  void on_step_end(const StepEnd& event) {
+    const auto n = static_cast<double>(++steps_);
+    const double d = warm_up ? std::min(decay, (1 + n) / (10 + n)) : decay;
+    average_.update(event.learner.groups(), 1 - d, true);
+  }
+  void on_epoch_trained(const EpochTrained&) { average_.swap(); }
+
+  detail::RunningAverage average_;  // run state, from one stage's begin to its end
+  std::int64_t steps_ = 0;
+};
+
+/// Stochastic weight averaging (arXiv:1803.05407): the plain mean of the weights at the end of each of the stage's last
+/// epochs. At the stage's end the model gets it, and norm layers that train get their statistics anew by a pass over
+/// the training data. The stage's own validation is that of the last weights: call `validate()` for the mean's.
+struct SWA {
+  double start = 0.75;  ///< the fraction of the stage's epochs that is left out
+
+  void on_stage_planned(const StagePlanned&) const {
+    if (!(start >= 0 && start < 1))
+      throw ConfigError("SWA", "start is " + std::to_string(start), "give a fraction in [0, 1)");
+  }
+  void on_stage_begin(const StageBegin&) { average_.clear(), count_ = 0; }
+  void on_epoch_trained(const EpochTrained& event) {
+    if (static_cast<double>(event.epoch) <= start * static_cast<double>(event.epochs)) return;
+    average_.update(event.learner.groups(), 1 / static_cast<double>(++count_), false);
+  }
+  void on_stage_end(const StageEnd& event) {
+    if (count_ == 0) return;
+    average_.swap();
+    event.learner.update_norm_statistics();
+  }
+
+  detail::RunningAverage average_;  // run state, from one stage's begin to its end
+  std::int64_t count_ = 0;
+};
+
+}  // namespace thaw
