@@ -1,0 +1,51 @@
+#include <thaw/schedule/cosine.hpp>
+
+#include <catch2/catch_test_macros.hpp>
+#include <cmath>
+#include <random>
+
+#include "schedule/check_schedule.hpp"
+
+TEST_CASE("Cosine equals torch.optim.lr_scheduler.CosineAnnealingLR") {
+  thaw::test::check_reference("Cosine", [](const auto& kwargs) { return thaw::Cosine{.end = kwargs["end"]}; });
+}
+
+TEST_CASE("CosineRestarts equals torch.optim.lr_scheduler.CosineAnnealingWarmRestarts") {
+  thaw::test::check_reference("CosineRestarts", [](const auto& kwargs) {
+    return thaw::CosineRestarts{.cycles = kwargs["cycles"], .mult = kwargs["mult"], .end = kwargs["end"]};
+  });
+}
+
+TEST_CASE("one cycle, not restarted, is a cosine") {
+  const thaw::CosineRestarts once{.cycles = 1, .end = 0.1};
+  for (const thaw::Progress at : thaw::steps(50)) CHECK(once(at.t()) == thaw::Cosine{.end = 0.1}(at.t()));
+}
+
+TEST_CASE("cycles begin at the peak, each mult times as long as the one before") {
+  const thaw::CosineRestarts cycles{.cycles = 3, .mult = 2};
+  for (const std::int64_t unit : {1, 3, 11, 1000})
+    for (const thaw::Progress at : thaw::steps(7 * unit)) {
+      const bool begins = at.step == 0 || at.step == unit || at.step == 3 * unit;
+      CAPTURE(at.step, at.steps);
+      CHECK((cycles(at.t()) == 1) == begins);
+    }
+}
+
+TEST_CASE("cosines are sound for any parameters and number of steps") {
+  std::mt19937 random(1);
+  std::uniform_real_distribution<double> end(0, 1), mult(0.5, 4);
+  for (int i = 0; i < 10; ++i) {
+    thaw::test::check_schedule(thaw::Cosine{.end = end(random)});
+    thaw::test::check_continuous(thaw::Cosine{.end = end(random)}, 1.6);
+    thaw::test::check_schedule(thaw::CosineRestarts{.cycles = 1 + i, .mult = mult(random), .end = end(random)});
+  }
+}
+
+TEST_CASE("cosines refuse parameters that make no sense") {
+  CHECK_THROWS_AS(thaw::Cosine{.end = -0.1}.check(), thaw::ConfigError);
+  CHECK_THROWS_AS(thaw::Cosine{.end = std::nan("")}.check(), thaw::ConfigError);
+  CHECK_THROWS_AS(thaw::CosineRestarts{.cycles = 0}.check(), thaw::ConfigError);
+  CHECK_THROWS_AS(thaw::CosineRestarts{.mult = 0}.check(), thaw::ConfigError);
+  CHECK_THROWS_AS((thaw::CosineRestarts{.cycles = 1000, .mult = 10}.check()), thaw::ConfigError);
+  CHECK_THROWS_AS(thaw::CosineRestarts{.end = 2}.check(), thaw::ConfigError);
+}
