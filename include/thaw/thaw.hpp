@@ -6,6 +6,8 @@
 #include <thaw/find/lr_finder.hpp>
 #include <thaw/find/suggest.hpp>
 #include <thaw/groups/freeze.hpp>
+#include <thaw/groups/freeze_combine.hpp>
+#include <thaw/groups/gradual_unfreeze.hpp>
 #include <thaw/groups/layer_groups.hpp>
 #include <thaw/groups/rates.hpp>
 #include <thaw/optim/adamw.hpp>
