@@ -2,7 +2,10 @@
 
 #include <catch2/catch_test_macros.hpp>
 #include <cmath>
+#include <cstdint>
 #include <random>
+#include <utility>
+#include <vector>
 
 #include "schedule/check_schedule.hpp"
 
@@ -21,14 +24,20 @@ TEST_CASE("one cycle, not restarted, is a cosine") {
   for (const thaw::Progress at : thaw::steps(50)) CHECK(once(at.t()) == thaw::Cosine{.end = 0.1}(at.t()));
 }
 
-TEST_CASE("cycles begin at the peak, each mult times as long as the one before") {
-  const thaw::CosineRestarts cycles{.cycles = 3, .mult = 2};
-  for (const std::int64_t unit : {1, 3, 11, 1000})
-    for (const thaw::Progress at : thaw::steps(7 * unit)) {
-      const bool begins = at.step == 0 || at.step == unit || at.step == 3 * unit;
-      CAPTURE(at.step, at.steps);
-      CHECK((cycles(at.t()) == 1) == begins);
-    }
+TEST_CASE("each cycle begins at the peak on the step that is meant, mult times as long as the one before") {
+  for (const int mult : {1, 2, 3})
+    for (const int cycles : {2, 3, mult == 1 ? 49 : 6})  // 1/49 * 49 < 1
+      for (std::int64_t unit = 1; unit < 60; unit += 2) {
+        std::vector<std::int64_t> begins{0};
+        for (std::int64_t length = unit; std::cmp_less_equal(begins.size(), cycles); length *= mult)
+          begins.push_back(begins.back() + length);
+        const thaw::CosineRestarts schedule{.cycles = cycles, .mult = static_cast<double>(mult)};
+        for (const std::int64_t step : begins) {
+          CAPTURE(mult, cycles, unit, step);
+          if (step < begins.back()) CHECK(schedule(thaw::Progress{.step = step, .steps = begins.back()}.t()) == 1);
+          if (step > 0 && unit > 1) CHECK(schedule(thaw::Progress{.step = step - 1, .steps = begins.back()}.t()) < 0.3);
+        }
+      }
 }
 
 TEST_CASE("cosines are sound for any parameters and number of steps") {

@@ -25,6 +25,16 @@ TEST_CASE("a repeated schedule of steps begins again at step 0") {
     CHECK(twice({.step = at.step, .steps = 10}).lr == twice({.step = at.step + 5, .steps = 10}).lr);
 }
 
+TEST_CASE("a repetition begins on the step that is meant, whatever the rounding") {
+  for (const int times : {3, 10, 49}) {  // 1/49 * 49 < 1
+    const thaw::Repeat repeated = thaw::repeat(thaw::Cosine{}, times);
+    for (const thaw::Progress at : thaw::steps(5 * times)) {
+      CAPTURE(times, at.step);
+      CHECK((repeated(at).lr == 1) == (at.step % 5 == 0));
+    }
+  }
+}
+
 TEST_CASE("repeat is sound for any number of steps, and refuses less than once") {
   for (const int times : {1, 2, 3, 10}) {
     thaw::test::check_schedule(thaw::repeat(thaw::OneCycle{}, times));
