@@ -49,7 +49,7 @@ def slanted_triangular(steps, cut_frac, ratio):
 
 
 class V1Scheduler:
-    """fastai 1.0.61, fastai/callback.py: Scheduler, with annealing_cos."""
+    """fastai v1, fastai/callback.py: Scheduler, with annealing_cos."""
 
     def __init__(self, start, end, n_iter):
         self.start, self.end, self.n_iter, self.n = start, end, max(1, n_iter), 0
@@ -64,7 +64,7 @@ class V1Scheduler:
 
 
 def one_cycle_v1(steps, pct_start, div_factor, final_div):
-    """fastai 1.0.61, fastai/callbacks/one_cycle.py: OneCycleScheduler, at lr_max 1."""
+    """fastai v1, fastai/callbacks/one_cycle.py: OneCycleScheduler, at lr_max 1."""
     final = div_factor * 1e4 if final_div is None else final_div
     a1 = int(steps * pct_start)
     a2 = steps - a1
