@@ -24,7 +24,8 @@ set(arrows
 set(priced "nlohmann/ -> weights checkpoint" "xxhash -> weights checkpoint" "opencv2/ -> vision"
            "torch/csrc/distributed/ -> distributed")
 
-set(torch_free "^(schedule/|find/(suggest|lr_curve)\\.hpp|groups/(freeze_policy|rates)\\.hpp|train/stage\\.hpp)")
+string(CONCAT torch_free "^(schedule/|find/(suggest|lr_curve)\\.hpp|train/stage\\.hpp|"
+       "groups/(freeze_(policy|combine)|gradual_unfreeze|rates)\\.hpp)")
 set(torch_header "^(torch|ATen|c10|caffe2)/")
 set(forbidden_header "^torch/(torch|all|extension)\\.h$")
 set(max_lines 350)

@@ -6,6 +6,8 @@
 #include <thaw/find/lr_finder.hpp>
 #include <thaw/find/suggest.hpp>
 #include <thaw/groups/freeze.hpp>
+#include <thaw/groups/freeze_combine.hpp>
+#include <thaw/groups/gradual_unfreeze.hpp>
 #include <thaw/groups/layer_groups.hpp>
 #include <thaw/groups/rates.hpp>
 #include <thaw/optim/adamw.hpp>
@@ -15,7 +17,15 @@
 #include <thaw/report/svg.hpp>
 #include <thaw/report/table.hpp>
 #include <thaw/report/terminal.hpp>
+#include <thaw/schedule/chain.hpp>
+#include <thaw/schedule/cosine.hpp>
+#include <thaw/schedule/decay.hpp>
+#include <thaw/schedule/flat_cosine.hpp>
 #include <thaw/schedule/one_cycle.hpp>
+#include <thaw/schedule/repeat.hpp>
+#include <thaw/schedule/slanted_triangular.hpp>
+#include <thaw/schedule/step_decay.hpp>
+#include <thaw/schedule/warm_up.hpp>
 #include <thaw/train/learner.hpp>
 #include <thaw/train/loss.hpp>
 #include <thaw/train/metric.hpp>

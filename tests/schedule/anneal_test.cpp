@@ -1,4 +1,5 @@
 #include <thaw/schedule/anneal.hpp>
+#include <thaw/schedule/schedule.hpp>
 
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_floating_point.hpp>
@@ -19,6 +20,9 @@ TEST_CASE("annealers equal fastai's") {
   check("lin", thaw::anneal_linear);
   check("cos", thaw::anneal_cosine);
   check("exp", thaw::anneal_exponential);
+  check("no", [](double start, double, double p) { return start * thaw::Constant{}(p); });
+  check("poly2", [](double start, double end, double p) { return thaw::anneal_polynomial(start, end, p, 2); });
+  check("poly_half", [](double start, double end, double p) { return thaw::anneal_polynomial(start, end, p, 0.5); });
 }
 
 TEST_CASE("a shape picks its annealer") {

@@ -18,7 +18,7 @@ TEST_CASE("OneCycle equals fastai's combined cosines") {
     const thaw::OneCycle cycle{.pct_start = run["pct_start"], .div = run["div"], .div_final = run["div_final"]};
     const double peak = run["lr_max"];
     for (const thaw::Progress at : thaw::steps(run["n"])) {
-      const thaw::ScheduleValue value = cycle(at);
+      const thaw::ScheduleValue value = cycle(at.t());
       // fastai keeps its phase limits in float32
       CHECK_THAT(peak * value.lr, WithinRel(run["lr"][static_cast<std::size_t>(at.step)].get<double>(), 1e-5));
       CHECK_THAT(value.momentum.value(), WithinRel(run["mom"][static_cast<std::size_t>(at.step)].get<double>(), 1e-5));
@@ -39,8 +39,8 @@ TEST_CASE("OneCycle gives the rates of fastai's fit_one_cycle, step by step") {
     const auto total = static_cast<std::int64_t>(run["lr"].size());
     for (const thaw::Progress at : thaw::steps(total)) {
       const auto i = static_cast<std::size_t>(at.step);
-      CHECK_THAT(peak * cycle(at).lr, WithinRel(run["lr"][i].back().get<double>(), 1e-5));
-      CHECK_THAT(cycle(at).momentum.value(), WithinRel(run["mom"][i].get<double>(), 1e-5));
+      CHECK_THAT(peak * cycle(at.t()).lr, WithinRel(run["lr"][i].back().get<double>(), 1e-5));
+      CHECK_THAT(cycle(at.t()).momentum.value(), WithinRel(run["mom"][i].get<double>(), 1e-5));
     }
   }
 }
@@ -70,6 +70,20 @@ TEST_CASE("TorchOneCycle equals torch.optim.lr_scheduler.OneCycleLR") {
   }
 }
 
+TEST_CASE("OneCycleV1 equals fastai v1's OneCycleScheduler") {
+  thaw::test::check_reference("OneCycleV1", [](const auto& kwargs) {
+    thaw::OneCycleV1 cycle{.pct_start = kwargs["pct_start"], .div_factor = kwargs["div_factor"]};
+    if (kwargs.contains("final_div")) cycle.final_div = kwargs["final_div"];
+    return cycle;
+  });
+}
+
+TEST_CASE("OneCycleV1 ends at 1/1e4 of its first rate, unless told") {
+  CHECK(thaw::OneCycleV1{}.final_div == 25e4);
+  CHECK(thaw::OneCycleV1{.div_factor = 10}.final_div == 1e5);
+  CHECK(thaw::OneCycleV1{.div_factor = 10, .final_div = 7}.final_div == 7);
+}
+
 TEST_CASE("one-cycles are sound for any number of steps") {
   for (const thaw::Anneal shape : {thaw::Anneal::cosine, thaw::Anneal::linear})
     for (const double pct : {0.0, 0.1, 0.25, 0.5, 0.99, 1.0}) {
@@ -77,7 +91,15 @@ TEST_CASE("one-cycles are sound for any number of steps") {
       for (const bool three : {false, true})
         if (!three || pct <= 0.5)
           thaw::test::check_schedule(thaw::TorchOneCycle{.pct_start = pct, .three_phase = three, .anneal = shape});
+      thaw::test::check_schedule(thaw::OneCycleV1{.pct_start = pct});
     }
+}
+
+TEST_CASE("one-cycles jump nowhere") {
+  thaw::test::check_continuous(thaw::OneCycle{}, 6.3);
+  thaw::test::check_continuous(thaw::OneCycle{.anneal = thaw::Anneal::linear}, 4);
+  thaw::test::check_continuous(thaw::TorchOneCycle{}, 6);
+  thaw::test::check_continuous(thaw::OneCycleV1{}, 5.3);
 }
 
 TEST_CASE("TorchOneCycle survives pct_start * steps == 1, where PyTorch divides by zero") {
@@ -90,5 +112,7 @@ TEST_CASE("one-cycles refuse parameters that make no sense") {
   CHECK_THROWS_AS(thaw::OneCycle{.pct_start = std::nan("")}.check(), thaw::ConfigError);
   CHECK_THROWS_AS(thaw::OneCycle{.div = 0}.check(), thaw::ConfigError);
   CHECK_THROWS_AS(thaw::TorchOneCycle{.final_div_factor = -1}.check(), thaw::ConfigError);
+  CHECK_THROWS_AS(thaw::OneCycleV1{.div_factor = 0}.check(), thaw::ConfigError);
+  CHECK_THROWS_AS(thaw::OneCycleV1{.pct_start = 2}.check(), thaw::ConfigError);
   CHECK_NOTHROW(thaw::OneCycle{}.check());
 }

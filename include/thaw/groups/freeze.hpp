@@ -1,11 +1,19 @@
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include <thaw/groups/freeze_policy.hpp>
 #include <thaw/groups/layer_groups.hpp>
 
 namespace thaw {
+
+/// The name of every layer group.
+[[nodiscard]] inline std::vector<std::string> names_of(const LayerGroups& groups) {
+  std::vector<std::string> names;
+  for (const LayerGroup& group : groups) names.push_back(group.name);
+  return names;
+}
 
 /// Per layer group, whether the policy freezes it at this moment. Changes nothing.
 [[nodiscard]] inline std::vector<bool> frozen_groups(const AnyFreezePolicy& policy, const LayerGroups& groups,
@@ -19,10 +27,10 @@ namespace thaw {
 /// Freezes and thaws as the policy says: `requires_grad` set, gradients of what is frozen undefined, norm layers in
 /// the mode that the rule gives them, now and at every later `groups.train()`. Leaves the module in training mode.
 /// Returns the parameters that train now and did not before: their optimizer state is stale (see forget_state).
-/// Throws ConfigError when the policy does not fit the number of groups.
+/// Throws ConfigError when the policy does not fit the groups.
 inline std::vector<at::Tensor> apply(const AnyFreezePolicy& policy, LayerGroups& groups, NormRule norm = {},
                                      const Progress& at = {}) {
-  policy.check(groups.size());
+  policy.check(names_of(groups));
   std::vector<at::Tensor> thawed = groups.freeze(frozen_groups(policy, groups, at), norm);
   groups.train();
   return thawed;

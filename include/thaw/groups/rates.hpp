@@ -1,9 +1,12 @@
 #pragma once
 
+#include <algorithm>
 #include <cmath>
+#include <concepts>
 #include <cstddef>
 #include <functional>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -21,28 +24,59 @@ namespace thaw {
 }
 
 /// The peak rate of every layer group, first to last, as a function of how many groups there are. Units: absolute
-/// rates. A plain number is one rate for all.
+/// rates. A plain number is one rate for all; any `std::vector<double>(std::size_t groups)` will do as well. Slices and
+/// decays throw ConfigError at once for numbers that make no sense.
 class DiscriminativeLR {
  public:
-  DiscriminativeLR(double all) : DiscriminativeLR([all](std::size_t n) { return std::vector(n, all); }) {}
+  DiscriminativeLR(double all) : rates_([all](std::size_t n) { return std::vector(n, all); }) {}
+
+  template <class F>
+    requires(!std::same_as<std::remove_cvref_t<F>, DiscriminativeLR> &&
+             std::is_invocable_r_v<std::vector<double>, const F&, std::size_t>)
+  DiscriminativeLR(F rates) : rates_(std::move(rates)) {}
 
   /// From `first` for group 0 to `last` for the head, evenly in ratio.
   [[nodiscard]] static DiscriminativeLR slice(double first, double last) {
-    return DiscriminativeLR([=](std::size_t n) { return even_mults(first, last, n); });
+    check_positive("slice", "an end", first);
+    check_positive("slice", "an end", last);
+    return [=](std::size_t n) { return even_mults(first, last, n); };
   }
 
   /// `last` for the last group, last / 10 for all others.
   [[nodiscard]] static DiscriminativeLR slice(double last) {
-    return DiscriminativeLR([=](std::size_t n) {
+    check_positive("slice", "the end", last);
+    return [=](std::size_t n) {
       std::vector<double> rates(n, last / 10);
       rates.back() = last;
       return rates;
-    });
+    };
+  }
+
+  /// `lr` for the last group, and for each one before it that of the next / `factor`: lr / factor^(n-1-i).
+  /// Source: ULMFiT, arXiv:1801.06146.
+  [[nodiscard]] static DiscriminativeLR decay(double lr, double factor = 2.6) {
+    check_positive("decay", "the factor", factor);
+    return by_depth([=](double depth) { return lr / std::pow(factor, depth); });
+  }
+
+  /// `lr` for the last group, and for each one before it `decay` times that of the next, but no less than `min_scale`
+  /// times lr: lr max(min_scale, decay^(n-1-i)). Source: timm's `param_groups_layer_decay`.
+  [[nodiscard]] static DiscriminativeLR layer_decay(double lr, double decay = 0.75, double min_scale = 0) {
+    check_positive("layer_decay", "the decay", decay);
+    if (!(min_scale >= 0 && min_scale <= 1))
+      throw ConfigError("DiscriminativeLR::layer_decay", "min_scale is " + std::to_string(min_scale),
+                        "give the least fraction of the rate, in [0, 1]");
+    return by_depth([=](double depth) { return lr * std::max(min_scale, std::pow(decay, depth)); });
+  }
+
+  /// `lr` for the last group, the head; lr times `body_factor` for all others.
+  [[nodiscard]] static DiscriminativeLR head_body(double lr, double body_factor = 0.1) {
+    return by_depth([=](double depth) { return depth == 0 ? lr : lr * body_factor; });
   }
 
   /// One rate per group, first to last.
   [[nodiscard]] static DiscriminativeLR each(std::vector<double> rates) {
-    return DiscriminativeLR([r = std::move(rates)](std::size_t) { return r; });
+    return [r = std::move(rates)](std::size_t) { return r; };
   }
 
   /// The rates of `groups` layer groups.
@@ -55,13 +89,25 @@ class DiscriminativeLR {
                         "give one rate per group, first to last, or a slice");
     for (const double rate : rates)
       if (!std::isfinite(rate) || rate < 0)
-        throw ConfigError("DiscriminativeLR", "a rate is " + std::to_string(rate),
-                          "give finite rates >= 0; both ends of a slice must be > 0");
+        throw ConfigError("DiscriminativeLR", "a rate is " + std::to_string(rate), "give finite rates, 0 or more");
     return rates;
   }
 
  private:
-  explicit DiscriminativeLR(std::function<std::vector<double>(std::size_t)> rates) : rates_(std::move(rates)) {}
+  /// rate(0) for the last group, rate(1) for the one before it, ...
+  [[nodiscard]] static DiscriminativeLR by_depth(auto rate) {
+    return [=](std::size_t n) {
+      std::vector<double> rates(n);
+      for (std::size_t i = 0; i < n; ++i) rates[i] = rate(static_cast<double>(n - 1 - i));
+      return rates;
+    };
+  }
+
+  static void check_positive(const std::string& maker, const std::string& what, double value) {
+    if (!(value > 0 && std::isfinite(value)))
+      throw ConfigError("DiscriminativeLR::" + maker, what + " is " + std::to_string(value),
+                        "give a positive number; to hold a group still, freeze it");
+  }
 
   std::function<std::vector<double>(std::size_t)> rates_;
 };

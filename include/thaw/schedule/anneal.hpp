@@ -23,6 +23,11 @@ enum class Anneal { cosine, linear };
   return start * std::pow(end / start, p);
 }
 
+/// start + p^power (end - start). Source: fastai's SchedPoly.
+[[nodiscard]] inline double anneal_polynomial(double start, double end, double p, double power) {
+  return start + std::pow(p, power) * (end - start);
+}
+
 [[nodiscard]] inline double anneal(Anneal shape, double start, double end, double p) {
   return shape == Anneal::cosine ? anneal_cosine(start, end, p) : anneal_linear(start, end, p);
 }

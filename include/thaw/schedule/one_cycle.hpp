@@ -1,6 +1,8 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <cstdint>
 #include <string>
 
 #include <thaw/core/error.hpp>
@@ -37,8 +39,7 @@ struct OneCycle {
   double momentum_high = 0.95, momentum_low = 0.85;
   Anneal anneal = Anneal::cosine;
 
-  [[nodiscard]] ScheduleValue operator()(const Progress& at) const {
-    const double t = at.t();
+  [[nodiscard]] ScheduleValue operator()(double t) const {
     const bool rising = t < pct_start;
     const double p = rising ? t / pct_start : pct_start < 1 ? (t - pct_start) / (1 - pct_start) : 1;
     const auto between = [&](double start, double peak, double end) {
@@ -89,6 +90,36 @@ struct TorchOneCycle {
   }
 
   void check() const { detail::check_one_cycle("TorchOneCycle", pct_start, div_factor, final_div_factor); }
+};
+
+/// One-cycle by fastai v1's convention (`OneCycleScheduler`): the rise takes a = floor(pct_start N) of N steps,
+///
+///     step k <= a: m from 1/div_factor to 1, at k / a            momentum from high to low
+///     step k >  a: m from 1 to 1/final_div,  at (k - a) / (N - a)    momentum from low to high
+///
+/// each along a cosine; a phase has at least 1 step. Units: multipliers of the peak rate.
+struct OneCycleV1 {
+  double pct_start = 0.3;
+  double div_factor = 25;               ///< first rate = peak / div_factor
+  double final_div = div_factor * 1e4;  ///< last rate = peak / final_div
+  bool cycle_momentum = true;
+  double momentum_high = 0.95, momentum_low = 0.85;
+
+  [[nodiscard]] ScheduleValue operator()(const Progress& at) const {
+    const auto a = static_cast<std::int64_t>(static_cast<double>(at.steps) * pct_start);
+    const std::int64_t rise = std::max<std::int64_t>(1, a), fall = std::max<std::int64_t>(1, at.steps - a);
+    const bool rising = at.step <= rise;
+    const double p = rising ? static_cast<double>(at.step) / static_cast<double>(rise)
+                            : static_cast<double>(at.step - rise) / static_cast<double>(fall);
+    const auto between = [&](double start, double peak, double end) {
+      return rising ? anneal_cosine(start, peak, p) : anneal_cosine(peak, end, p);
+    };
+    ScheduleValue value = between(1 / div_factor, 1, 1 / final_div);
+    if (cycle_momentum) value.momentum = between(momentum_high, momentum_low, momentum_high);
+    return value;
+  }
+
+  void check() const { detail::check_one_cycle("OneCycleV1", pct_start, div_factor, final_div); }
 };
 
 }  // namespace thaw

@@ -68,7 +68,7 @@ inline std::vector<detail::PlannedStage> Learner::prepare(std::span<const Stage>
     const std::string where = "stage \"" + stage.name + "\"";
     if (stage.epochs < 1) throw ConfigError(where, std::to_string(stage.epochs) + " epochs", "train at least 1");
     stage.schedule.check();
-    if (stage.freeze) stage.freeze.check(groups_.size());
+    if (stage.freeze) stage.freeze.check(names_of(groups_));
     std::vector<double> peak_lr = stage.lr(groups_.size());
     check_data();
     const detail::PlannedStage* before = planned.empty() ? nullptr : &planned.back();

@@ -1,0 +1,31 @@
+#include <thaw/schedule/flat_cosine.hpp>
+
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_floating_point.hpp>
+#include <cmath>
+#include <random>
+
+#include "schedule/check_schedule.hpp"
+
+using Catch::Matchers::WithinRel;
+
+TEST_CASE("FlatCosine gives the rates of fastai's fit_flat_cos, step by step") {
+  const auto lr = thaw::test::json_fixture("schedule/fit_flat_cos.json")["lr"];
+  for (const thaw::Progress at : thaw::steps(24))  // fastai keeps its phase limits in float32
+    CHECK_THAT(1e-2 * thaw::FlatCosine{}(at.t()), WithinRel(lr[static_cast<std::size_t>(at.step)].get<double>(), 1e-5));
+}
+
+TEST_CASE("FlatCosine is sound for any parameters and number of steps") {
+  std::mt19937 random(2);
+  std::uniform_real_distribution<double> pct(0, 1), exponent(0, 8);
+  for (int i = 0; i < 10; ++i)
+    thaw::test::check_schedule(thaw::FlatCosine{.pct_start = pct(random), .div_final = std::pow(10, exponent(random))});
+  for (const double edge : {0.0, 1.0}) thaw::test::check_schedule(thaw::FlatCosine{.pct_start = edge});
+  thaw::test::check_continuous(thaw::FlatCosine{}, 6.3);
+}
+
+TEST_CASE("FlatCosine refuses parameters that make no sense") {
+  CHECK_THROWS_AS(thaw::FlatCosine{.pct_start = 1.5}.check(), thaw::ConfigError);
+  CHECK_THROWS_AS(thaw::FlatCosine{.div_final = 0}.check(), thaw::ConfigError);
+  CHECK_THROWS_AS(thaw::FlatCosine{.div_final = std::nan("")}.check(), thaw::ConfigError);
+}
