@@ -36,8 +36,7 @@ TEST_CASE("clip_gradient_norm equals torch's clip_grad_norm_, clipping or not") 
     backward();
     CHECK_THAT(thaw::clip_gradient_norm(groups, max_norm).item<double>(), WithinRel(expected_norm, 1e-12));
     REQUIRE(groups.gradients().size() == expected.size());
-    for (std::size_t i = 0; i < expected.size(); ++i)
-      CHECK(at::allclose(groups.gradients()[i], expected[i], 1e-12, 0));
+    for (std::size_t i = 0; i < expected.size(); ++i) CHECK(at::allclose(groups.gradients()[i], expected[i], 1e-12, 0));
   }
 }
 

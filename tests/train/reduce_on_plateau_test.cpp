@@ -33,8 +33,9 @@ TEST_CASE("ReduceOnPlateau scales rates when torch's ReduceLROnPlateau does") {
 
 TEST_CASE("the scaled rates are used, recorded, and gone with the stage") {
   thaw::test::Bench bench;
-  bench.learner->fit({.epochs = 3, .lr = 1e-12, .schedule = thaw::Constant{}},
-                     ReduceOnPlateau{.monitor = {"valid_loss", thaw::Better::lower, 1.0}, .factor = 0.5, .patience = 0});
+  bench.learner->fit(
+      {.epochs = 3, .lr = 1e-12, .schedule = thaw::Constant{}},
+      ReduceOnPlateau{.monitor = {"valid_loss", thaw::Better::lower, 1.0}, .factor = 0.5, .patience = 0});
   const auto& steps = bench.learner->history().steps;
   CHECK(steps.front().lr[0] == 1e-12);
   CHECK(steps.back().lr[0] == 5e-13);

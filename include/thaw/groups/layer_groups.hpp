@@ -90,6 +90,11 @@ class LayerGroups {
   [[nodiscard]] const std::vector<bool>& frozen() const { return frozen_; }
   [[nodiscard]] NormRule norm_rule() const { return norm_; }
 
+  /// Whether the running statistics of a group's norm layers stay as they are in training.
+  [[nodiscard]] bool holds_norm(std::size_t group) const {
+    return (frozen_[group] ? norm_.frozen : norm_.thawed) == Norm::hold;
+  }
+
   /// All gradients that there are.
   [[nodiscard]] std::vector<at::Tensor> gradients() const {
     std::vector<at::Tensor> result;
@@ -103,7 +108,7 @@ class LayerGroups {
   void train() const {
     module_->train();
     for (std::size_t i = 0; i < size(); ++i)
-      if ((frozen_[i] ? norm_.frozen : norm_.thawed) == Norm::hold)
+      if (holds_norm(i))
         for (const auto& layer : groups_[i].norms) layer->eval();
   }
 

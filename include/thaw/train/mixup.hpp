@@ -61,7 +61,7 @@ struct MixUp {
   }
   void on_loss_ready(const LossReady& event) const { mixed_.mix_loss(event); }
 
-  detail::Mixed mixed_;  // from a batch's begin to its loss
+  detail::Mixed mixed_ = {};  // from a batch's begin to its loss
 };
 
 /// CutMix (arXiv:1905.04899): pastes a box of image j into image i; lambda is the fraction of i that is left. The box
@@ -97,7 +97,7 @@ struct CutMix {
   }
   void on_loss_ready(const LossReady& event) const { mixed_.mix_loss(event); }
 
-  detail::Mixed mixed_;  // from a batch's begin to its loss
+  detail::Mixed mixed_ = {};  // from a batch's begin to its loss
 };
 
 }  // namespace thaw

@@ -35,11 +35,10 @@ class RunningAverage {
     for (std::size_t i = 0; i < groups.size(); ++i) {
       for (const GroupParameter& parameter : groups[i].parameters)
         if (parameter.tensor.requires_grad()) add(parameter.tensor);
-      if (statistics)
+      if (statistics && !groups.holds_norm(i))
         for (const auto& layer : groups[i].norms)
-          if (layer->is_training())
-            for (const at::Tensor& buffer : layer->buffers(/*recurse=*/false))
-              if (buffer.defined() && buffer.is_floating_point()) add(buffer);
+          for (const at::Tensor& buffer : layer->buffers(/*recurse=*/false))
+            if (buffer.defined() && buffer.is_floating_point()) add(buffer);
     }
   }
 
@@ -92,7 +91,7 @@ struct EMA {
   }
   void on_epoch_trained(const EpochTrained&) { average_.swap(); }
 
-  detail::RunningAverage average_;  // run state, from one stage's begin to its end
+  detail::RunningAverage average_ = {};  // run state, from one stage's begin to its end
   std::int64_t steps_ = 0;
 };
 
@@ -117,7 +116,7 @@ struct SWA {
     event.learner.update_norm_statistics();
   }
 
-  detail::RunningAverage average_;  // run state, from one stage's begin to its end
+  detail::RunningAverage average_ = {};  // run state, from one stage's begin to its end
   std::int64_t count_ = 0;
 };
 

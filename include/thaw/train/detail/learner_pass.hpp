@@ -43,9 +43,9 @@ inline Fields Learner::outputs(const DataSource& source) {
 inline void Learner::update_norm_statistics() {
   groups_.train();
   std::vector<std::function<void()>> restore_momentum;
-  for (const LayerGroup& group : groups_)
-    for (const auto& layer : group.norms)
-      if (layer->is_training())
+  for (std::size_t i = 0; i < groups_.size(); ++i)
+    for (const auto& layer : groups_[i].norms)
+      if (!groups_.holds_norm(i))
         detail::visit_norm(*layer, [&]<class Norm>(Norm& norm) {
           if constexpr (requires { norm.options.momentum(std::nullopt); }) {
             restore_momentum.emplace_back([&norm, old = norm.options.momentum()] { norm.options.momentum(old); });

@@ -1,0 +1,84 @@
+#include <thaw/train/plan.hpp>
+
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_exception.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+#include <thaw/groups/gradual_unfreeze.hpp>
+#include <thaw/train/gradient_accumulation.hpp>
+
+#include "support/bench.hpp"
+
+using Catch::Matchers::ContainsSubstring;
+using Catch::Matchers::MessageMatches;
+using thaw::DiscriminativeLR;
+using thaw::test::Bench;
+
+TEST_CASE("describe says per stage what trains, from when, at which rates, for how many steps, and changes nothing") {
+  Bench bench({.norm = true});
+  const auto before = thaw::test::state_of(*bench.net);
+  const at::Tensor random = at::globalContext().defaultGenerator(at::kCPU).get_state();
+  bench.net->train();
+  const std::vector<thaw::Stage> plan{{.name = "head", .epochs = 2, .freeze = thaw::FreezeTo{-1}, .lr = 1e-2},
+                                      {.name = "gradual",
+                                       .epochs = 3,
+                                       .freeze = thaw::GradualUnfreeze{.every_epochs = 1},
+                                       .lr = DiscriminativeLR::slice(1e-4, 1e-2)},
+                                      {.name = "same", .epochs = 1, .lr = 1e-3}};
+  const auto described = bench.learner->describe(plan, thaw::GradientAccumulation{2});
+  REQUIRE(described.size() == 3);
+  CHECK(described[0].name == "head");
+  CHECK(described[0].steps_per_epoch == 3);  // five batches, two per step
+  CHECK(described[0].steps() == 6);
+  CHECK(described[0].groups[0].trained == 0);
+  CHECK(described[0].groups[0].first_step == -1);
+  CHECK(described[0].groups[0].lr == 0);
+  CHECK(described[0].groups[2].trained == 18);
+  CHECK(described[0].groups[2].lr == 1e-2);
+  CHECK(described[1].groups[0].first_step == 6);
+  CHECK(described[1].groups[1].first_step == 3);
+  CHECK(described[1].groups[2].first_step == 0);
+  CHECK(described[1].groups[0].trained == described[1].groups[0].parameters);
+  CHECK(described[1].groups[0].lr == 1e-4);
+  CHECK(described[2].groups[0].first_step == 0);  // as the stage before left it
+
+  CHECK(thaw::test::same_state(before, *bench.net));
+  CHECK(bench.net->stem->is_training());
+  CHECK(bench.learner->groups().frozen() == std::vector{false, false, false});
+  CHECK(at::equal(at::globalContext().defaultGenerator(at::kCPU).get_state(), random));
+}
+
+TEST_CASE("a plan is refused as a whole, before its first stage trains") {
+  Bench bench;
+  const auto refuses = [&](thaw::Stage second, const std::string& why) {
+    const std::vector<thaw::Stage> plan{{.name = "good"}, second};
+    CHECK_THROWS_MATCHES(bench.learner->fit(plan), thaw::ConfigError, MessageMatches(ContainsSubstring(why)));
+    CHECK_THROWS_MATCHES(bench.learner->describe(plan), thaw::ConfigError, MessageMatches(ContainsSubstring(why)));
+  };
+  refuses({.name = "bad", .lr = DiscriminativeLR::each({1e-3, 1e-3})}, "2 rates for 3 layer groups");
+  refuses({.name = "bad", .freeze = thaw::FreezeTo{7}}, "FreezeTo{7}");
+  refuses({.name = "bad", .epochs = 0}, "stage \"bad\"");
+  refuses({.name = "bad",
+           .epochs = 2,
+           .freeze = [](const thaw::GroupRef&, const thaw::Progress& at) { return at.epoch() == 1; }},
+          "every parameter is frozen at step 5");
+  CHECK_THROWS_AS(bench.learner->fit(std::vector<thaw::Stage>{}), thaw::ConfigError);
+  CHECK(bench.learner->history().steps.empty());
+}
+
+TEST_CASE("what looks wrong about norm layers is noted, and only that") {
+  Bench bench({.norm = true});
+  const auto notes = [&](const thaw::Stage& stage) { return bench.learner->describe({stage})[0].notes; };
+  // 5 steps at a momentum of .1 leave .59 of the old statistics
+  const auto slow = notes({.epochs = 1, .freeze = thaw::Unfrozen{}});
+  REQUIRE(slow.size() == 2);
+  CHECK_THAT(slow[0],
+             ContainsSubstring("\"stem\"") && ContainsSubstring("0.1 keeps 59 %") && ContainsSubstring("hold"));
+  CHECK(notes({.epochs = 5, .freeze = thaw::Unfrozen{}}).empty());
+  // held at statistics that a fresh net has
+  const auto untaught = notes({.epochs = 5, .freeze = thaw::Unfrozen{}, .norm = thaw::hold_everywhere});
+  REQUIRE(untaught.size() == 2);
+  CHECK_THAT(untaught[1], ContainsSubstring("\"body\"") && ContainsSubstring("never learnt"));
+  bench.net->train();
+  bench.net->forward(bench.input);
+  CHECK(notes({.epochs = 5, .freeze = thaw::Unfrozen{}, .norm = thaw::hold_everywhere}).empty());
+}
