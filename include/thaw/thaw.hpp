@@ -1,15 +1,19 @@
 #pragma once
 
 // All of thaw::thaw. Reading weight files is thaw::io's: include <thaw/weights/load.hpp>.
+// TorchScript's headers are heavy: networks from Python need <thaw/groups/script_module.hpp>.
 #include <thaw/core/error.hpp>
 #include <thaw/data/in_memory.hpp>
 #include <thaw/find/lr_finder.hpp>
 #include <thaw/find/suggest.hpp>
 #include <thaw/groups/freeze.hpp>
 #include <thaw/groups/layer_groups.hpp>
+#include <thaw/groups/lr_scheduler.hpp>
 #include <thaw/groups/rates.hpp>
+#include <thaw/groups/regex.hpp>
 #include <thaw/optim/adamw.hpp>
 #include <thaw/report/console.hpp>
+#include <thaw/report/groups_table.hpp>
 #include <thaw/report/lr_plot.hpp>
 #include <thaw/report/run_plot.hpp>
 #include <thaw/report/svg.hpp>
