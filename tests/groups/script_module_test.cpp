@@ -238,6 +238,17 @@ TEST_CASE("a script module is part of a Sequential, and of several inputs; what 
   CHECK(thaw::test::same_state(state_of(*body), *again));
 }
 
+TEST_CASE("the weight of a layer norm from Python does not decay, whatever its dimensions") {
+  torch::jit::Module layer("LayerNorm"), net("Net");
+  layer.register_parameter("weight", at::ones({2, 3}), false);
+  layer.register_parameter("bias", at::zeros({2, 3}), false);
+  net.register_module("norm", layer);
+  net.register_parameter("weight", at::ones({3, 2}), false);
+  net.define("def forward(self, x):\n  return torch.layer_norm(x, [2, 3], self.norm.weight, self.norm.bias)\n");
+  const auto groups = LayerGroups::per_child(ScriptModule(net));
+  for (const auto& parameter : groups[0].parameters) CHECK(parameter.decays == (parameter.name == "weight"));
+}
+
 TEST_CASE("a submodule that is used under two names has one mirror") {
   torch::jit::Module layer("Layer"), net("Net");
   layer.register_parameter("weight", at::ones({2}), false);

@@ -16,8 +16,9 @@ namespace thaw {
 struct GroupParameter {
   std::string name;  ///< as in the module's state dict
   at::Tensor tensor;
-  bool of_norm = false;   ///< belongs to a normalisation layer with running statistics
-  bool decays = true;     ///< false for biases, for norm layers and for vectors, which weight decay leaves alone (timm)
+  bool of_norm = false;  ///< belongs to a normalisation layer with running statistics
+  bool decays =
+      true;  ///< false for biases, norm layers of any kind and vectors, which weight decay leaves alone (timm)
   bool trainable = true;  ///< false: did not require a gradient when the groups were made, so it never trains
 
   /// Whether it gets gradients when its group is frozen or not.

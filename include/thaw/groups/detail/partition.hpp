@@ -1,7 +1,6 @@
 #pragma once
 
 #include <torch/nn/module.h>
-#include <torch/nn/modules/normalization.h>
 
 #include <algorithm>
 #include <cstddef>
@@ -71,11 +70,15 @@ inline constexpr std::size_t no_group = static_cast<std::size_t>(-1);
   return partition;
 }
 
-/// Weight decay leaves vectors, biases and norm layers alone; LayerNorm's weight may have any number of dimensions.
+/// Weight decay leaves vectors and biases alone, and elementwise scales of any number of dimensions, such as
+/// LayerNorm's: a weight that has the shape of its bias. By shape, so that it is true of subclasses and of modules from
+/// Python as well, without LayerNorm's header.
 [[nodiscard]] inline bool is_decayed(const torch::nn::Module& layer, const std::string& name,
                                      const at::Tensor& tensor) {
-  return tensor.dim() > 1 && name != "bias" && layer.as<torch::nn::LayerNormImpl>() == nullptr &&
-         layer.as<torch::nn::GroupNormImpl>() == nullptr;
+  if (tensor.dim() <= 1 || name == "bias") return false;
+  const auto parameters = layer.named_parameters(/*recurse=*/false);
+  const at::Tensor* const bias = parameters.find("bias");
+  return name != "weight" || bias == nullptr || bias->sizes() != tensor.sizes();
 }
 
 /// The groups of a model: tensors in the order of registration, a shared one in the first group that has it.
