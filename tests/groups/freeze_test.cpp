@@ -1,5 +1,7 @@
 #include <thaw/groups/freeze.hpp>
 
+#include <torch/nn/modules/conv.h>
+#include <torch/nn/modules/instancenorm.h>
 #include <torch/optim/adamw.h>
 #include <torch/optim/sgd.h>
 
@@ -92,6 +94,32 @@ TEST_CASE("norm rules say which statistics move and which norm weights train") {
     CHECK(any_starts_with(moved, "body.1.running_mean") == rule.thawed_statistics);
     CHECK(any_starts_with(moved, "body.1.weight"));
     CHECK(any_starts_with(moved, "body.0.weight"));
+  }
+}
+
+TEST_CASE("norm rules hold for instance norm with running statistics as well") {
+  for (const auto& [rule, statistics, affine] :
+       {std::tuple{Norm::hold, false, false}, {Norm::track, true, false}, {Norm::train, true, true}}) {
+    torch::nn::Sequential net(
+        torch::nn::Conv1d(3, 4, 1),
+        torch::nn::InstanceNorm1d(torch::nn::InstanceNorm1dOptions(4).affine(true).track_running_stats(true)),
+        torch::nn::Flatten(), torch::nn::Linear(20, 2));
+    auto groups = LayerGroups::cut_at(net, {3});
+    REQUIRE(groups[0].norms.size() == 1);
+    thaw::apply(FreezeTo{1}, groups, {.frozen = rule});
+    torch::optim::SGD optimizer(net->parameters(), torch::optim::SGDOptions(0.1));
+    const auto before = state_of(*net);
+    for (int i = 0; i < 2; ++i) {
+      groups.train();
+      net->forward(at::randn({8, 3, 5})).square().sum().backward();
+      optimizer.step();
+      optimizer.zero_grad();
+    }
+    const auto moved = changed(before, *net);
+    CHECK(any_starts_with(moved, "1.running_mean") == statistics);
+    CHECK(any_starts_with(moved, "1.weight") == affine);
+    CHECK_FALSE(any_starts_with(moved, "0"));
+    CHECK(any_starts_with(moved, "3"));
   }
 }
 

@@ -3,30 +3,14 @@
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
+#include "support/groups.hpp"
 #include "support/nets.hpp"
 
 using Catch::Matchers::ContainsSubstring;
 using thaw::LayerGroups;
+using thaw::test::message;
+using thaw::test::names;
 using thaw::test::TinyNet;
-
-namespace {
-
-std::vector<std::string> names(const thaw::LayerGroup& group) {
-  std::vector<std::string> result;
-  for (const auto& parameter : group.parameters) result.push_back(parameter.name);
-  return result;
-}
-
-std::string message(auto make) {
-  try {
-    (void)make();
-  } catch (const thaw::ConfigError& error) {
-    return error.what();
-  }
-  return "";
-}
-
-}  // namespace
 
 TEST_CASE("cut_before splits in order, disjoint and complete") {
   TinyNet net;

@@ -72,6 +72,20 @@ TEST_CASE("an optimizer that lacks a parameter, or mixes layer groups, is refuse
   CHECK_THROWS_WITH(OptimizerGroups(mixed, groups), ContainsSubstring("spans the layer groups \"stem\" and \"head\""));
 }
 
+TEST_CASE("trap 5: a parameter that the optimizer holds twice is refused, with its name and both groups") {
+  TinyNet net;
+  const auto groups = LayerGroups::cut_before(net, {"head"});
+  torch::optim::SGD optimizer(thaw::param_groups(groups), torch::optim::SGDOptions(0.1));
+  CHECK_NOTHROW(OptimizerGroups(optimizer, groups));
+  optimizer.add_param_group(torch::optim::OptimizerParamGroup({net->head->weight}));
+  CHECK_THROWS_WITH(OptimizerGroups(optimizer, groups),
+                    ContainsSubstring("holds \"head.weight\" twice, in its groups 2 and 4"));
+  torch::optim::SGD other(thaw::param_groups(groups), torch::optim::SGDOptions(0.1));
+  const at::Tensor foreign = at::randn({2});
+  other.add_param_group(torch::optim::OptimizerParamGroup({foreign, foreign}));
+  CHECK_NOTHROW(OptimizerGroups(other, groups));
+}
+
 TEST_CASE("forget_state drops the state of these parameters and no other") {
   TinyNet net;
   torch::optim::AdamW optimizer(net->parameters());

@@ -2,70 +2,25 @@
 
 #include <torch/nn/module.h>
 
-#include <algorithm>
-#include <cstdint>
+#include <cstddef>
 #include <memory>
-#include <span>
 #include <string>
-#include <unordered_map>
-#include <unordered_set>
 #include <utility>
 #include <vector>
 
-#include <thaw/core/error.hpp>
-#include <thaw/core/names.hpp>
+#include <thaw/groups/detail/by_module.hpp>
+#include <thaw/groups/detail/by_pattern.hpp>
+#include <thaw/groups/detail/partition.hpp>
+#include <thaw/groups/layer_group.hpp>
+#include <thaw/groups/module_ref.hpp>
 #include <thaw/groups/norm_rule.hpp>
+#include <thaw/groups/pattern.hpp>
 
 namespace thaw {
 
-/// A parameter of a layer group. Tensors are LibTorch's own handles: they survive `to(device)` and `to(dtype)`.
-struct GroupParameter {
-  std::string name;  ///< as in the module's state dict
-  at::Tensor tensor;
-  bool of_norm = false;   ///< belongs to a normalisation layer with running statistics
-  bool decays = true;     ///< false for biases, for norm layers and for vectors, which weight decay leaves alone (timm)
-  bool trainable = true;  ///< false: did not require a gradient when the groups were made, so it never trains
-
-  /// Whether it gets gradients when its group is frozen or not.
-  [[nodiscard]] bool trains(bool frozen, NormRule norm) const {
-    return trainable && (!frozen || (of_norm && norm.frozen == Norm::train));
-  }
-};
-
-/// Consecutive modules of a network that are frozen and thawed, and that learn, together.
-struct LayerGroup {
-  std::string name;                        ///< of its first module
-  std::vector<GroupParameter> parameters;  ///< each shared tensor once, in the first group that has it
-  std::vector<std::pair<std::string, at::Tensor>> buffers;
-  std::vector<std::shared_ptr<torch::nn::Module>> norms;  ///< layers that keep running statistics
-
-  /// How many numbers its parameters hold.
-  [[nodiscard]] std::int64_t numel() const {
-    std::int64_t sum = 0;
-    for (const GroupParameter& parameter : parameters) sum += parameter.tensor.numel();
-    return sum;
-  }
-};
-
-namespace detail {
-
-/// The module behind a ModuleHolder (`ptr()`) or a shared_ptr.
-template <class Model>
-[[nodiscard]] std::shared_ptr<torch::nn::Module> module_ptr(const Model& model) {
-  if constexpr (requires { model.ptr(); })
-    return model.ptr();
-  else {
-    static_assert(std::convertible_to<const Model&, std::shared_ptr<torch::nn::Module>>,
-                  "thaw: a model must be a torch::nn::ModuleHolder (what TORCH_MODULE makes) or a std::shared_ptr to a "
-                  "torch::nn::Module");
-    return model;
-  }
-}
-
-}  // namespace detail
-
 /// A network split into layer groups, ordered from input to output: disjoint, and complete over its parameters and
-/// buffers. Order is that in which modules were registered, so modules must be registered as they are run.
+/// buffers. A tensor that is shared belongs to the first group that has it. Where modules are cut, order is that in
+/// which they were registered, so they must be registered as they are run; lists are taken in the order given.
 ///
 /// It also knows which groups are frozen and what norm layers do (see thaw/groups/freeze.hpp); `train()` puts the
 /// module in training mode accordingly, where the module's own `train()` would wake frozen norm layers.
@@ -77,7 +32,61 @@ class LayerGroups {
   /// group without parameters.
   template <class Model>
   [[nodiscard]] static LayerGroups cut_before(const Model& model, const std::vector<std::string>& names) {
-    return LayerGroups(detail::module_ptr(model), names);
+    auto module = detail::module_ptr(model);
+    return {module, detail::partition_before(*module, names)};
+  }
+
+  /// Cuts before these children, by index: `cut_at(sequential, {5, 9})` gives [0, 5), [5, 9) and the rest. For a
+  /// torch::nn::Sequential; any other model counts its direct children.
+  /// Throws ConfigError for an index out of [1, children), for indices that do not ascend, and for a group without
+  /// parameters.
+  template <class Model>
+  [[nodiscard]] static LayerGroups cut_at(const Model& model, const std::vector<std::size_t>& indices) {
+    auto module = detail::module_ptr(model);
+    return {module, detail::partition_at(*module, indices)};
+  }
+
+  /// One group per direct child. A child that brings no parameters joins the group before it, or after it where there
+  /// is none before; tensors of the model itself join the first.
+  /// Throws ConfigError for a model without parameters.
+  template <class Model>
+  [[nodiscard]] static LayerGroups per_child(const Model& model) {
+    auto module = detail::module_ptr(model);
+    return {module, detail::partition_per_child(*module)};
+  }
+
+  /// Groups as lists of modules, ModuleHolders or shared pointers of any type, each with all that is below it:
+  /// `of_modules(net, {{net->stem}, {net->layer1, net->layer2}, {net->head}})`.
+  /// Throws ConfigError for a module that the model does not have, for one in two groups, and for tensors in none.
+  template <class Model>
+  [[nodiscard]] static LayerGroups of_modules(const Model& model, const std::vector<std::vector<ModuleRef>>& groups) {
+    auto module = detail::module_ptr(model);
+    return {module, detail::partition_of_modules(*module, groups)};
+  }
+
+  /// Named groups by patterns over the dotted names of parameters, globs or `thaw::regex` (thaw/groups/regex.hpp):
+  /// `matching(net, {{"body", {"conv*", "layer*"}}, {"head", {"fc.*"}}})`. A module's buffers go with its first
+  /// parameter; where it has none (a norm layer without affine), by the buffers' own names.
+  /// Throws ConfigError for a pattern without a match (naming the nearest name), and for parameters that match no
+  /// group or several, naming them.
+  template <class Model>
+  [[nodiscard]] static LayerGroups matching(const Model& model, const std::vector<NamedPatterns>& groups) {
+    auto module = detail::module_ptr(model);
+    return {module, detail::partition_matching(*module, groups)};
+  }
+
+  /// The same groups over another module with the same names, a clone say: frozen flags, norm rule and parameters
+  /// that never train are carried over, where Module::clone() sets every `requires_grad` to true. Sets `requires_grad`
+  /// of the other module, and the mode of its norm layers if it is in training mode.
+  /// Throws ConfigError that names the tensors that differ.
+  template <class Model>
+  [[nodiscard]] LayerGroups rebind(const Model& other) const {
+    auto module = detail::module_ptr(other);
+    detail::check_same_names(*module, partition_);
+    LayerGroups groups(module, partition_);
+    groups.freeze(frozen_, norm_);
+    if (module->is_training()) groups.train();
+    return groups;
   }
 
   [[nodiscard]] std::size_t size() const { return groups_.size(); }
@@ -89,11 +98,8 @@ class LayerGroups {
   /// Per group, whether it is frozen now. At first none is.
   [[nodiscard]] const std::vector<bool>& frozen() const { return frozen_; }
   [[nodiscard]] NormRule norm_rule() const { return norm_; }
-
-  /// Whether the running statistics of a group's norm layers stay as they are in training.
-  [[nodiscard]] bool holds_norm(std::size_t group) const {
-    return (frozen_[group] ? norm_.frozen : norm_.thawed) == Norm::hold;
-  }
+  /// What the norm layers of a group do now.
+  [[nodiscard]] Norm norm_of(std::size_t group) const { return frozen_[group] ? norm_.frozen : norm_.thawed; }
 
   /// All gradients that there are.
   [[nodiscard]] std::vector<at::Tensor> gradients() const {
@@ -108,7 +114,7 @@ class LayerGroups {
   void train() const {
     module_->train();
     for (std::size_t i = 0; i < size(); ++i)
-      if (holds_norm(i))
+      if (norm_of(i) == Norm::hold)
         for (const auto& layer : groups_[i].norms) layer->eval();
   }
 
@@ -134,90 +140,17 @@ class LayerGroups {
   }
 
  private:
-  LayerGroups(std::shared_ptr<torch::nn::Module> module, const std::vector<std::string>& cuts);
-
-  static std::vector<std::size_t> cut_positions(const std::vector<std::string>& modules,
-                                                const std::vector<std::string>& cuts);
+  LayerGroups(std::shared_ptr<torch::nn::Module> module, detail::Partition partition)
+      : module_(std::move(module)),
+        partition_(std::move(partition)),
+        groups_(detail::fill_groups(*module_, partition_)),
+        frozen_(groups_.size(), false) {}
 
   std::shared_ptr<torch::nn::Module> module_;
+  detail::Partition partition_;
   std::vector<LayerGroup> groups_;
   std::vector<bool> frozen_;
   NormRule norm_;
 };
-
-namespace detail {
-
-inline ConfigError unknown_module(const std::string& name, std::span<const std::string> modules) {
-  // What may stand where the name goes wrong: the children of its longest part that exists.
-  std::string parent = name;
-  do parent.resize(parent.rfind('.') == std::string::npos ? 0 : parent.rfind('.'));
-  while (!parent.empty() && std::ranges::find(modules, parent) == modules.end());
-  const std::string prefix = parent.empty() ? "" : parent + ".";
-  std::vector<std::string> siblings;
-  for (const std::string& module : modules)
-    if (module.starts_with(prefix) && module.find('.', prefix.size()) == std::string::npos) siblings.push_back(module);
-  return {"LayerGroups::cut_before", "the model has no module \"" + name + "\"",
-          "did you mean \"" + nearest_name(name, modules) + "\"? " +
-              (parent.empty() ? "Its children are: " : "\"" + parent + "\" holds: ") + join_names(siblings, 40)};
-}
-
-}  // namespace detail
-
-inline std::vector<std::size_t> LayerGroups::cut_positions(const std::vector<std::string>& modules,
-                                                           const std::vector<std::string>& cuts) {
-  std::vector<std::size_t> positions;
-  for (const std::string& cut : cuts) {
-    const auto found = std::ranges::find(modules, cut);
-    if (found == modules.end()) throw detail::unknown_module(cut, modules);
-    positions.push_back(static_cast<std::size_t>(found - modules.begin()));
-    if (positions.size() > 1 && positions.back() <= positions[positions.size() - 2])
-      throw ConfigError("LayerGroups::cut_before",
-                        "\"" + cut + "\" does not come after \"" + cuts[positions.size() - 2] + "\" in the model",
-                        "give the names in the order in which the modules are registered, each once");
-  }
-  return positions;
-}
-
-inline LayerGroups::LayerGroups(std::shared_ptr<torch::nn::Module> module, const std::vector<std::string>& cuts)
-    : module_(std::move(module)), groups_(cuts.size() + 1), frozen_(cuts.size() + 1, false) {
-  const auto modules = module_->named_modules(/*name_prefix=*/"", /*include_self=*/false);
-  const std::vector<std::size_t> positions = cut_positions(modules.keys(), cuts);
-
-  std::unordered_set<const at::TensorImpl*> seen;
-  const auto add = [&](LayerGroup& group, const std::string& prefix, const std::shared_ptr<torch::nn::Module>& layer) {
-    const auto buffers = layer->named_buffers(/*recurse=*/false);
-    const at::Tensor* const statistics = buffers.find("running_mean");
-    const bool is_norm = statistics != nullptr && statistics->defined();
-    if (is_norm) group.norms.push_back(layer);
-    for (const auto& buffer : buffers)
-      if (buffer.value().defined() && seen.insert(buffer.value().unsafeGetTensorImpl()).second)
-        group.buffers.emplace_back(prefix + buffer.key(), buffer.value());
-    for (const auto& parameter : layer->named_parameters(/*recurse=*/false)) {
-      const at::Tensor& tensor = parameter.value();
-      if (!tensor.defined() || !seen.insert(tensor.unsafeGetTensorImpl()).second) continue;
-      group.parameters.push_back({.name = prefix + parameter.key(),
-                                  .tensor = tensor,
-                                  .of_norm = is_norm,
-                                  .decays = !is_norm && tensor.dim() > 1 && parameter.key() != "bias",
-                                  .trainable = tensor.requires_grad()});
-    }
-  };
-
-  add(groups_[0], "", module_);
-  std::size_t now = 0;
-  for (std::size_t i = 0; i < modules.size(); ++i) {
-    const std::string& name = modules[i].key();
-    if (now < positions.size() && positions[now] == i) ++now;
-    if (groups_[now].name.empty()) groups_[now].name = name;
-    add(groups_[now], name + ".", modules[i].value());
-  }
-  if (groups_[0].name.empty()) groups_[0].name = module_->name();
-
-  for (std::size_t i = 0; i < size(); ++i)
-    if (groups_[i].parameters.empty())
-      throw ConfigError("LayerGroups::cut_before",
-                        "group " + std::to_string(i) + " (\"" + groups_[i].name + "\") has no parameters of its own",
-                        "cut before a later module");
-}
 
 }  // namespace thaw

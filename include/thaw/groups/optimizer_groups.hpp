@@ -1,19 +1,17 @@
 #pragma once
 
-#include <torch/optim/adam.h>
-#include <torch/optim/adamw.h>
-#include <torch/optim/rmsprop.h>
-#include <torch/optim/sgd.h>
+#include <torch/optim/optimizer.h>
 
 #include <optional>
 #include <span>
 #include <string>
-#include <tuple>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include <thaw/core/error.hpp>
 #include <thaw/groups/layer_groups.hpp>
+#include <thaw/groups/optimizer_options.hpp>
 
 namespace thaw {
 
@@ -36,8 +34,9 @@ namespace thaw {
 /// class default counts as unset there, and gets the optimizer's default. Refers to the optimizer; holds no state.
 class OptimizerGroups {
  public:
-  /// Throws ConfigError for a parameter of the groups that the optimizer lacks, and for an optimizer group that spans
-  /// several layer groups. Tensors of the optimizer that are in no layer group are left alone.
+  /// Throws ConfigError for a parameter of the groups that the optimizer lacks or holds twice (`add_param_group` does
+  /// not mind, and each step would move it twice), and for an optimizer group that spans several layer groups. Tensors
+  /// of the optimizer that are in no layer group are left alone.
   OptimizerGroups(torch::optim::Optimizer& optimizer, const LayerGroups& groups);
 
   [[nodiscard]] torch::optim::Optimizer& optimizer() const { return *optimizer_; }
@@ -68,26 +67,6 @@ class OptimizerGroups {
   }
 
  private:
-  static void write_momentum(torch::optim::OptimizerOptions& options, double value) {
-    if (auto* adamw = dynamic_cast<torch::optim::AdamWOptions*>(&options))
-      adamw->betas({value, std::get<1>(adamw->betas())});
-    else if (auto* adam = dynamic_cast<torch::optim::AdamOptions*>(&options))
-      adam->betas({value, std::get<1>(adam->betas())});
-    else if (auto* sgd = dynamic_cast<torch::optim::SGDOptions*>(&options))
-      sgd->momentum(value);
-    else if (auto* rmsprop = dynamic_cast<torch::optim::RMSpropOptions*>(&options))
-      rmsprop->momentum(value);
-  }
-
-  static std::optional<double> read_momentum(const torch::optim::OptimizerOptions& options) {
-    if (const auto* adamw = dynamic_cast<const torch::optim::AdamWOptions*>(&options))
-      return std::get<0>(adamw->betas());
-    if (const auto* adam = dynamic_cast<const torch::optim::AdamOptions*>(&options)) return std::get<0>(adam->betas());
-    if (const auto* sgd = dynamic_cast<const torch::optim::SGDOptions*>(&options)) return sgd->momentum();
-    if (const auto* rmsprop = dynamic_cast<const torch::optim::RMSpropOptions*>(&options)) return rmsprop->momentum();
-    return std::nullopt;
-  }
-
   template <class Visit>
   void each(Visit visit) const {
     for (std::size_t i = 0; i < layer_group_of_.size(); ++i)
@@ -101,10 +80,11 @@ class OptimizerGroups {
 
 inline OptimizerGroups::OptimizerGroups(torch::optim::Optimizer& optimizer, const LayerGroups& groups)
     : optimizer_(&optimizer), layer_groups_(groups.size()), layer_group_of_(optimizer.param_groups().size()) {
-  std::unordered_map<const at::TensorImpl*, std::size_t> optimizer_group;
+  std::unordered_map<const at::TensorImpl*, std::size_t> optimizer_group, held_again;
   for (std::size_t i = 0; i < optimizer.param_groups().size(); ++i)
     for (const at::Tensor& tensor : optimizer.param_groups()[i].params())
-      optimizer_group.emplace(tensor.unsafeGetTensorImpl(), i);
+      if (!optimizer_group.emplace(tensor.unsafeGetTensorImpl(), i).second)
+        held_again.emplace(tensor.unsafeGetTensorImpl(), i);
 
   for (std::size_t g = 0; g < groups.size(); ++g)
     for (const GroupParameter& parameter : groups[g].parameters) {
@@ -112,6 +92,11 @@ inline OptimizerGroups::OptimizerGroups(torch::optim::Optimizer& optimizer, cons
       if (found == optimizer_group.end())
         throw ConfigError("OptimizerGroups", "the optimizer does not hold \"" + parameter.name + "\"",
                           "build the optimizer from thaw::param_groups(groups), after the last change to the model");
+      if (const auto again = held_again.find(found->first); again != held_again.end())
+        throw ConfigError("OptimizerGroups",
+                          "the optimizer holds \"" + parameter.name + "\" twice, in its groups " +
+                              std::to_string(found->second) + " and " + std::to_string(again->second),
+                          "add every parameter once: neither LibTorch's constructors nor add_param_group check");
       std::optional<std::size_t>& owner = layer_group_of_[found->second];
       if (owner && *owner != g)
         throw ConfigError("OptimizerGroups",

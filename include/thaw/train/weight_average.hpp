@@ -35,7 +35,7 @@ class RunningAverage {
     for (std::size_t i = 0; i < groups.size(); ++i) {
       for (const GroupParameter& parameter : groups[i].parameters)
         if (parameter.tensor.requires_grad()) add(parameter.tensor);
-      if (statistics && !groups.holds_norm(i))
+      if (statistics && groups.norm_of(i) != Norm::hold)
         for (const auto& layer : groups[i].norms)
           for (const at::Tensor& buffer : layer->buffers(/*recurse=*/false))
             if (buffer.defined() && buffer.is_floating_point()) add(buffer);

@@ -45,7 +45,7 @@ inline void Learner::update_norm_statistics() {
   std::vector<std::function<void()>> restore_momentum;
   for (std::size_t i = 0; i < groups_.size(); ++i)
     for (const auto& layer : groups_[i].norms)
-      if (!groups_.holds_norm(i))
+      if (groups_.norm_of(i) != Norm::hold)
         detail::visit_norm(*layer, [&]<class Norm>(Norm& norm) {
           if constexpr (requires { norm.options.momentum(std::nullopt); }) {
             restore_momentum.emplace_back([&norm, old = norm.options.momentum()] { norm.options.momentum(old); });
