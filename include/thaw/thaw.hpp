@@ -19,3 +19,10 @@
 #include <thaw/train/learner.hpp>
 #include <thaw/train/loss.hpp>
 #include <thaw/train/metric.hpp>
+#include <thaw/train/metric_auroc.hpp>
+#include <thaw/train/metric_f_beta.hpp>
+#include <thaw/train/metric_multi_label.hpp>
+#include <thaw/train/metric_perplexity.hpp>
+#include <thaw/train/metric_regression.hpp>
+#include <thaw/train/metric_segmentation.hpp>
+#include <thaw/train/metric_total.hpp>
