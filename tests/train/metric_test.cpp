@@ -47,6 +47,8 @@ TEST_CASE("mean_metric weighs a batch by its samples") {
   const at::Tensor output = at::tensor({1., 2., 3., 4., 10.});
   for (const std::int64_t batch : {5, 2, 1})
     CHECK_THAT(measure(metric, output, output, batch)[0].value, Catch::Matchers::WithinAbs(4, 1e-12));
+  const auto same = thaw::mean_metric("same", [](const at::Tensor& x, const at::Tensor&) { return x; });
+  CHECK_THROWS_WITH(same.observe(output, output), ContainsSubstring("metric \"same\": it gives 5 values"));
 }
 
 TEST_CASE("metrics of classes refuse shapes that do not fit, and say which") {

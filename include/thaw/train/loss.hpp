@@ -72,7 +72,7 @@ struct CrossEntropy {
                         "take a number from 0 to 1: 0.1, say");
     if (weight.defined() && (weight.dim() != 1 || weight.size(0) != classes))
       throw ConfigError("cross_entropy",
-                        "weight is " + detail::shape_text(weight.sizes()) + ", but the model's output has " +
+                        "weight is " + detail::sizes_text(weight.sizes()) + ", but the model's output has " +
                             std::to_string(classes) + " classes",
                         "give one weight per class: [" + std::to_string(classes) + "]");
   }
@@ -98,8 +98,8 @@ struct BinaryCrossEntropy {
   void check(const at::Tensor& output, const at::Tensor& targets) const {
     if (pos_weight.defined() && !at::is_expandable_to(pos_weight.sizes(), output.sizes()))
       throw ConfigError("bce_with_logits",
-                        "pos_weight is " + detail::shape_text(pos_weight.sizes()) + ", the model's output " +
-                            detail::shape_text(output.sizes()),
+                        "pos_weight is " + detail::sizes_text(pos_weight.sizes()) + ", the model's output " +
+                            detail::sizes_text(output.sizes()),
                         "give one weight per label");
     detail::check_same_shape("bce_with_logits", output.sizes(), targets.sizes(), /*same_samples=*/false);
     if (targets.numel() == 0) return;

@@ -64,15 +64,20 @@ inline at::Tensor right_of(const at::Tensor& right, const at::Tensor& target,
 }  // namespace detail
 
 /// A metric from `mean(output, target)`, the mean over one batch as a scalar tensor: the mean over the batches,
-/// weighted by their samples, target.size(0). Right where the mean is one over samples.
+/// weighted by their samples, target.size(0). Right where the mean is one over samples. Observing throws
+/// ConfigError when `mean` gives more than one number.
 [[nodiscard]] inline Metric mean_metric(
     std::string name, std::function<at::Tensor(const at::Tensor& output, const at::Tensor& target)> mean) {
-  return {.name = std::move(name),
+  return {.name = name,
           .observe =
-              [mean = std::move(mean)](const at::Tensor& output, const at::Tensor& target) {
-                const at::Tensor value = mean(output, target).to(at::kDouble).reshape({});
+              [name, mean = std::move(mean)](const at::Tensor& output, const at::Tensor& target) {
+                const at::Tensor value = mean(output, target).to(at::kDouble);
+                if (value.numel() != 1)
+                  throw ConfigError("metric \"" + name + "\"",
+                                    "it gives " + std::to_string(value.numel()) + " values for a batch",
+                                    "return one number: the mean over the samples");
                 const auto samples = static_cast<double>(target.size(0));
-                return at::stack({value * samples, at::full({}, samples, value.options())});
+                return at::stack({value.reshape({}) * samples, at::full({}, samples, value.options())});
               },
           .value = detail::ratio};
 }

@@ -40,7 +40,7 @@ inline at::Tensor auroc_rows(const at::Tensor& raw, const at::Tensor& target) {
   const at::Tensor scores = column ? output.squeeze(1) : output;
   check_same_shape("auroc", scores.sizes(), target.sizes());
   if (scores.dim() != 1 && scores.dim() != 2)
-    throw DataError("auroc", "the output is " + shape_text(raw.sizes()), "give [samples] or [samples, classes]");
+    throw DataError("auroc", "the output is " + sizes_text(raw.sizes()), "give [samples] or [samples, classes]");
   const at::Tensor rows = at::stack({scores, target.gt(0.5).to(at::kDouble)}, 1);
   return rows.dim() == 3 ? rows : rows.unsqueeze(2);
 }

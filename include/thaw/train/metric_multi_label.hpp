@@ -60,7 +60,7 @@ inline Metric label_metric(std::string name, const CountScore& score, const Mult
               [name, how](const at::Tensor& output, const at::Tensor& target) {
                 const at::Tensor predicted = labels_predicted(name, output, target, how);
                 if (output.dim() < 2)
-                  throw DataError(name, "the output is " + shape_text(output.sizes()),
+                  throw DataError(name, "the output is " + sizes_text(output.sizes()),
                                   "let the model return [samples, labels]");
                 return label_counts(predicted, target.gt(0.5), /*keep=*/1);
               },

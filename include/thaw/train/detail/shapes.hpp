@@ -11,7 +11,7 @@
 namespace thaw::detail {
 
 /// "[8, 3, 224, 224]".
-inline std::string shape_text(at::IntArrayRef sizes) {
+inline std::string sizes_text(at::IntArrayRef sizes) {
   std::string text = "[";
   for (std::size_t i = 0; i < sizes.size(); ++i) text += (i ? ", " : "") + std::to_string(sizes[i]);
   return text + "]";
@@ -34,12 +34,12 @@ inline void check_class_shapes(const std::string& where, at::IntArrayRef output,
   const std::vector<std::int64_t> wanted = without_classes(output);
   const std::size_t first = same_samples ? 0 : 1;
   if (target.size() == wanted.size() && target.slice(first) == at::IntArrayRef(wanted).slice(first)) return;
-  std::string fix = "give targets " + shape_text(wanted) + ", or let the model return its classes along dimension 1";
+  std::string fix = "give targets " + sizes_text(wanted) + ", or let the model return its classes along dimension 1";
   if (target.size() == output.size() && target[1] == 1)
     fix = "drop the target's dimension 1: target.squeeze(1)";
   else if (output.size() == 3 && target.size() == 2 && output[1] == target[1])
     fix = "the classes go along dimension 1: output.transpose(1, 2)";
-  throw DataError(where, "the output is " + shape_text(output) + ", but the targets are " + shape_text(target), fix);
+  throw DataError(where, "the output is " + sizes_text(output) + ", but the targets are " + sizes_text(target), fix);
 }
 
 /// `where` compares entry by entry: throws DataError unless output and target have one shape, so that nothing is
@@ -53,7 +53,7 @@ inline void check_same_shape(const std::string& where, at::IntArrayRef output, a
     fix = "output.squeeze(-1), or target.unsqueeze(-1): broadcasting would compare every pair";
   else if (target.size() == output.size() + 1 && target.back() == 1)
     fix = "target.squeeze(-1), or output.unsqueeze(-1): broadcasting would compare every pair";
-  throw DataError(where, "the output is " + shape_text(output) + ", but the targets are " + shape_text(target), fix);
+  throw DataError(where, "the output is " + sizes_text(output) + ", but the targets are " + sizes_text(target), fix);
 }
 
 }  // namespace thaw::detail
