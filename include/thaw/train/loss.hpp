@@ -1,43 +1,135 @@
 #pragma once
 
+#include <ATen/ExpandUtils.h>
+#include <ATen/core/Reduction.h>
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/binary_cross_entropy_with_logits.h>
 #include <ATen/ops/cross_entropy_loss.h>
+#include <ATen/ops/mse_loss.h>
 
+#include <cmath>
 #include <cstdint>
 #include <string>
 
 #include <thaw/core/error.hpp>
+#include <thaw/train/detail/shapes.hpp>
 
+// A loss gives the mean over a batch as a scalar tensor. Its `check(output, targets)` takes one batch of outputs, and
+// the targets of that batch or of all the data.
 namespace thaw {
 
 /// Mean over the batch of -log softmax(output)[target]. `output` is [N, classes] (or [N, classes, ...]), `target` holds
-/// class indices, int64 [N] (or [N, ...]). `thaw::cross_entropy` is one.
+/// class indices, int64 or uint8 [N] (or [N, ...]), or class probabilities, floating-point, of the output's shape.
+/// `thaw::cross_entropy` is one; `thaw::CrossEntropy{.label_smoothing = 0.1}` another. As torch's F.cross_entropy.
 struct CrossEntropy {
+  double label_smoothing = 0;        ///< in [0, 1]: this much of every target goes to all classes alike
+  at::Tensor weight = {};            ///< [classes]: how much a sample of each counts; the mean is by weight then
+  std::int64_t ignore_index = -100;  ///< targets that do not count
+
   [[nodiscard]] at::Tensor operator()(const at::Tensor& output, const at::Tensor& target) const {
-    return at::cross_entropy_loss(output, target);
+    const at::Tensor weights = weight.defined() ? weight.to(output.device(), output.scalar_type()) : weight;
+    return at::cross_entropy_loss(output, target, weights, at::Reduction::Mean, ignore_index, label_smoothing);
   }
 
-  /// Throws DataError when targets are not class indices that this output has. Reads the targets: waits for a device.
+  /// Throws ConfigError when the options do not fit this output, DataError when targets are not class indices that it
+  /// has. Reads the targets: waits for a device.
   void check(const at::Tensor& output, const at::Tensor& targets) const {
     if (output.dim() < 2)
       throw DataError("cross_entropy", "the model's output has " + std::to_string(output.dim()) + " dimension(s)",
                       "let the model return [samples, classes]");
-    if (targets.is_floating_point()) {
-      if (targets.dim() == output.dim()) return;  // class probabilities
-      throw DataError("cross_entropy", "targets are floating-point", "give class indices: target.to(torch::kLong)");
-    }
-    const std::int64_t lowest = targets.min().item<std::int64_t>(), highest = targets.max().item<std::int64_t>();
     const std::int64_t classes = output.size(1);
-    constexpr std::int64_t ignored = -100;  // LibTorch's ignore_index
-    if (highest >= classes || (lowest < 0 && lowest != ignored))
+    check_options(classes);
+    if (targets.is_floating_point()) {
+      if (targets.dim() != output.dim())
+        throw DataError("cross_entropy", "targets are floating-point", "give class indices: target.to(torch::kLong)");
+      detail::check_same_shape("cross_entropy", output.sizes(), targets.sizes(), /*same_samples=*/false);
+      if (ignore_index >= 0)
+        throw ConfigError("cross_entropy", "ignore_index does not go with targets that are probabilities",
+                          "leave it out, or give class indices");
+      return;
+    }
+    detail::check_class_shapes("cross_entropy", output.sizes(), targets.sizes(), /*same_samples=*/false);
+    if (targets.scalar_type() != at::kLong && targets.scalar_type() != at::kByte)
+      throw DataError("cross_entropy", std::string("targets are ") + c10::toString(targets.scalar_type()),
+                      "give them as int64: target.to(torch::kLong)");
+    const at::Tensor all = targets.to(at::kLong), labels = all.masked_select(all.ne(ignore_index));
+    if (labels.numel() == 0)
+      throw DataError("cross_entropy", "every target is ignore_index, " + std::to_string(ignore_index),
+                      "give targets to learn from");
+    const std::int64_t lowest = labels.min().item<std::int64_t>(), highest = labels.max().item<std::int64_t>();
+    if (highest >= classes || lowest < 0)
       throw DataError("cross_entropy",
                       "there is a label " + std::to_string(highest >= classes ? highest : lowest) +
                           ", but the model's output has " + std::to_string(classes) + " classes",
                       "number the classes from 0 to " + std::to_string(classes - 1) +
                           ", or give the model a head with more classes");
   }
+
+ private:
+  void check_options(std::int64_t classes) const {
+    if (!(label_smoothing >= 0 && label_smoothing <= 1))
+      throw ConfigError("cross_entropy", "label_smoothing is " + std::to_string(label_smoothing),
+                        "take a number from 0 to 1: 0.1, say");
+    if (weight.defined() && (weight.dim() != 1 || weight.size(0) != classes))
+      throw ConfigError("cross_entropy",
+                        "weight is " + detail::sizes_text(weight.sizes()) + ", but the model's output has " +
+                            std::to_string(classes) + " classes",
+                        "give one weight per class: [" + std::to_string(classes) + "]");
+  }
 };
 
-inline constexpr CrossEntropy cross_entropy{};
+inline const CrossEntropy cross_entropy{};
+
+/// Mean over all entries of -w y log sigmoid(x) - (1 - y) log(1 - sigmoid(x)), x the output, y the target: one logit
+/// per label. `target` has the output's shape and holds numbers from 0 to 1, of any dtype. `thaw::bce_with_logits` is
+/// one. As torch's F.binary_cross_entropy_with_logits.
+struct BinaryCrossEntropy {
+  at::Tensor pos_weight = {};  ///< w, how much a positive counts: [labels], or what broadcasts to the output
+
+  /// Throws DataError when the shapes differ.
+  [[nodiscard]] at::Tensor operator()(const at::Tensor& output, const at::Tensor& target) const {
+    detail::check_same_shape("bce_with_logits", output.sizes(), target.sizes());
+    const at::Tensor weights = pos_weight.defined() ? pos_weight.to(output.device(), output.scalar_type()) : pos_weight;
+    return at::binary_cross_entropy_with_logits(output, target.to(output.scalar_type()), {}, weights);
+  }
+
+  /// Throws ConfigError when pos_weight does not fit this output, DataError when the targets' shape does not, or one of
+  /// them is outside [0, 1]. Reads the targets: waits for a device.
+  void check(const at::Tensor& output, const at::Tensor& targets) const {
+    if (pos_weight.defined() && !at::is_expandable_to(pos_weight.sizes(), output.sizes()))
+      throw ConfigError("bce_with_logits",
+                        "pos_weight is " + detail::sizes_text(pos_weight.sizes()) + ", the model's output " +
+                            detail::sizes_text(output.sizes()),
+                        "give one weight per label");
+    detail::check_same_shape("bce_with_logits", output.sizes(), targets.sizes(), /*same_samples=*/false);
+    if (targets.numel() == 0) return;
+    const double lowest = targets.min().to(at::kDouble).item<double>();
+    const double highest = targets.max().to(at::kDouble).item<double>();
+    if (!(lowest >= 0 && highest <= 1))
+      throw DataError(
+          "bce_with_logits",
+          "there is a target " + (std::isnan(lowest) ? "NaN" : std::to_string(lowest < 0 ? lowest : highest)),
+          "give 0 or 1 per label, or a probability");
+  }
+};
+
+inline const BinaryCrossEntropy bce_with_logits{};
+
+/// Mean over all entries of (output - target)^2. `target` has the output's shape: [N] against [N, 1], which LibTorch
+/// would broadcast to every pair, is refused. `thaw::mse` is one.
+struct MeanSquaredError {
+  /// Throws DataError when the shapes differ.
+  [[nodiscard]] at::Tensor operator()(const at::Tensor& output, const at::Tensor& target) const {
+    detail::check_same_shape("mse", output.sizes(), target.sizes());
+    return at::mse_loss(output, target.to(output.scalar_type()));
+  }
+
+  /// Throws DataError when the targets' shape does not fit this output.
+  void check(const at::Tensor& output, const at::Tensor& targets) const {
+    detail::check_same_shape("mse", output.sizes(), targets.sizes(), /*same_samples=*/false);
+  }
+};
+
+inline constexpr MeanSquaredError mse{};
 
 }  // namespace thaw

@@ -1,24 +1,121 @@
 #pragma once
 
+#include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/stack.h>
 
+#include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
+#include <tuple>
+#include <utility>
+
+#include <thaw/core/error.hpp>
+#include <thaw/data/fields.hpp>
+#include <thaw/train/detail/shapes.hpp>
 
 namespace thaw {
 
-/// A number per pass over the data: the mean over batches, weighted by their samples, of what `mean` gives for one.
-struct Metric {
-  std::string name;
-  /// (output, target) -> scalar tensor, the mean over the batch's samples; stays on the device.
-  std::function<at::Tensor(const at::Tensor& output, const at::Tensor& target)> mean;
+/// How the observations of many batches, or of several processes, become one.
+enum class Reduce {
+  sum,  ///< they add up
+  cat,  ///< they are kept, and concatenated along dimension 0
 };
 
-/// Fraction of samples whose largest output, along dimension 1, is at the target's class.
-[[nodiscard]] inline Metric accuracy() {
-  return {.name = "accuracy", .mean = [](const at::Tensor& output, const at::Tensor& target) {
-            return output.argmax(1).eq(target).to(at::kDouble).mean();
-          }};
+/// How values per class become one.
+enum class Average {
+  macro,    ///< the mean over classes
+  micro,    ///< from counts over all classes together
+  each,     ///< no mean: one value per class, "name[0]", "name[1]", ...
+  samples,  ///< the mean over samples; multi-label only
+};
+
+/// A number, or one per class, for a pass over the data: two pure functions. MetricTotal holds what they observed.
+///
+/// Since a batch gives what adds up (sums and counts, not means), a pass gives the same however it is cut into batches.
+struct Metric {
+  std::string name = {};
+  /// What one batch adds, on the batch's device, read by nobody. For Reduce::sum its shape is always the same; dtype is
+  /// free, totals are kept in double. Throws DataError when the shapes do not fit.
+  /// Of a model or a target with several tensors it gets them all; of others the one tensor, by its own type.
+  std::function<at::Tensor(const Fields& output, const Fields& target)> observe = {};
+  Reduce reduce = Reduce::sum;
+  /// Of the total: a scalar, or [classes].
+  std::function<at::Tensor(const at::Tensor& total)> value = {};
+};
+
+namespace detail {
+
+/// total[0] / total[1]: NaN where nothing was counted.
+inline at::Tensor ratio(const at::Tensor& total) {
+  return total.select(0, 0) / total.select(0, 1);
+}
+
+/// Sum over the entries of `right` (bool), and how many: those whose target is `ignore_index` are left out.
+inline at::Tensor right_of(const at::Tensor& right, const at::Tensor& target,
+                           const std::optional<std::int64_t>& ignore_index) {
+  if (!ignore_index)
+    return at::stack(
+        {right.sum(at::kDouble), at::full({}, static_cast<double>(right.numel()), right.options().dtype(at::kDouble))});
+  const at::Tensor kept = target.ne(*ignore_index);
+  return at::stack({right.logical_and(kept).sum(at::kDouble), kept.sum(at::kDouble)});
+}
+
+}  // namespace detail
+
+/// A metric from `mean(output, target)`, the mean over one batch as a scalar tensor: the mean over the batches,
+/// weighted by their samples, target.size(0). Right where the mean is one over samples. Observing throws
+/// ConfigError when `mean` gives more than one number.
+[[nodiscard]] inline Metric mean_metric(
+    std::string name, std::function<at::Tensor(const at::Tensor& output, const at::Tensor& target)> mean) {
+  return {.name = name,
+          .observe =
+              [name, mean = std::move(mean)](const at::Tensor& output, const at::Tensor& target) {
+                const at::Tensor value = mean(output, target).to(at::kDouble);
+                if (value.numel() != 1)
+                  throw ConfigError("metric \"" + name + "\"",
+                                    "it gives " + std::to_string(value.numel()) + " values for a batch",
+                                    "return one number: the mean over the samples");
+                const auto samples = static_cast<double>(target.size(0));
+                return at::stack({value.reshape({}) * samples, at::full({}, samples, value.options())});
+              },
+          .value = detail::ratio};
+}
+
+struct AccuracyOptions {
+  std::optional<std::int64_t> ignore_index = {};  ///< targets that do not count
+};
+
+/// Fraction of targets that are the index of the largest output along dimension 1. `output` is [N, classes, ...],
+/// `target` [N, ...]: classes of samples, or of pixels. NaN where every target is ignored. Source: fastai's accuracy.
+[[nodiscard]] inline Metric accuracy(AccuracyOptions options = {}) {
+  return {.name = "accuracy",
+          .observe =
+              [options](const at::Tensor& output, const at::Tensor& target) {
+                detail::check_class_shapes("accuracy", output.sizes(), target.sizes());
+                return detail::right_of(output.argmax(1).eq(target), target, options.ignore_index);
+              },
+          .value = detail::ratio};
+}
+
+/// Fraction of targets that are among the k largest outputs along dimension 1; shapes as for accuracy. Which of equal
+/// outputs come first is LibTorch's choice. Throws ConfigError for k < 1. Source: fastai's top_k_accuracy.
+[[nodiscard]] inline Metric top_k(std::int64_t k = 5, AccuracyOptions options = {}) {
+  const std::string name = "top_" + std::to_string(k);
+  if (k < 1) throw ConfigError(name, "k is " + std::to_string(k), "take at least 1");
+  return {.name = name,
+          .observe =
+              [name, k, options](const at::Tensor& output, const at::Tensor& target) {
+                detail::check_class_shapes(name, output.sizes(), target.sizes());
+                if (k > output.size(1))
+                  throw DataError(name, "the output has " + std::to_string(output.size(1)) + " classes",
+                                  "take k at most as many");
+                const at::Tensor best = std::get<1>(output.topk(k, 1, /*largest=*/true, /*sorted=*/false));
+                return detail::right_of(best.eq(target.unsqueeze(1)).any(1), target, options.ignore_index);
+              },
+          .value = detail::ratio};
 }
 
 }  // namespace thaw

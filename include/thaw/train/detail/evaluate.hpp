@@ -1,13 +1,14 @@
 #pragma once
 
 #include <ATen/TensorOperators.h>
-#include <ATen/ops/stack.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include <thaw/core/error.hpp>
@@ -15,6 +16,7 @@
 #include <thaw/train/detail/task.hpp>
 #include <thaw/train/history.hpp>
 #include <thaw/train/metric.hpp>
+#include <thaw/train/metric_total.hpp>
 
 namespace thaw::detail {
 
@@ -22,28 +24,38 @@ namespace thaw::detail {
 inline Evaluation evaluate(const Task& task, const std::vector<Metric>& metrics, const DataSource& source,
                            const at::Device& device) {
   const c10::NoGradGuard no_grad;
-  const auto count = static_cast<std::int64_t>(1 + metrics.size());
-  at::Tensor sums = at::zeros({count}, at::device(device).dtype(at::kDouble));
+  at::Tensor loss = at::zeros({1}, at::device(device).dtype(at::kDouble));
   double samples = 0;
+  std::vector<MetricTotal> totals(metrics.begin(), metrics.end());
   BatchStream next = source.stream();
   while (const std::optional<Batch> host = next()) {
     const Batch batch = host->to(device);
     const Fields output = task.forward(batch.input);
-    std::vector<at::Tensor> values{task.loss(output, batch.target).to(at::kDouble)};
-    for (const Metric& metric : metrics) values.push_back(metric.mean(output, batch.target).to(at::kDouble));
-    sums.add_(at::stack(values), static_cast<double>(batch.size()));
+    loss.add_(task.loss(output, batch.target).to(at::kDouble), static_cast<double>(batch.size()));
+    for (MetricTotal& total : totals) total.add(output, batch.target);
     samples += static_cast<double>(batch.size());
   }
-  const at::Tensor means = (sums / samples).cpu();
-  const double* value = means.data_ptr<double>();
-  Evaluation result{.loss = *value};
-  for (const Metric& metric : metrics) result.metrics.push_back({.name = metric.name, .value = *++value});
+  std::vector<at::Tensor> values, flat{loss / samples};
+  for (const MetricTotal& total : totals) {
+    values.push_back(total.value());
+    flat.push_back(values.back().reshape(-1));
+  }
+  at::Tensor rest = at::cat(flat).cpu();
+  const auto take = [&rest](const at::Tensor& like) {
+    const at::Tensor taken = rest.slice(0, 0, like.numel()).reshape(like.sizes());
+    rest = rest.slice(0, like.numel());
+    return taken;
+  };
+  Evaluation result{.loss = take(loss).item<double>()};
+  for (std::size_t i = 0; i < totals.size(); ++i)
+    for (MetricValue& named : totals[i].named(take(values[i]))) result.metrics.push_back(std::move(named));
   return result;
 }
 
 /// Tries one batch of the source on the model: what would fail in the middle of training fails here, and says it
 /// better.
-inline void check_source(const Task& task, const DataSource& source, std::int64_t epoch, const at::Device& device) {
+inline void check_source(const Task& task, const DataSource& source, std::int64_t epoch, const at::Device& device,
+                         const std::vector<Metric>& metrics = {}) {
   const c10::NoGradGuard no_grad;
   const std::optional<Batch> first = source.first(epoch);
   if (!first)
@@ -55,6 +67,7 @@ inline void check_source(const Task& task, const DataSource& source, std::int64_
   if (loss.numel() != 1)
     throw ConfigError("loss", "it gives " + std::to_string(loss.numel()) + " values for a batch",
                       "return one number: the mean over the samples");
+  for (const Metric& metric : metrics) MetricTotal(metric).add(output, batch.target);
 }
 
 }  // namespace thaw::detail

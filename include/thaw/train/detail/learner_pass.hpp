@@ -101,7 +101,7 @@ inline void Learner::check_data() {
                     "give LearnerOptions::valid at least one, or leave it out");
   groups_.eval();
   detail::check_source(task_, data_.train, epochs_begun_, device());
-  if (data_.valid) detail::check_source(task_, data_.valid, 0, device());
+  if (data_.valid) detail::check_source(task_, data_.valid, 0, device(), metrics_);
   checked_ = true;
 }
 

@@ -1,0 +1,83 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/cat.h>
+#include <c10/core/GradMode.h>
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <thaw/core/error.hpp>
+#include <thaw/train/history.hpp>
+#include <thaw/train/metric.hpp>
+
+namespace thaw {
+
+/// What a metric observed so far: the state of one pass. It stays on the device of the batches, in double, and is read
+/// once, by `values`.
+///
+///     thaw::MetricTotal total{thaw::accuracy()};
+///     for (...) total.add(output, target);
+///     const double accuracy = total.values()[0].value;
+class MetricTotal {
+ public:
+  explicit MetricTotal(Metric metric) : metric_(std::move(metric)) {
+    if (!metric_.observe || !metric_.value)
+      throw ConfigError("metric \"" + metric_.name + "\"", "it lacks observe or value",
+                        "give both, or make it with thaw::mean_metric");
+  }
+
+  /// One batch. Throws DataError when the shapes do not fit the metric; waits for no device.
+  void add(const Fields& output, const Fields& target) {
+    const c10::NoGradGuard no_grad;
+    merge(metric_.observe(output, target));
+  }
+
+  /// Another's total: that of another process, say.
+  void merge(const at::Tensor& total) {
+    const c10::NoGradGuard no_grad;
+    if (metric_.reduce == Reduce::cat || parts_.empty())
+      parts_.push_back(total.to(at::kDouble, /*non_blocking=*/false, /*copy=*/true));
+    else
+      parts_[0].add_(total);
+  }
+
+  /// Of all batches, on their device. Throws DataError when there was none.
+  [[nodiscard]] at::Tensor total() const {
+    if (parts_.empty())
+      throw DataError("metric \"" + metric_.name + "\"", "it has seen no batch", "add at least one before its value");
+    return parts_.size() == 1 ? parts_[0] : at::cat(parts_);
+  }
+
+  /// The metric's value, on the device, in double: a scalar, or [classes].
+  [[nodiscard]] at::Tensor value() const {
+    const c10::NoGradGuard no_grad;
+    return metric_.value(total()).to(at::kDouble);
+  }
+
+  /// The metric's value by name; one per class is "name[0]", "name[1]", ... Waits for the device.
+  [[nodiscard]] std::vector<MetricValue> values() const { return named(value()); }
+
+  /// What `value` gave, by name.
+  [[nodiscard]] std::vector<MetricValue> named(const at::Tensor& value) const {
+    const at::Tensor numbers = value.to(at::kCPU, at::kDouble).contiguous();
+    std::vector<MetricValue> values;
+    for (std::int64_t i = 0; i < numbers.numel(); ++i)
+      values.push_back({.name = numbers.dim() == 0 ? metric_.name : metric_.name + "[" + std::to_string(i) + "]",
+                        .value = numbers.const_data_ptr<double>()[i]});
+    return values;
+  }
+
+  /// Forgets every batch.
+  void reset() { parts_.clear(); }
+
+  [[nodiscard]] const Metric& metric() const { return metric_; }
+
+ private:
+  Metric metric_;
+  std::vector<at::Tensor> parts_;  // Reduce::sum: at most one
+};
+
+}  // namespace thaw
