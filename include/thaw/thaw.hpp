@@ -15,8 +15,10 @@
 #include <thaw/groups/regex.hpp>
 #include <thaw/optim/adamw.hpp>
 #include <thaw/report/console.hpp>
+#include <thaw/report/csv_log.hpp>
 #include <thaw/report/groups_table.hpp>
 #include <thaw/report/lr_plot.hpp>
+#include <thaw/report/plan_table.hpp>
 #include <thaw/report/run_plot.hpp>
 #include <thaw/report/svg.hpp>
 #include <thaw/report/table.hpp>

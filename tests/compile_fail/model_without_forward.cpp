@@ -1,4 +1,4 @@
-// expect: thaw: the model needs a `forward` that takes an at::Tensor and returns one
+// expect: thaw: the model needs a `forward` that takes one at::Tensor or several
 #include <thaw/train/learner.hpp>
 #include <thaw/train/loss.hpp>
 

@@ -209,3 +209,15 @@ TEST_CASE("before there is a speed, neither it nor the time left is shown") {
   const std::string line = thaw::detail::progress_line({.epoch = 1, .epochs = 1, .step = 1, .steps = 2}, 200, false);
   CHECK_THAT(line, !ContainsSubstring("left") && !ContainsSubstring("steps/s"));
 }
+
+TEST_CASE("a stage that was stopped says why, and groups that thaw later say when") {
+  Script s;
+  s.groups[0] = {.name = "body", .parameters = 3456789, .trained = 3456789, .lr = 1e-4, .first_step = 4};
+  thaw::Callback console = Console(s.terminal);
+  s.begin(console);
+  CHECK_THAT(s.text, ContainsSubstring("  body    3,456,789  3,456,789  1.0e-4, from step 5\n"));
+  s.text.clear();
+  const thaw::History history{.epochs = {{.stop = "no better for 3 epochs"}}};
+  console.on(thaw::StageEnd{.learner = *s.learner, .record = {}, .history = history});
+  CHECK(s.text == "stopped: no better for 3 epochs\n\n");
+}

@@ -7,7 +7,7 @@
 #include <ATen/ops/randint.h>
 #include <catch2/catch_test_macros.hpp>
 
-#include "support/nets.hpp"
+#include "support/bench.hpp"
 
 namespace {
 
@@ -25,6 +25,25 @@ struct Recorder {
   }
   void on_epoch_end(const thaw::EpochEnd& event) { seen.push_back("epoch " + std::to_string(event.record.epoch)); }
   void on_stage_end(const thaw::StageEnd& event) { seen.push_back("end after " + std::to_string(event.record.steps)); }
+};
+
+/// Writes down every event.
+struct All {
+  std::string name;
+  std::vector<std::string>* seen;
+  void add(const std::string& event) const { seen->push_back(name + " " + event); }
+  void on_stage_planned(const thaw::StagePlanned&) const { add("planned"); }
+  void on_stage_begin(const thaw::StageBegin&) const { add("stage begin"); }
+  void on_epoch_begin(const thaw::EpochBegin& e) const { add("epoch begin " + std::to_string(e.epoch)); }
+  void on_batch_ready(const thaw::BatchReady& e) const { add("batch of " + std::to_string(e.batch.size())); }
+  void on_loss_ready(const thaw::LossReady&) const { add("loss"); }
+  void on_gradients_ready(const thaw::GradientsReady& e) const {
+    add("gradients " + std::to_string(e.learner.groups().gradients().size()));
+  }
+  void on_step_end(const thaw::StepEnd& e) const { add("step " + std::to_string(e.step)); }
+  void on_epoch_trained(const thaw::EpochTrained&) const { add("trained"); }
+  void on_epoch_end(const thaw::EpochEnd&) const { add("epoch end"); }
+  void on_stage_end(const thaw::StageEnd&) const { add("stage end"); }
 };
 
 struct OnlyEpochs {
@@ -53,4 +72,65 @@ TEST_CASE("callbacks see every event in order; those of the Learner come before 
   CHECK(recorder.plan[0].lr == 0);
   CHECK(recorder.plan[1].trained == 18);
   CHECK(recorder.plan[1].lr == 1e-3);
+}
+
+TEST_CASE("a stage runs through all events in their documented order, each through all callbacks in theirs") {
+  thaw::test::TinyNet net(3, /*norm=*/false);
+  std::vector<std::string> seen;
+  thaw::Learner learner{
+      net,
+      thaw::LayerGroups::cut_before(net, {"head"}),
+      thaw::cross_entropy,
+      {.train = thaw::InMemory({.input = at::randn({6, 4}), .target = at::randint(3, {6}, at::kLong), .batch_size = 4}),
+       .callbacks = {All{"a", &seen}}}};
+  learner.fit({.freeze = thaw::FreezeTo{-1}}, All{"b", &seen});
+  std::vector<std::string> expected;
+  for (const std::string event :
+       {"planned", "stage begin", "epoch begin 1", "batch of 4", "loss", "gradients 2", "step 1", "batch of 2", "loss",
+        "gradients 2", "step 2", "trained", "epoch end", "stage end"})
+    for (const std::string name : {"a", "b"}) expected.push_back(name + " " + event);
+  CHECK(seen == expected);
+
+  seen.clear();
+  (void)learner.find_lr({.steps = 2});
+  CHECK(seen == std::vector<std::string>{"a planned", "a batch of 4", "a loss", "a gradients 2", "a batch of 2",
+                                         "a loss", "a gradients 2"});
+}
+
+TEST_CASE("a callback may stop the stage, scale its rates, and change a batch, a loss or the gradients") {
+  struct Halve {
+    void on_step_end(const thaw::StepEnd& event) const {
+      event.learner.scale_lr(0.5);
+      if (event.step == 3) event.learner.stop("third step");
+      if (event.step == 3) event.learner.stop("not this reason");
+    }
+  };
+  struct Nothing {  // makes every gradient zero, by way of the loss
+    void on_loss_ready(const thaw::LossReady& event) const { event.loss = event.loss * 0; }
+  };
+  struct Meddle {
+    void on_batch_ready(const thaw::BatchReady& event) const { event.batch.input.replace(0, event.batch.input[0] * 0); }
+    void on_gradients_ready(const thaw::GradientsReady& event) const {
+      for (at::Tensor gradient : event.learner.groups().gradients()) gradient.zero_();
+    }
+  };
+  thaw::test::Bench bench({.norm = false});
+  const thaw::Stage stage{.epochs = 2, .freeze = thaw::Unfrozen{}, .lr = 0.1, .schedule = thaw::Constant{}};
+  const auto before = thaw::test::state_of(*bench.net);
+  bench.learner->fit(stage, Nothing{});
+  CHECK(thaw::test::same_state(before, *bench.net));
+  bench.learner->fit(stage, Meddle{});
+  CHECK(thaw::test::same_state(before, *bench.net));
+  CHECK(bench.learner->history().steps[0].loss == 0);
+  CHECK(bench.learner->history().steps[10].loss > 0);
+  const thaw::EpochRecord last = bench.learner->fit(stage, Halve{});
+  CHECK(last.stop == "third step");
+  CHECK(last.epoch == 1);
+  CHECK(last.valid.has_value());
+  const auto& steps = bench.learner->history().steps;
+  REQUIRE(steps.size() == 23);
+  CHECK(steps[20].lr[0] == 0.1);
+  CHECK(steps[21].lr[0] == 0.05);
+  CHECK(steps[22].lr[0] == 0.025);
+  CHECK(bench.learner->fit(stage).stop.empty());
 }

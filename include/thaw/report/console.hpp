@@ -44,9 +44,10 @@ class Console {
   void on_stage_begin(const StageBegin& event);
   void on_step_end(const StepEnd& event);
   void on_epoch_end(const EpochEnd& event);
-  void on_stage_end(const StageEnd&) {
+  void on_stage_end(const StageEnd& event) {
     erase();
-    terminal_.write("\n");
+    const std::string stop = event.history.epochs.empty() ? "" : event.history.epochs.back().stop;
+    terminal_.write(stop.empty() ? "\n" : styled("1", "stopped: " + detail::shortened(stop, 200)) + "\n\n");
   }
 
  private:
@@ -80,7 +81,10 @@ namespace detail {
   Table table{.headers = {"group", "parameters", "trained", "rate"}};
   for (const GroupPlan& group : groups)
     table.add(shortened(group.name, 40), with_separators(group.parameters), with_separators(group.trained),
-              group.trained == 0 ? "frozen" : scientific(group.lr, 1));
+              group.trained == 0
+                  ? "frozen"
+                  : scientific(group.lr, 1) +
+                        (group.first_step == 0 ? "" : fmt::format(", from step {}", group.first_step + 1)));
   return table;
 }
 

@@ -1,0 +1,92 @@
+#pragma once
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include <thaw/core/error.hpp>
+#include <thaw/train/learner.hpp>
+
+namespace thaw {
+
+namespace detail {
+
+/// Cells joined by commas; a cell with a comma, a quote or a line break is quoted (RFC 4180).
+[[nodiscard]] inline std::string csv_row(const std::vector<std::string>& cells) {
+  std::string row;
+  for (std::size_t i = 0; i < cells.size(); ++i) {
+    if (i > 0) row += ',';
+    if (cells[i].find_first_of(",\"\r\n") == std::string::npos) {
+      row += cells[i];
+      continue;
+    }
+    row += '"';
+    for (const char c : cells[i]) row.append(c == '"' ? "\"" : "") += c;
+    row += '"';
+  }
+  return row;
+}
+
+}  // namespace detail
+
+/// A callback that adds a row to a file of comma-separated values as each epoch ends, so that what was trained before a
+/// crash is there. Columns: stage, epoch, train_loss, valid_loss, each metric, seconds, and the last step's rate of
+/// each layer group ("lr <group>"). Numbers keep all their digits; what an epoch lacks is empty.
+///
+///     learner.fit(stage, thaw::CsvLog{"run.csv"});
+///
+/// Throws FileError before the first step when the file cannot be written, and at the first epoch's end when a file to
+/// append to has other columns.
+struct CsvLog {
+  std::filesystem::path path = "run.csv";
+  bool append = false;  ///< go on with a file that is there; otherwise the first stage starts it anew
+
+  void on_stage_begin(const StageBegin&) {
+    if (!std::exchange(started_, true)) (void)open(append ? std::ios::app : std::ios::trunc);
+  }
+  void on_epoch_end(const EpochEnd& event) {
+    const EpochRecord& epoch = event.record;
+    std::vector<std::string> names{"stage", "epoch", "train_loss", "valid_loss"};
+    std::vector<std::string> cells{epoch.stage, std::to_string(epoch.epoch), fmt::format("{}", epoch.train_loss),
+                                   epoch.valid ? fmt::format("{}", epoch.valid->loss) : ""};
+    const auto add = [&](std::string name, double value) {
+      names.push_back(std::move(name));
+      cells.push_back(fmt::format("{}", value));
+    };
+    if (epoch.valid)
+      for (const MetricValue& metric : epoch.valid->metrics) add(metric.name, metric.value);
+    add("seconds", epoch.seconds);
+    const History& history = event.learner.history();
+    for (std::size_t i = 0; i < history.groups.size(); ++i)
+      add("lr " + history.groups[i], history.steps.empty() ? 0 : history.steps.back().lr[i]);
+
+    const std::string header = detail::csv_row(names);
+    if (!std::exchange(headed_, true)) head(header);
+    open(std::ios::app) << detail::csv_row(cells) << '\n';
+  }
+
+  bool started_ = false, headed_ = false;  // run state: the file is ours, and has its header
+
+ private:
+  [[nodiscard]] std::ofstream open(std::ios::openmode mode) const {
+    std::ofstream file(path, mode);
+    if (!file)
+      throw FileError(path.string(), "cannot be written", "name a file in a folder that exists and may be written to");
+    return file;
+  }
+  void head(const std::string& header) const {
+    std::string first;
+    std::getline(std::ifstream(path) >> std::ws, first);
+    if (first.empty())
+      open(std::ios::app) << header << '\n';
+    else if (first != header)
+      throw FileError(path.string(), "has other columns: " + first, "append to a log of the same kind of run");
+  }
+};
+
+}  // namespace thaw

@@ -1,0 +1,69 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include <thaw/groups/norm_rule.hpp>
+#include <thaw/report/detail/numbers.hpp>
+#include <thaw/report/table.hpp>
+#include <thaw/train/plan.hpp>
+
+namespace thaw {
+
+namespace detail {
+
+/// "frozen", "trains", or "from epoch 2" (from 1), "from step 100" where that is no epoch's first.
+[[nodiscard]] inline std::string when_trained(const GroupPlan& group, std::int64_t steps_per_epoch) {
+  if (group.trained == 0) return "frozen";
+  if (group.first_step == 0) return "trains";
+  if (group.first_step % steps_per_epoch == 0)
+    return fmt::format("from epoch {}", group.first_step / steps_per_epoch + 1);
+  return fmt::format("from step {}", group.first_step + 1);
+}
+
+[[nodiscard]] inline std::string norm_rule_text(NormRule norm) {
+  const auto name = [](Norm n) { return n == Norm::hold ? "hold" : n == Norm::track ? "track" : "train"; };
+  return fmt::format("{} / {}", name(norm.frozen), name(norm.thawed));
+}
+
+}  // namespace detail
+
+/// One row per stage and group: what trains, from when, at which peak rate, for how many steps; the norm rule of frozen
+/// / thawed groups stands in the stage's first row.
+[[nodiscard]] inline Table plan_table(const std::vector<StageDescription>& plan) {
+  Table table{.headers = {"stage", "epochs x steps", "norm", "group", "", "trained", "of", "peak rate"}};
+  for (const StageDescription& stage : plan)
+    for (const GroupPlan& group : stage.groups) {
+      const bool first = &group == &stage.groups.front();
+      table.add(first ? stage.name : "",
+                first ? fmt::format("{} x {}", stage.epochs, detail::with_separators(stage.steps_per_epoch)) : "",
+                first ? detail::norm_rule_text(stage.norm) : "", group.name,
+                detail::when_trained(group, stage.steps_per_epoch), detail::with_separators(group.trained),
+                detail::with_separators(group.parameters), group.trained == 0 ? "-" : detail::scientific(group.lr, 1));
+    }
+  return table;
+}
+
+/// The table of a plan, then a line for each note of each stage. Ends with a line break.
+///
+///     fmt::print("{}", learner.describe(plan));
+[[nodiscard]] inline std::string to_text(const std::vector<StageDescription>& plan) {
+  std::string text = to_text(plan_table(plan));
+  for (const StageDescription& stage : plan)
+    for (const std::string& note : stage.notes) text += fmt::format("note, stage {}: {}\n", stage.name, note);
+  return text;
+}
+
+}  // namespace thaw
+
+template <>
+struct fmt::formatter<std::vector<thaw::StageDescription>> {
+  constexpr auto parse(format_parse_context& context) { return context.begin(); }
+  template <class Context>
+  auto format(const std::vector<thaw::StageDescription>& plan, Context& context) const {
+    return fmt::format_to(context.out(), "{}", thaw::to_text(plan));
+  }
+};
