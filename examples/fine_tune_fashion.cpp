@@ -19,7 +19,6 @@
 #include <string>
 #include <thaw/models/efficientnet_lite.hpp>
 #include <thaw/models/heads.hpp>
-#include <thaw/models/norm_momentum.hpp>
 #include <thaw/thaw.hpp>
 #include <thaw/weights/load.hpp>
 
@@ -129,7 +128,7 @@ Result from_random(const Options& options, const example::FashionMnist& train, c
                    double lr, std::int64_t epochs) {
   at::manual_seed(options.seed);
   auto model = make_model(nullptr);
-  thaw::models::set_norm_momentum(*model, 0.1);
+  thaw::set_norm_momentum(*model, 0.1);
   thaw::Learner learner{
       model,
       thaw::LayerGroups::cut_before(model, {}),

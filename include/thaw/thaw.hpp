@@ -11,6 +11,7 @@
 #include <thaw/groups/gradual_unfreeze.hpp>
 #include <thaw/groups/layer_groups.hpp>
 #include <thaw/groups/lr_scheduler.hpp>
+#include <thaw/groups/norm_momentum.hpp>
 #include <thaw/groups/rates.hpp>
 #include <thaw/groups/regex.hpp>
 #include <thaw/optim/adamw.hpp>

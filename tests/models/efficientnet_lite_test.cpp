@@ -124,7 +124,6 @@ TEST_CASE("options reach every layer") {
       ++norms;
     }
   CHECK(norms == 49);
-  CHECK(set_norm_momentum(*net, 0.1) == norms);
   CHECK(net->blocks->children()[0]->as<MBConv>()->options.drop == 0);
   CHECK(std::abs(net->blocks->children()[12]->as<MBConv>()->options.drop - 0.12) < 1e-12);  // 12 of 16 blocks
 }

@@ -3,36 +3,64 @@
 #include <torch/nn/modules/batchnorm.h>
 #include <torch/nn/modules/instancenorm.h>
 
+#include <cstddef>
 #include <optional>
+#include <string>
+#include <type_traits>
+
+#include <thaw/core/error.hpp>
 
 namespace thaw {
 
 namespace detail {
 
-/// Calls `visit(layer)` if the module is one of LibTorch's norm layers that keep running statistics.
+/// Calls `visit(layer)` if the module is one of LibTorch's norm layers and keeps running statistics.
 template <class Visit>
 bool visit_norm(torch::nn::Module& module, Visit visit) {
-  const auto as = [&]<class... Norm>(std::type_identity<Norm>...) {
+  const auto one_of = [&]<class... Norm>(std::type_identity<Norm>...) {
     return ([&] {
       auto* norm = module.as<Norm>();
-      if (norm != nullptr) visit(*norm);
-      return norm != nullptr;
+      if (norm == nullptr || !norm->running_mean.defined()) return false;
+      visit(*norm);
+      return true;
     }() || ...);
   };
   using namespace torch::nn;
-  return as(std::type_identity<BatchNorm1d>{}, std::type_identity<BatchNorm2d>{}, std::type_identity<BatchNorm3d>{},
-            std::type_identity<InstanceNorm1d>{}, std::type_identity<InstanceNorm2d>{},
-            std::type_identity<InstanceNorm3d>{});
+  return one_of(std::type_identity<BatchNorm1d>{}, std::type_identity<BatchNorm2d>{}, std::type_identity<BatchNorm3d>{},
+                std::type_identity<InstanceNorm1d>{}, std::type_identity<InstanceNorm2d>{},
+                std::type_identity<InstanceNorm3d>{});
 }
 
 }  // namespace detail
 
 /// How fast a norm layer's running statistics move: running = (1 - momentum) running + momentum batch. None for a
-/// module that is no LibTorch norm layer, and for one that takes the plain mean of all batches.
+/// module that is no LibTorch norm layer with statistics, and for one that takes the plain mean of all batches.
 [[nodiscard]] inline std::optional<double> norm_momentum(torch::nn::Module& module) {
   std::optional<double> momentum;
   detail::visit_norm(module, [&](auto& norm) { momentum = norm.options.momentum(); });
   return momentum;
+}
+
+/// Sets how fast the running statistics of every norm layer in `module` move, in PyTorch's sense:
+///
+///     running = (1 - momentum) * running + momentum * batch
+///
+/// so that .1 (PyTorch's default) forgets the old statistics in a few tens of steps, and .01 (EfficientNet's) in a few
+/// hundred. Matters only where norm layers train; short fine-tuning runs may need more than the pretrained network's.
+/// 0 keeps the statistics as they are, 1 takes those of the last batch.
+/// Returns how many layers there were. Throws ConfigError for a momentum outside [0, 1].
+/// Example: `thaw::set_norm_momentum(*model, 0.1);`
+inline std::size_t set_norm_momentum(torch::nn::Module& module, double momentum) {
+  if (!(momentum >= 0 && momentum <= 1))
+    throw ConfigError("set_norm_momentum", "momentum is " + std::to_string(momentum),
+                      "give the weight of the newest batch, in [0, 1]; TensorFlow's momentum is 1 minus that");
+  std::size_t layers = 0;
+  const auto set = [&](torch::nn::Module& layer) {
+    layers += detail::visit_norm(layer, [&](auto& norm) { norm.options.momentum(momentum); }) ? 1 : 0;
+  };
+  set(module);
+  for (const auto& layer : module.modules(/*include_self=*/false)) set(*layer);
+  return layers;
 }
 
 }  // namespace thaw

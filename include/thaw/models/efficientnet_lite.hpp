@@ -18,7 +18,6 @@
 
 #include <thaw/core/error.hpp>
 #include <thaw/models/mbconv.hpp>
-#include <thaw/models/norm_momentum.hpp>
 
 namespace thaw::models {
 

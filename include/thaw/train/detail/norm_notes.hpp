@@ -47,7 +47,7 @@ inline std::vector<std::string> norm_notes(const LayerGroups& groups, const std:
       notes.push_back("group \"" + groups[i].name + "\": " + count(slow) + " whose momentum of " + left +
                       " of the old statistics after " + std::to_string(steps) +
                       " steps, while the weights move on; hold norm (thaw::hold_everywhere), or raise the momentum "
-                      "(thaw::models::set_norm_momentum)");
+                      "(thaw::set_norm_momentum)");
     }
   }
   return notes;
