@@ -129,6 +129,7 @@ TEST_CASE("a callback may stop the stage, scale its rates, and change a batch, a
   CHECK(last.valid.has_value());
   const auto& steps = bench.learner->history().steps;
   REQUIRE(steps.size() == 23);
+  CHECK(last.steps_done == 23);
   CHECK(steps[20].lr[0] == 0.1);
   CHECK(steps[21].lr[0] == 0.05);
   CHECK(steps[22].lr[0] == 0.025);

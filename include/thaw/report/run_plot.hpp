@@ -105,7 +105,8 @@ namespace detail {
 /// A whole run over its optimizer steps, panel below panel: training and validation loss; the metrics; the rate of each
 /// layer group while it was trained; momentum where there is one. Lines and shades show where stages begin.
 [[nodiscard]] inline Figure to_figure(const History& history) {
-  const std::vector<double> ends = detail::epoch_ends(history);
+  std::vector<double> ends;  // of epochs, in steps
+  for (const EpochRecord& epoch : history.epochs) ends.push_back(static_cast<double>(epoch.steps_done));
   Figure figure{.title = "Training run", .x = {.label = "optimizer steps", .lowest = 0}};
   figure.panels.push_back(detail::loss_panel(history, ends));
   for (Panel& panel : detail::metric_panels(history, ends)) figure.panels.push_back(std::move(panel));

@@ -31,6 +31,7 @@ struct EpochRecord {
   std::string stage = {};
   std::int64_t epoch = 0;                ///< 1 is the stage's first
   std::int64_t epochs = 0;               ///< how many the stage has
+  std::int64_t steps_done = 0;           ///< how many of History::steps there were when it ended
   double train_loss = 0;                 ///< mean over the epoch's samples, as they were trained on
   std::optional<Evaluation> valid = {};  ///< none where there is no validation data
   double seconds = 0;                    ///< wall time, validation included

@@ -76,21 +76,4 @@ class StepSeries {
   std::vector<std::size_t> starts_;  // rising, as the stages are
 };
 
-/// How many steps were done when each of `history.epochs` ended. A stage's epochs are taken to be equally long.
-[[nodiscard]] inline std::vector<double> epoch_ends(const History& history) {
-  const std::vector<EpochRecord>& epochs = history.epochs;
-  std::vector<double> ends;
-  std::size_t stage = 0;
-  for (std::size_t begin = 0, end = 0; begin < epochs.size(); begin = end, ++stage) {
-    while (end < epochs.size() && (end == begin || epochs[end].epoch > epochs[end - 1].epoch)) ++end;
-    while (stage < history.stages.size() && history.stages[stage].name != epochs[begin].stage) ++stage;
-    const bool known = stage < history.stages.size();
-    const double first = known ? static_cast<double>(history.stages[stage].first_step) : no_value;
-    const double steps = known ? static_cast<double>(history.stages[stage].steps) : no_value;
-    for (std::size_t k = 1; k <= end - begin; ++k)
-      ends.push_back(first + steps * static_cast<double>(k) / static_cast<double>(end - begin));
-  }
-  return ends;
-}
-
 }  // namespace thaw::detail

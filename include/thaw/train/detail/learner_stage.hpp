@@ -36,6 +36,7 @@ inline EpochRecord Learner::run_stage(Run& run) {
     const auto start = std::chrono::steady_clock::now();
     record = {.stage = run.stage.name, .epoch = epoch, .epochs = run.plan.epochs};
     record.train_loss = train_epoch(run, epoch);
+    record.steps_done = static_cast<std::int64_t>(history_.steps.size());
     tell(run.callbacks, EpochTrained{.learner = *this, .epoch = epoch, .epochs = run.plan.epochs});
     if (data_.valid) record.valid = validate(data_.valid);
     record.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
