@@ -12,9 +12,9 @@
 
 TEST_CASE("a Learner trains a TorchScript module in stages; the script sees the new weights") {
   at::manual_seed(1);
-  const thaw::ScriptModule model(torch::jit::load(thaw::test::fixture("groups/scripted.pt").string()));
+  thaw::ScriptModule model(torch::jit::load(thaw::test::fixture("groups/scripted.pt").string()));
   const auto names = thaw::LayerGroups::per_child(model);
-  const at::Tensor input = at::randn({24, 3, 6, 6});
+  const at::Tensor input = at::randn({24, 2, 4, 4});
   const at::Tensor output = model->forward(input);
   const std::int64_t classes = output.size(1);
   const at::Tensor target = input.mean({1, 2, 3}).gt(0).to(at::kLong) % classes;
@@ -29,8 +29,9 @@ TEST_CASE("a Learner trains a TorchScript module in stages; the script sees the 
   for (const std::string& name : thaw::test::changed(before, *model)) CHECK(name.starts_with(head));
   const thaw::EpochRecord last = learner.fit({.name = "all", .epochs = 5, .freeze = thaw::Unfrozen{}, .lr = 1e-2});
   CHECK(last.train_loss < learner.history().epochs[0].train_loss);
-  CHECK(thaw::test::changed(before, *model).size() == before.size());
+  for (const thaw::LayerGroup& group : names)
+    CHECK(thaw::test::any_starts_with(thaw::test::changed(before, *model), group.name));
 
   model->eval();
-  CHECK(at::equal(model->script().forward({input}).toTensor(), learner.predict(input)));
+  CHECK(at::equal(torch::jit::Module(model->script()).forward({input}).toTensor(), learner.predict(input)));
 }
