@@ -12,6 +12,7 @@
 #include <thaw/core/error.hpp>
 #include <thaw/groups/layer_groups.hpp>
 #include <thaw/groups/optimizer_options.hpp>
+#include <thaw/schedule/schedule.hpp>
 
 namespace thaw {
 
@@ -45,6 +46,15 @@ class OptimizerGroups {
   /// Sets the absolute rate of every layer group.
   void set_lr(std::span<const double> lr) const {
     each([&](torch::optim::OptimizerOptions& options, std::size_t group) { options.set_lr(lr[group]); });
+  }
+
+  /// Sets what a schedule says for this step: `peak_lr` of every layer group times its multiplier, and its momentum
+  /// where it has one.
+  void set(const ScheduleValue& value, std::span<const double> peak_lr) const {
+    each([&](torch::optim::OptimizerOptions& options, std::size_t group) {
+      options.set_lr(peak_lr[group] * value.lr);
+      if (value.momentum) write_momentum(options, *value.momentum);
+    });
   }
 
   /// The absolute rate of every layer group.

@@ -169,13 +169,12 @@ inline void Learner::set_hyper(Run& run) {
       groups_.train();
     }
   }
-  const ScheduleValue value = run.stage.schedule(at);
-  run.lr = run.plan.peak_lr;
-  for (double& lr : run.lr) lr *= value.lr * lr_scale_;
-  run.optimizer.set_lr(run.lr);
-  if (value.momentum) run.optimizer.set_momentum(*value.momentum);
+  ScheduleValue value = run.stage.schedule(at);
+  value.lr *= lr_scale_;
+  run.optimizer.set(value, run.plan.peak_lr);
+  run.lr = run.plan.peak_lr;  // what the records show
   for (std::size_t i = 0; i < run.lr.size(); ++i)
-    if (run.frozen[i] && groups_.norm_rule().frozen != Norm::train) run.lr[i] = 0;  // what the records show
+    run.lr[i] *= run.frozen[i] && groups_.norm_rule().frozen != Norm::train ? 0 : value.lr;
 }
 
 // ---- a step ----
