@@ -166,7 +166,8 @@ class Learner {
   void begin(Run& run);
   double train_epoch(Run& run, std::int64_t epoch);
   void set_hyper(Run& run);
-  std::optional<StepLoss> step(BatchStream& next, std::int64_t batches, const std::vector<Callback>& callbacks);
+  std::optional<StepLoss> step(std::optional<Batch> first, BatchStream& next, std::int64_t batches,
+                               const std::vector<Callback>& callbacks);
   at::Tensor loss_of(Batch& batch, const std::vector<Callback>& callbacks);
   LRCurve sweep(const LRFinder& finder, const std::vector<Callback>& callbacks);
   std::int64_t batches_per_step(const std::vector<Callback>& callbacks);

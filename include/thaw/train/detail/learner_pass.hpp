@@ -75,11 +75,9 @@ inline LRCurve Learner::sweep(const LRFinder& finder, const std::vector<Callback
   BatchStream next = data_.train.stream(epoch);
   const auto one_step = [&]() -> double {
     groups_.train();
-    std::optional<StepLoss> done = step(next, batches, callbacks);
-    if (!done && !stop_) {
-      next = data_.train.stream(++epoch);
-      done = step(next, batches, callbacks);
-    }
+    std::optional<Batch> batch = next();
+    if (!batch) batch = (next = data_.train.stream(++epoch))();
+    const std::optional<StepLoss> done = step(std::move(batch), next, batches, callbacks);
     if (stop_) return std::numeric_limits<double>::quiet_NaN();  // a callback that ends stages ends the sweep
     if (!done)
       throw DataError("training data", "a second pass over it gives no batches",

@@ -127,8 +127,10 @@ inline double Learner::train_epoch(Run& run, std::int64_t epoch) {
   const std::size_t first = history_.steps.size();
   BatchStream next = data_.train.stream(epochs_begun_++);
   while (!stop_) {
-    set_hyper(run);
-    const std::optional<StepLoss> done = step(next, run.plan.batches_per_step, run.callbacks);
+    std::optional<Batch> batch = next();
+    if (!batch) break;
+    set_hyper(run);  // only now that there is a step to come: validation sees the groups as they were trained
+    const std::optional<StepLoss> done = step(std::move(batch), next, run.plan.batches_per_step, run.callbacks);
     if (!done) break;
     losses.push_back(done->loss);
     samples.push_back(static_cast<double>(done->samples));
@@ -179,14 +181,14 @@ inline void Learner::set_hyper(Run& run) {
 
 // ---- a step ----
 
-/// One optimizer step on the gradients of up to `batches` batches: of the mean over all their samples. None, and no
-/// step, where the stream has ended or a callback stops the stage before it.
-inline std::optional<Learner::StepLoss> Learner::step(BatchStream& next, std::int64_t batches,
-                                                      const std::vector<Callback>& callbacks) {
+/// One optimizer step on the gradients of `first` and what follows, up to `batches` batches: of the mean over all their
+/// samples. None, and no step, where there is no batch or a callback stops the stage before it.
+inline std::optional<Learner::StepLoss> Learner::step(std::optional<Batch> first, BatchStream& next,
+                                                      std::int64_t batches, const std::vector<Callback>& callbacks) {
   at::Tensor sum;
   std::int64_t samples = 0;
   for (std::int64_t i = 0; i < batches && !stop_; ++i) {
-    const std::optional<Batch> host = next();
+    const std::optional<Batch> host = i == 0 ? std::exchange(first, {}) : next();
     if (!host) break;
     Batch batch = host->to(device());
     at::Tensor loss = loss_of(batch, callbacks);
