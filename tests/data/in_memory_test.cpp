@@ -4,9 +4,15 @@
 #include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/equal.h>
+#include <ATen/ops/ones.h>
 #include <ATen/ops/zeros.h>
 #include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_exception.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+#include <map>
 
+using Catch::Matchers::ContainsSubstring;
+using Catch::Matchers::MessageMatches;
 using thaw::DataSource;
 using thaw::InMemory;
 
@@ -73,4 +79,61 @@ TEST_CASE("bad data is refused") {
   CHECK_THROWS_AS(InMemory({.input = x, .target = y.slice(0, 0, 9)}), thaw::DataError);
   CHECK_THROWS_AS(InMemory({.input = x, .target = y, .batch_size = 0}), thaw::DataError);
   CHECK_THROWS_AS(InMemory({.input = x, .target = y, .batch_size = 16, .drop_last = true}), thaw::DataError);
+}
+
+TEST_CASE("several inputs and targets are gathered alike, so that samples stay whole") {
+  struct Views {
+    at::Tensor near, far;
+  };
+  struct Truth {
+    at::Tensor label, box;
+  };
+  const DataSource source = InMemory({.input = Views{.near = x, .far = y * 3},
+                                      .target = Truth{.label = y, .box = x * 5},
+                                      .batch_size = 4,
+                                      .shuffle = true,
+                                      .seed = 3});
+  CHECK(source.targets().size() == 2);
+  std::int64_t seen = 0;
+  for (const auto& batch : all(source)) {
+    REQUIRE(batch.input.size() == 2);
+    REQUIRE(batch.target.size() == 2);
+    const Views views = batch.input.as<Views>();
+    const Truth truth = batch.target.as<Truth>();
+    CHECK(at::equal(views.near.select(1, 0), truth.label * 2));
+    CHECK(at::equal(views.far, truth.label * 3));
+    CHECK(at::equal(truth.box, views.near * 5));
+    seen += batch.size();
+  }
+  CHECK(seen == 10);
+}
+
+TEST_CASE("inputs by name keep their names in every batch") {
+  const DataSource source =
+      InMemory({.input = std::map<std::string, at::Tensor>{{"image", x}, {"mask", y}}, .target = y, .batch_size = 4});
+  for (const auto& batch : all(source)) CHECK(at::equal(batch.input.at("mask"), batch.target));
+}
+
+TEST_CASE("the transform sees all inputs of a batch, and may give another number of them") {
+  const DataSource source =
+      InMemory({.input = std::pair{x, y}, .target = y, .batch_size = 5, .transform = [](const thaw::Fields& input) {
+                  return thaw::Fields(std::vector{input[0] + 1, input[1] * 2, input[1]});
+                }});
+  const auto batches = all(source);
+  REQUIRE(batches[1].input.size() == 3);
+  CHECK(at::equal(batches[1].input[0], x.slice(0, 5) + 1));
+  CHECK(at::equal(batches[1].input[1], y.slice(0, 5) * 2));
+  CHECK(at::equal(batches[1].input[2], batches[1].target));
+}
+
+TEST_CASE("inputs or targets of different lengths are refused, with both lengths") {
+  const auto make = [](const thaw::Fields& input, const thaw::Fields& target) {
+    return InMemory({.input = input, .target = target});
+  };
+  CHECK_THROWS_MATCHES(make(std::pair{x, at::ones({9})}, y), thaw::DataError,
+                       MessageMatches(ContainsSubstring("10 inputs, but 9 of another input")));
+  CHECK_THROWS_MATCHES(make(x, std::pair{y, at::ones({7})}), thaw::DataError,
+                       MessageMatches(ContainsSubstring("10 inputs, but 7 targets")));
+  CHECK_THROWS_AS(make(std::pair{x, at::ones({})}, y), thaw::DataError);
+  CHECK_THROWS_AS(make(std::pair{x, at::ones({0})}, y), thaw::DataError);
 }

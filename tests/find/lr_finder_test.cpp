@@ -1,15 +1,25 @@
 #include <thaw/find/lr_finder.hpp>
 
+#include <torch/optim/adam.h>
+#include <torch/optim/rmsprop.h>
+#include <torch/optim/sgd.h>
+
 #include <ATen/ops/cross_entropy_loss.h>
 #include <ATen/ops/randint.h>
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_floating_point.hpp>
+#include <cmath>
+#include <csignal>
 #include <limits>
+#include <map>
+#include <sstream>
+#include <thaw/find/suggest.hpp>
 #include <thaw/groups/freeze.hpp>
 #include <thaw/optim/adamw.hpp>
 
 #include "support/data.hpp"
 #include "support/nets.hpp"
+#include "support/sigint.hpp"
 
 using Catch::Matchers::WithinRel;
 using thaw::LRFinder;
@@ -153,4 +163,184 @@ TEST_CASE("the finder refuses sweeps that make no sense") {
   Bench bench;
   const LRFinder no_head{.rates = thaw::DiscriminativeLR::each({1, 1, 0})};
   CHECK_THROWS_AS(no_head.run(bench.groups, bench.optimizer, [] { return 1.0; }), thaw::ConfigError);
+}
+
+TEST_CASE("a linear sweep goes in equal steps, an exponential one in equal ratios") {
+  Bench bench;
+  const auto run = [&](const LRFinder& finder) {
+    return finder.run(bench.groups, bench.optimizer, [] { return 1.0; }).lr;
+  };
+  const auto linear = run({.start_lr = 0.1, .end_lr = 0.5, .steps = 8, .sweep = thaw::Sweep::linear});
+  REQUIRE(linear.size() == 8);
+  for (std::size_t i = 0; i < 8; ++i) CHECK_THAT(linear[i], WithinRel(0.1 + 0.05 * static_cast<double>(i), 1e-12));
+  const auto exponential = run({.start_lr = 1e-4, .end_lr = 1, .steps = 8});
+  REQUIRE(exponential.size() == 8);
+  for (std::size_t i = 0; i < 8; ++i)
+    CHECK_THAT(exponential[i], WithinRel(std::pow(10, -4 + 0.5 * static_cast<double>(i)), 1e-12));
+}
+
+TEST_CASE("on_validation watches the validation loss after each step, and wants one") {
+  Bench bench;
+  std::string calls;
+  double validation = 3;
+  const LRFinder finder{.steps = 3, .stop_early = false, .on_validation = true};
+  const auto step = [&] { return calls += 's', 100.0; };
+  const auto curve = finder.run(bench.groups, bench.optimizer, step, [&] { return calls += 'v', validation++; });
+  CHECK(calls == "svsvsv");
+  CHECK(curve.loss == std::vector{3., 4., 5.});
+
+  calls.clear();
+  CHECK_THROWS_AS(finder.run(bench.groups, bench.optimizer, step), thaw::ConfigError);
+  CHECK(calls.empty());
+  CHECK(LRFinder{.steps = 2}.run(bench.groups, bench.optimizer, step, [] { return 1.0; }).loss[0] == 100);
+}
+
+TEST_CASE("a training loss that is not finite ends a sweep on validation, too") {
+  Bench bench;
+  int validations = 0;
+  const auto curve = LRFinder{.on_validation = true}.run(
+      bench.groups, bench.optimizer, [] { return std::nan(""); }, [&] { return ++validations, 1.0; });
+  CHECK(curve.loss.size() == 1);
+  CHECK(curve.stopped_early);
+  CHECK(validations == 0);
+}
+
+TEST_CASE("with several processes, what counts is the mean loss: it is recorded, and decides on the early stop") {
+  Bench bench;
+  const auto losses = [&](const std::function<double(double)>& mean, double loss_here) {
+    int i = 0;
+    return LRFinder{.beta = 0, .mean_over_processes = mean}
+        .run(bench.groups, bench.optimizer, [&] { return ++i == 10 ? loss_here : 1.0; })
+        .loss;
+  };
+  CHECK(losses({}, 9).size() == 10);                                        // alone: 9 > 4 * 1 stops
+  const auto calm = losses([](double loss) { return (loss + 1) / 2; }, 6);  // (6 + 1) / 2 < 4: the others are fine
+  REQUIRE(calm.size() == 100);
+  CHECK(calm[9] == 3.5);
+  CHECK(losses([](double loss) { return (loss + 99) / 2; }, 302).size() == 10);
+  CHECK(losses([](double loss) { return (loss + 99) / 2; }, 300).size() == 100);  // 199.5 < 4 * 50
+  int i = 0;  // another process's loss is not finite: all stop together
+  const LRFinder finder{.mean_over_processes = [&](double loss) { return ++i == 5 ? std::nan("") : loss; }};
+  CHECK(finder.run(bench.groups, bench.optimizer, [] { return 1.0; }).lr.size() == 5);
+}
+
+namespace {
+
+/// Every optimizer's state as bytes, by parameter.
+std::map<void*, std::string> bytes_of(const torch::optim::Optimizer& optimizer) {
+  std::map<void*, std::string> result;
+  for (const auto& [key, state] : optimizer.state()) {
+    std::stringstream bytes;
+    torch::serialize::OutputArchive archive;
+    state->serialize(archive);
+    archive.save_to(bytes);
+    result[key] = bytes.str();
+  }
+  return result;
+}
+
+std::vector<double> gradients_of(const TinyNet& net) {
+  std::vector<double> sums;
+  for (const auto& parameter : net->parameters())
+    sums.push_back(parameter.grad().defined() ? parameter.grad().sum().item<double>() : -1);
+  return sums;
+}
+
+}  // namespace
+
+TEST_CASE("any optimizer's state is restored, bit for bit, and so is ctrl-C's: weights, flags, numbers, options") {
+  const auto make = [](int kind, const thaw::LayerGroups& groups) -> std::unique_ptr<torch::optim::Optimizer> {
+    const auto params = thaw::param_groups(groups);
+    if (kind == 0) return std::make_unique<torch::optim::SGD>(params, torch::optim::SGDOptions(0.1).momentum(0.9));
+    if (kind == 1)
+      return std::make_unique<torch::optim::RMSprop>(params,
+                                                     torch::optim::RMSpropOptions(0.01).momentum(0.9).centered(true));
+    if (kind == 2) return std::make_unique<torch::optim::RMSprop>(params, torch::optim::RMSpropOptions(0.01));
+    if (kind == 3) return std::make_unique<torch::optim::Adam>(params, torch::optim::AdamOptions(0.01));
+    if (kind == 4) return std::make_unique<torch::optim::Adam>(params, torch::optim::AdamOptions(0.01).amsgrad(true));
+    return std::make_unique<torch::optim::SGD>(params, torch::optim::SGDOptions(0.1));
+  };
+  for (int kind = 0; kind < 6; ++kind)
+    for (const bool trained_before : {false, true})
+      for (const bool interrupted : {false, true}) {
+        CAPTURE(kind, trained_before, interrupted);
+        const thaw::test::Sigint as_in_a_fresh_program;
+        at::manual_seed(3);
+        TinyNet net;
+        auto groups = thaw::LayerGroups::cut_before(net, {"body", "head"});
+        const auto optimizer = make(kind, groups);
+        const auto step = [&] {
+          const at::Tensor loss =
+              at::cross_entropy_loss(net->forward(at::randn({8, 4})), at::randint(3, {8}, at::kLong));
+          loss.backward();
+          optimizer->step();
+          optimizer->zero_grad();
+          return loss.item<double>();
+        };
+        if (trained_before)
+          for (int i = 0; i < 3; ++i) step();
+        net->forward(at::randn({8, 4})).square().sum().backward();
+
+        const auto before = thaw::test::state_of(*net);
+        const auto state = bytes_of(*optimizer);
+        const auto gradients = gradients_of(net);
+        const auto lr = thaw::OptimizerGroups(*optimizer, groups).lr();
+        const at::Tensor random = at::globalContext().defaultGenerator(at::kCPU).get_state();
+        int steps = 0;
+        const auto sweep = [&] {
+          return LRFinder{.end_lr = 1e-1, .stop_early = false}.run(groups, *optimizer, [&] {
+            if (++steps == 20 && interrupted) {
+              REQUIRE(thaw::test::Sigint::current() != SIG_DFL);  // or this program would end here
+              std::raise(SIGINT);
+            }
+            return step();
+          });
+        };
+        if (interrupted) {
+          CHECK_THROWS_AS(sweep(), thaw::Interrupted);
+          CHECK(steps == 20);
+        } else {
+          CHECK(sweep().lr.size() == 100);
+        }
+        CHECK(thaw::test::same_state(before, *net));
+        CHECK(bytes_of(*optimizer) == state);
+        CHECK(gradients_of(net) == gradients);
+        CHECK(thaw::OptimizerGroups(*optimizer, groups).lr() == lr);
+        CHECK(at::equal(at::globalContext().defaultGenerator(at::kCPU).get_state(), random));
+        CHECK(thaw::test::Sigint::current() == SIG_DFL);
+      }
+}
+
+TEST_CASE("trap 11: the finder takes all its steps up to the last below end_lr, where fastai's stops short") {
+  Bench bench;
+  for (const std::int64_t steps : {2, 15, 100, 137}) {
+    const LRFinder finder{.start_lr = 1e-5, .end_lr = 1, .steps = steps};
+    std::int64_t taken = 0;
+    const auto curve = finder.run(bench.groups, bench.optimizer, [&] { return ++taken, 1.0; });
+    CHECK(taken == steps);
+    CHECK_FALSE(curve.stopped_early);
+    const double ratio = std::pow(1e5, 1 / static_cast<double>(steps));
+    CHECK(curve.lr.front() == 1e-5);
+    CHECK_THAT(curve.lr.back() * ratio, WithinRel(1.0, 1e-9));
+  }
+}
+
+TEST_CASE(
+    "trap 11: the finder stops on NaN, and a curve of under 16 steps has no suggestion rather than an exception") {
+  Bench bench;
+  for (int last = 1; last < 16; ++last) {
+    CAPTURE(last);
+    int i = 0;
+    const auto curve = LRFinder{}.run(bench.groups, bench.optimizer,
+                                      [&] { return ++i == last ? std::nan("") : 1.0 / static_cast<double>(i); });
+    CHECK(curve.lr.size() == static_cast<std::size_t>(last));
+    CHECK(curve.stopped_early);
+    for (const auto suggest : {"valley", "slide", "steep", "minimum"}) {
+      CAPTURE(suggest);
+      std::optional<double> found;
+      CHECK_NOTHROW(found = thaw::suggestion(curve, suggest));
+      if (found) CHECK((*found >= curve.lr.front() / 10 && *found <= curve.lr.back()));
+    }
+    CHECK_FALSE(thaw::suggestion(curve, "slide"));
+  }
 }

@@ -27,7 +27,7 @@ TEST_CASE("FreezeTo freezes the first n groups; negative numbers count from the 
   CHECK(frozen(thaw::Unfrozen{}, 2) == std::vector{false, false});
 }
 
-TEST_CASE("FreezeTo refuses what would freeze nothing, or everything, in silence") {
+TEST_CASE("trap 11: FreezeTo refuses what would freeze nothing, or everything, in silence") {
   CHECK_THROWS_AS(thaw::FreezeTo{-1}.check(1), thaw::ConfigError);
   CHECK_THROWS_AS(thaw::FreezeTo{3}.check(3), thaw::ConfigError);
   CHECK_THROWS_AS(thaw::FreezeTo{5}.check(3), thaw::ConfigError);

@@ -102,9 +102,18 @@ TEST_CASE("one-cycles jump nowhere") {
   thaw::test::check_continuous(thaw::OneCycleV1{}, 5.3);
 }
 
-TEST_CASE("TorchOneCycle survives pct_start * steps == 1, where PyTorch divides by zero") {
+TEST_CASE("trap 11: TorchOneCycle survives pct_start * steps == 1, where PyTorch divides by zero") {
   const thaw::TorchOneCycle cycle{.pct_start = 0.1};
   CHECK(cycle({.step = 0, .steps = 10}).lr == 1.0);
+}
+
+TEST_CASE("trap 11: phase limits are exact, where fastai's are float32, up to 3e-6 off") {
+  for (const double pct : {0.1, 0.3, 0.7}) {
+    const thaw::OneCycle cycle{.pct_start = pct, .div = 25, .anneal = thaw::Anneal::linear};
+    CAPTURE(pct);
+    CHECK(cycle(pct).lr == 1.0);
+    for (const double p : {0.25, 0.5, 0.999}) CHECK_THAT(cycle(p * pct).lr, WithinRel(1 / 25.0 + p * 24 / 25, 1e-14));
+  }
 }
 
 TEST_CASE("one-cycles refuse parameters that make no sense") {

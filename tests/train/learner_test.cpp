@@ -8,6 +8,7 @@
 #include <catch2/matchers/catch_matchers_floating_point.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 #include <thaw/data/in_memory.hpp>
+#include <thaw/groups/freeze_combine.hpp>
 #include <thaw/train/loss.hpp>
 
 #include "support/data.hpp"
@@ -325,6 +326,39 @@ TEST_CASE("a stage that cannot be carried out is refused before anything changes
   CHECK(thaw::test::same_state(before, *bench.net));
   CHECK(bench.learner.history().steps.empty());
   CHECK(bench.learner.groups().frozen() == std::vector{false, false, false});
+}
+
+TEST_CASE("trap 5: a model with nothing to train is refused before it gets to backward(), which throws") {
+  TinyNet net;
+  for (at::Tensor parameter : net->parameters()) parameter.set_requires_grad(false);
+  CHECK_THROWS_AS(net->forward(at::randn({8, 4})).sum().backward(), c10::Error);  // LibTorch's trap, shown
+  Learner learner{net, LayerGroups::cut_before(net, {"body", "head"}), thaw::cross_entropy, {.train = samples(16)}};
+  CHECK_THROWS_WITH(learner.fit({.epochs = 1}), ContainsSubstring("nothing to train"));
+  CHECK_THROWS_WITH(learner.fit({.freeze = Unfrozen{}}), ContainsSubstring("nothing to train"));
+  CHECK(learner.history().steps.empty());
+}
+
+TEST_CASE("trap 11: freeze() with one layer group is an error, not silence") {
+  TinyNet net;
+  Learner learner{net, LayerGroups::cut_before(net, {}), thaw::cross_entropy, {.train = samples(16)}};
+  CHECK_THROWS_WITH(learner.freeze(), ContainsSubstring("there is one layer group"));
+  CHECK_THROWS_WITH(learner.fine_tune(1), ContainsSubstring("there is one layer group"));
+  for (const auto& parameter : net->parameters()) CHECK(parameter.requires_grad());
+}
+
+TEST_CASE("trap 11: one-cycle goes on across an unfreeze within the stage, where Lightning's fails") {
+  Bench bench;  // 6 steps per epoch
+  bench.learner.fit({.epochs = 3, .freeze = thaw::until(1, FreezeTo{-1}, FreezeTo{1}), .lr = 1e-2});
+  const auto& steps = bench.learner.history().steps;
+  REQUIRE(steps.size() == 18);
+  for (std::size_t i = 0; i < steps.size(); ++i) {
+    CAPTURE(i);
+    const thaw::ScheduleValue value = thaw::OneCycle{}(static_cast<double>(i) / 18);
+    CHECK_THAT(steps[i].lr[2], WithinRel(1e-2 * value.lr, 1e-12));
+    CHECK_THAT(steps[i].lr[1], WithinRel(i < 6 ? 0.0 : 1e-2 * value.lr, 1e-12));
+    CHECK(steps[i].lr[0] == 0);
+    CHECK_THAT(steps[i].momentum.value(), WithinRel(value.momentum.value(), 1e-12));
+  }
 }
 
 TEST_CASE("bad data is refused before training: none, empty, labels out of range") {

@@ -122,7 +122,7 @@ TEST_CASE("A file that does not fit changes nothing and lists everything") {
   CHECK_THAT(message, ContainsSubstring(".partial = true"));
 }
 
-TEST_CASE("A head of another size: LibTorch's own loader takes it, this one does not") {
+TEST_CASE("trap 4: A head of another size: LibTorch's own loader takes it, this one does not") {
   torch::serialize::OutputArchive written;
   torch::nn::Linear(2, 10)->save(written);
   std::stringstream stream;
@@ -131,7 +131,7 @@ TEST_CASE("A head of another size: LibTorch's own loader takes it, this one does
   archive.load_from(stream);
   torch::nn::Linear three(2, 3);
   three->load(archive);
-  CHECK(three->weight.size(0) == 10);  // design.md, trap 4
+  CHECK(three->weight.size(0) == 10);  // LibTorch's trap, shown
 
   torch::nn::Linear head(2, 3);
   thaw::StateDict ten;

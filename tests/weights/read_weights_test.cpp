@@ -1,8 +1,12 @@
+#include <torch/serialize.h>
+
 #include <ATen/Functions.h>
 
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <string>
 #include <thaw/weights/read_weights.hpp>
 #include <vector>
@@ -85,6 +89,17 @@ TEST_CASE("Files hold what Python says they hold") {
       CHECK(values(found) == values(tensor["values"]));
       CHECK_FALSE(found.requires_grad());
     }
+  }
+}
+
+TEST_CASE("trap 6: OrderedDicts and the format before 1.6 are read, where LibTorch's own pickle_load throws") {
+  for (const std::string name : {"dtypes.pth", "dtypes.legacy.pth", "module_prefix.legacy.pth"}) {
+    INFO(name);
+    std::ifstream file(weights(name), std::ios::binary);
+    const std::vector<char> bytes{std::istreambuf_iterator<char>(file), {}};
+    REQUIRE_FALSE(bytes.empty());
+    CHECK_THROWS_AS(torch::pickle_load(bytes), c10::Error);
+    CHECK(read_weights(weights(name)).size() == expected()[name].size());
   }
 }
 

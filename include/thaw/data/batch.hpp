@@ -48,11 +48,11 @@ concept TupleBatch = TupleLike<T> && std::tuple_size<T>::value >= 2 && []<std::s
   return (FieldsOrLike<std::remove_cvref_t<std::tuple_element_t<I, T>>> && ...);
 }(std::make_index_sequence<std::tuple_size<T>::value>{});
 
-/// A plain struct with a member `target`, whose other members are the inputs.
+/// A plain struct of up to eight members, of which `target` is one; the others are the inputs.
 template <class T>
 concept StructBatch = PlainStruct<T> && requires(const T& b) {
   requires FieldsOrLike<std::remove_cvref_t<decltype(b.target)>>;
-} && (count_members<T>() >= 2) && []<class... M>(std::type_identity<std::tuple<M...>>) {
+} && (count_members<T>() >= 2 && count_members<T>() <= 8) && []<class... M>(std::type_identity<std::tuple<M...>>) {
   return (FieldsOrLike<std::remove_cvref_t<M>> && ...);
 }(std::type_identity<decltype(members(std::declval<T&>()))>{});
 

@@ -141,7 +141,11 @@ class Fields {
       if (names().size() != size())
         throw DataError("Fields", "the tensors have no names", "let the data source give dictionaries");
       T dict;
-      for (std::size_t i = 0; i < size(); ++i) dict.insert({names()[i], tensors_[i]});
+      for (std::size_t i = 0; i < size(); ++i)
+        if constexpr (requires { dict.insert({names()[i], tensors_[i]}); })
+          dict.insert({names()[i], tensors_[i]});
+        else
+          dict.insert(names()[i], tensors_[i]);
       return dict;
     } else if constexpr (detail::is_record<T>()) {
       T record;

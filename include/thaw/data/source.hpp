@@ -137,10 +137,14 @@ class DataSource {
     return batch;
   }
 
+  /// Gives up the pass that `first` began, if there is one: the next `stream` begins anew.
+  void restart() const { begun_ = {}; }
+
   /// How many batches a pass has; counts them by a pass where the source cannot tell. Random generators are left as
   /// they were.
   [[nodiscard]] std::int64_t batches() const {
     if (!batches_) {
+      restart();  // a loader has one pass at a time
       const RandomState random;
       std::int64_t count = 0;
       for (BatchStream next = stream_(0); next();) ++count;

@@ -75,7 +75,7 @@ struct LRFinder {
       live.set_lr(group_lr);
 
       double loss = static_cast<double>(step());
-      if (on_validation) loss = validation_loss();
+      if (on_validation && std::isfinite(loss)) loss = validation_loss();
       if (mean_over_processes) loss = mean_over_processes(loss);
       average = beta * average + (1 - beta) * loss;
       const double smoothed = average / (1 - std::pow(beta, static_cast<double>(i + 1)));

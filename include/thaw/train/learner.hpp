@@ -144,6 +144,19 @@ class Learner {
     }
   };
 
+  /// While it lives, data is only tried out: a first check of it does not count, and passes that it began are given up.
+  /// Otherwise a loader that shuffles would go on in an order that was drawn for nothing.
+  struct Trial {
+    Learner& learner;
+    const bool checked = learner.checked_;
+    ~Trial() {
+      if (checked) return;
+      learner.checked_ = false;
+      learner.data_.train.restart();
+      learner.data_.valid.restart();
+    }
+  };
+
   /// What one optimizer step saw.
   struct StepLoss {
     at::Tensor loss;  // the mean over its samples, detached, on the device

@@ -24,7 +24,8 @@ inline constexpr bool takes = []<std::size_t... I>(std::index_sequence<I...>) {
   return takes_initialisers<T, I...>;
 }(std::make_index_sequence<N>{});
 
-template <class T, std::size_t N = 8>
+/// How many members a struct has; 9 stands for all that are more than `members` can name.
+template <class T, std::size_t N = 9>
 [[nodiscard]] constexpr std::size_t count_members() {
   if constexpr (N == 0)
     return 0;
@@ -34,11 +35,11 @@ template <class T, std::size_t N = 8>
     return count_members<T, N - 1>();
 }
 
-/// A tuple of references to the members of a struct of up to eight.
+/// A tuple of references to the members of a struct of up to eight; of a larger one, none.
 template <class T>
 [[nodiscard]] constexpr auto members(T& value) {
   constexpr std::size_t n = count_members<std::remove_const_t<T>>();
-  if constexpr (n == 0) {
+  if constexpr (n == 0 || n > 8) {
     return std::tie();
   } else if constexpr (n == 1) {
     auto& [a] = value;

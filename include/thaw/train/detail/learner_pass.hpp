@@ -65,6 +65,7 @@ inline LRCurve Learner::sweep(const LRFinder& finder, const std::vector<Callback
   finder.check();
   const RandomState random;
   const TrainingFlags flags{*groups_.module()};
+  const Trial trial{*this};
   check_data();
   if (finder.on_validation && !data_.valid)
     throw ConfigError("LRFinder", "on_validation is asked for, but there is no validation data",

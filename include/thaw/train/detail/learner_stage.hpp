@@ -93,6 +93,7 @@ inline std::vector<StageDescription> Learner::described(std::span<const Stage> p
                                                         const std::vector<Callback>& callbacks) {
   const RandomState random;
   const TrainingFlags flags{*groups_.module()};
+  const Trial trial{*this};
   const std::vector<detail::PlannedStage> planned = prepare(plan, callbacks);
   std::vector<StageDescription> stages;
   for (std::size_t i = 0; i < plan.size(); ++i) stages.push_back(detail::describe(groups_, plan[i], planned[i]));

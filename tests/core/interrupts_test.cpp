@@ -1,0 +1,66 @@
+#include <thaw/core/interrupts.hpp>
+
+#include <catch2/catch_test_macros.hpp>
+
+#include "support/sigint.hpp"
+
+using thaw::Interrupts;
+using thaw::test::Sigint;
+
+namespace {
+
+volatile std::sig_atomic_t asked = 0;
+void users_own(int) {
+  asked = asked + 1;
+}
+
+}  // namespace
+
+TEST_CASE("ctrl-C while Interrupts lives does not end the program, and is seen") {
+  const Sigint as_in_a_fresh_program;
+  const Interrupts interrupts;
+  CHECK_FALSE(interrupts.seen());
+  REQUIRE(Sigint::current() != SIG_DFL);  // or the next line would end this program
+  std::raise(SIGINT);
+  CHECK(interrupts.seen());
+  CHECK(interrupts.seen());  // it stays so
+  std::raise(SIGINT);        // the handler stays, too
+  CHECK(interrupts.seen());
+}
+
+TEST_CASE("the default handler is back afterwards, and an old ctrl-C is forgotten") {
+  const Sigint as_in_a_fresh_program;
+  {
+    const Interrupts interrupts;
+    REQUIRE(Sigint::current() != SIG_DFL);
+    std::raise(SIGINT);
+    CHECK(interrupts.seen());
+  }
+  CHECK(Sigint::current() == SIG_DFL);
+  const Interrupts next;
+  CHECK_FALSE(next.seen());
+}
+
+TEST_CASE("a handler of the user's own stays in place and is asked; then nothing is seen") {
+  const Sigint own(users_own);
+  asked = 0;
+  {
+    const Interrupts interrupts;
+    CHECK(Sigint::current() == users_own);
+    std::raise(SIGINT);
+    CHECK(asked == 1);
+    CHECK_FALSE(interrupts.seen());
+  }
+  CHECK(Sigint::current() == users_own);
+}
+
+TEST_CASE("where ctrl-C is ignored, it stays ignored") {
+  const Sigint ignored(SIG_IGN);
+  {
+    const Interrupts interrupts;
+    CHECK(Sigint::current() == SIG_IGN);
+    std::raise(SIGINT);
+    CHECK_FALSE(interrupts.seen());
+  }
+  CHECK(Sigint::current() == SIG_IGN);
+}
