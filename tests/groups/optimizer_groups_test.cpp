@@ -96,3 +96,36 @@ TEST_CASE("forget_state drops the state of these parameters and no other") {
   CHECK(optimizer.state().size() == before - 2);
   CHECK(optimizer.state().find(net->stem->parameters()[0].unsafeGetTensorImpl()) != optimizer.state().end());
 }
+
+TEST_CASE("a schedule's value is written to every group: its peak rate times the multiplier, and the momentum") {
+  TinyNet net;
+  const auto groups = thaw::LayerGroups::cut_before(net, {"body", "head"});
+  torch::optim::SGD optimizer(thaw::param_groups(groups), torch::optim::SGDOptions(1).momentum(0.9));
+  const thaw::OptimizerGroups live(optimizer, groups);
+  live.set({0.5, 0.85}, std::vector{1e-3, 1e-2, 1e-1});
+  CHECK(live.lr() == std::vector{0.5e-3, 0.5e-2, 0.5e-1});
+  CHECK(live.momentum() == 0.85);
+  live.set(2.0, std::vector{1., 2., 3.});
+  CHECK(live.lr() == std::vector{2., 4., 6.});
+  CHECK(live.momentum() == 0.85);
+}
+
+TEST_CASE("forget_state leaves Adagrad, which cannot do without state, a fresh one") {
+  TinyNet net;
+  const auto groups = thaw::LayerGroups::cut_before(net, {});
+  torch::optim::Adagrad optimizer(thaw::param_groups(groups),
+                                  torch::optim::AdagradOptions(0.1).initial_accumulator_value(0.5));
+  const auto step = [&] {
+    net->forward(at::randn({8, 4})).sum().backward();
+    optimizer.step();
+  };
+  step();
+  thaw::forget_state(optimizer);
+  for (const at::Tensor& p : net->parameters()) {
+    const auto& state =
+        static_cast<const torch::optim::AdagradParamState&>(*optimizer.state().at(p.unsafeGetTensorImpl()));
+    CHECK(state.step() == 0);
+    CHECK(state.sum().eq(0.5).all().item<bool>());
+  }
+  CHECK_NOTHROW(step());
+}

@@ -1,7 +1,12 @@
 #pragma once
 
+#include <torch/optim/adagrad.h>
 #include <torch/optim/optimizer.h>
 
+#include <ATen/ops/full_like.h>
+
+#include <algorithm>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -117,9 +122,38 @@ inline OptimizerGroups::OptimizerGroups(torch::optim::Optimizer& optimizer, cons
     }
 }
 
+namespace detail {
+
+/// LibTorch's Adagrad makes its state when it is made, and fails without.
+inline std::unique_ptr<torch::optim::OptimizerParamState> fresh_adagrad_state(torch::optim::Optimizer& optimizer,
+                                                                              const at::Tensor& parameter) {
+  auto state = std::make_unique<torch::optim::AdagradParamState>();
+  double initial = 0;
+  for (const auto& group : optimizer.param_groups())
+    if (std::ranges::any_of(group.params(), [&](const at::Tensor& held) { return held.is_same(parameter); }))
+      initial = static_cast<const torch::optim::AdagradOptions&>(group.options()).initial_accumulator_value();
+  state->step(0);
+  state->sum(at::full_like(parameter.detach(), initial));
+  return state;
+}
+
+}  // namespace detail
+
 /// Drops the optimizer's state of these parameters, so that they start afresh.
 inline void forget_state(torch::optim::Optimizer& optimizer, std::span<const at::Tensor> parameters) {
-  for (const at::Tensor& parameter : parameters) optimizer.state().erase(parameter.unsafeGetTensorImpl());
+  for (const at::Tensor& parameter : parameters) {
+    const auto found = optimizer.state().find(parameter.unsafeGetTensorImpl());
+    if (found == optimizer.state().end()) continue;
+    if (dynamic_cast<const torch::optim::AdagradParamState*>(found->second.get()))
+      found->second = detail::fresh_adagrad_state(optimizer, parameter);
+    else
+      optimizer.state().erase(found);
+  }
+}
+
+/// Drops all of the optimizer's state.
+inline void forget_state(torch::optim::Optimizer& optimizer) {
+  for (const auto& group : optimizer.param_groups()) forget_state(optimizer, group.params());
 }
 
 }  // namespace thaw

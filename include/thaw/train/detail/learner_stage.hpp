@@ -103,7 +103,7 @@ inline std::vector<StageDescription> Learner::described(std::span<const Stage> p
 inline void Learner::begin(Run& run) {
   stop_.reset();
   lr_scale_ = 1;
-  if (run.stage.reset_optimizer) optimizer_->state().clear();
+  if (run.stage.reset_optimizer) forget_state(*optimizer_);
   if (run.stage.freeze) forget_state(*optimizer_, groups_.freeze(run.frozen, run.stage.norm));
   history_.stages.push_back({.name = run.stage.name,
                              .first_step = static_cast<std::int64_t>(history_.steps.size()),
