@@ -66,9 +66,10 @@ class InMemory {
     return [o = options_, order = order(epoch), n = batches(), i = std::int64_t{0}]() mutable -> std::optional<Batch> {
       if (i == n) return std::nullopt;
       const std::int64_t from = o.batch_size * i++, to = std::min(from + o.batch_size, o.input[0].size(0));
+      const at::Tensor samples = order.defined() ? order.slice(0, from, to) : order;
       const auto gather = [&](const at::Tensor& all) {
-        return order.defined() ? all.index_select(0, order.slice(0, from, to).to(all.device()))
-                               : all.slice(0, from, to);
+        if (!samples.defined()) return all.slice(0, from, to);
+        return all.index_select(0, samples.device() == all.device() ? samples : samples.to(all.device()));
       };
       Fields input = o.input.map(gather);
       return Batch{.input = o.transform ? o.transform(input) : std::move(input), .target = o.target.map(gather)};
