@@ -198,13 +198,17 @@ TEST_CASE("a policy that changes within a stage thaws then, with the norm rule")
     return group.index + static_cast<std::size_t>(at.epoch()) + 1 < group.count;
   };
   struct Frozen {
-    std::vector<std::ptrdiff_t> at_epoch_end = {};
+    std::vector<std::ptrdiff_t> at_epoch_begin = {}, at_epoch_end = {};
+    void on_epoch_begin(const thaw::EpochBegin& event) {
+      at_epoch_begin.push_back(std::ranges::count(event.learner.groups().frozen(), true));
+    }
     void on_epoch_end(const thaw::EpochEnd& event) {
       at_epoch_end.push_back(std::ranges::count(event.learner.groups().frozen(), true));
     }
   } frozen;
   bench.learner.fit({.epochs = 3, .freeze = gradual}, std::ref(frozen));
-  CHECK(frozen.at_epoch_end == std::vector<std::ptrdiff_t>{2, 1, 0});  // as they were trained
+  CHECK(frozen.at_epoch_begin == std::vector<std::ptrdiff_t>{2, 1, 0});  // as they will be trained
+  CHECK(frozen.at_epoch_end == std::vector<std::ptrdiff_t>{2, 1, 0});    // as they were trained
   const auto& steps = bench.learner.history().steps;
   CHECK((steps[5].lr[1] == 0 && steps[6].lr[1] > 0));
   CHECK((steps[11].lr[0] == 0 && steps[12].lr[0] > 0));

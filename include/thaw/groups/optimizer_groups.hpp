@@ -50,51 +50,62 @@ class OptimizerGroups {
 
   /// Sets the absolute rate of every layer group.
   void set_lr(std::span<const double> lr) const {
-    each([&](torch::optim::OptimizerOptions& options, std::size_t group) { options.set_lr(lr[group]); });
+    each([&](const Member& m) { options(m).set_lr(lr[m.layer_group]); });
   }
 
   /// Sets what a schedule says for this step: `peak_lr` of every layer group times its multiplier, and its momentum
   /// where it has one.
   void set(const ScheduleValue& value, std::span<const double> peak_lr) const {
-    each([&](torch::optim::OptimizerOptions& options, std::size_t group) {
-      options.set_lr(peak_lr[group] * value.lr);
-      if (value.momentum) write_momentum(options, *value.momentum);
+    each([&](const Member& m) {
+      options(m).set_lr(peak_lr[m.layer_group] * value.lr);
+      if (value.momentum && m.write_momentum) m.write_momentum(options(m), *value.momentum);
     });
   }
 
   /// The absolute rate of every layer group.
   [[nodiscard]] std::vector<double> lr() const {
     std::vector<double> rates(layer_groups_);
-    each([&](torch::optim::OptimizerOptions& options, std::size_t group) { rates[group] = options.get_lr(); });
+    each([&](const Member& m) { rates[m.layer_group] = options(m).get_lr(); });
     return rates;
   }
 
   /// Sets SGD's and RMSprop's momentum, Adam's and AdamW's beta1; other optimizers have none and are left alone.
   void set_momentum(double momentum) const {
-    each([&](torch::optim::OptimizerOptions& options, std::size_t) { write_momentum(options, momentum); });
+    each([&](const Member& m) {
+      if (m.write_momentum) m.write_momentum(options(m), momentum);
+    });
   }
 
   /// The momentum or beta1 in force; none where the optimizer has none.
   [[nodiscard]] std::optional<double> momentum() const {
     std::optional<double> value;
-    each([&](torch::optim::OptimizerOptions& options, std::size_t) { value = read_momentum(options); });
+    each([&](const Member& m) { value = read_momentum(options(m)); });
     return value;
   }
 
  private:
+  /// An optimizer group that belongs to a layer group.
+  struct Member {
+    std::size_t optimizer_group, layer_group;
+    MomentumWriter write_momentum;
+  };
+
+  [[nodiscard]] torch::optim::OptimizerOptions& options(const Member& member) const {
+    return optimizer_->param_groups()[member.optimizer_group].options();
+  }
   template <class Visit>
   void each(Visit visit) const {
-    for (std::size_t i = 0; i < layer_group_of_.size(); ++i)
-      if (layer_group_of_[i]) visit(optimizer_->param_groups()[i].options(), *layer_group_of_[i]);
+    for (const Member& member : members_) visit(member);
   }
 
   torch::optim::Optimizer* optimizer_;
   std::size_t layer_groups_;
-  std::vector<std::optional<std::size_t>> layer_group_of_;  // per optimizer group
+  std::vector<Member> members_;
 };
 
 inline OptimizerGroups::OptimizerGroups(torch::optim::Optimizer& optimizer, const LayerGroups& groups)
-    : optimizer_(&optimizer), layer_groups_(groups.size()), layer_group_of_(optimizer.param_groups().size()) {
+    : optimizer_(&optimizer), layer_groups_(groups.size()) {
+  std::vector<std::optional<std::size_t>> owners(optimizer.param_groups().size());  // the layer group of each
   std::unordered_map<const at::TensorImpl*, std::size_t> optimizer_group, held_again;
   for (std::size_t i = 0; i < optimizer.param_groups().size(); ++i)
     for (const at::Tensor& tensor : optimizer.param_groups()[i].params())
@@ -112,7 +123,7 @@ inline OptimizerGroups::OptimizerGroups(torch::optim::Optimizer& optimizer, cons
                           "the optimizer holds \"" + parameter.name + "\" twice, in its groups " +
                               std::to_string(found->second) + " and " + std::to_string(again->second),
                           "add every parameter once: neither LibTorch's constructors nor add_param_group check");
-      std::optional<std::size_t>& owner = layer_group_of_[found->second];
+      std::optional<std::size_t>& owner = owners[found->second];
       if (owner && *owner != g)
         throw ConfigError("OptimizerGroups",
                           "optimizer group " + std::to_string(found->second) + " spans the layer groups \"" +
@@ -120,6 +131,8 @@ inline OptimizerGroups::OptimizerGroups(torch::optim::Optimizer& optimizer, cons
                           "build the optimizer from thaw::param_groups(groups), so that each has a rate of its own");
       owner = g;
     }
+  for (std::size_t i = 0; i < owners.size(); ++i)
+    if (owners[i]) members_.push_back({i, *owners[i], momentum_writer(optimizer.param_groups()[i].options())});
 }
 
 namespace detail {

@@ -8,19 +8,36 @@
 
 #include <optional>
 #include <tuple>
+#include <type_traits>
 
 namespace thaw {
 
+/// Writes a momentum into options of the type that it was made for.
+using MomentumWriter = void (*)(torch::optim::OptimizerOptions& options, double value);
+
+/// What sets SGD's and RMSprop's momentum, Adam's and AdamW's beta1 in options of this type; null for others, which
+/// have none. Finding it out costs more than using it, so a loop asks once.
+[[nodiscard]] inline MomentumWriter momentum_writer(const torch::optim::OptimizerOptions& options) {
+  const auto beta1 = []<class Options>(std::type_identity<Options>) -> MomentumWriter {
+    return [](torch::optim::OptimizerOptions& any, double value) {
+      auto& adam = static_cast<Options&>(any);
+      adam.betas({value, std::get<1>(adam.betas())});
+    };
+  };
+  const auto momentum = []<class Options>(std::type_identity<Options>) -> MomentumWriter {
+    return [](torch::optim::OptimizerOptions& any, double value) { static_cast<Options&>(any).momentum(value); };
+  };
+  using namespace torch::optim;
+  if (dynamic_cast<const AdamWOptions*>(&options)) return beta1(std::type_identity<AdamWOptions>{});
+  if (dynamic_cast<const AdamOptions*>(&options)) return beta1(std::type_identity<AdamOptions>{});
+  if (dynamic_cast<const SGDOptions*>(&options)) return momentum(std::type_identity<SGDOptions>{});
+  if (dynamic_cast<const RMSpropOptions*>(&options)) return momentum(std::type_identity<RMSpropOptions>{});
+  return nullptr;
+}
+
 /// Sets SGD's and RMSprop's momentum, Adam's and AdamW's beta1 in these options; others have none and are left alone.
 inline void write_momentum(torch::optim::OptimizerOptions& options, double value) {
-  if (auto* adamw = dynamic_cast<torch::optim::AdamWOptions*>(&options))
-    adamw->betas({value, std::get<1>(adamw->betas())});
-  else if (auto* adam = dynamic_cast<torch::optim::AdamOptions*>(&options))
-    adam->betas({value, std::get<1>(adam->betas())});
-  else if (auto* sgd = dynamic_cast<torch::optim::SGDOptions*>(&options))
-    sgd->momentum(value);
-  else if (auto* rmsprop = dynamic_cast<torch::optim::RMSpropOptions*>(&options))
-    rmsprop->momentum(value);
+  if (const MomentumWriter write = momentum_writer(options)) write(options, value);
 }
 
 /// The momentum or beta1 in these options; none where the optimizer has none.

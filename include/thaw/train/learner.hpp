@@ -135,7 +135,7 @@ class Learner {
     OptimizerGroups optimizer;
     detail::PlannedStage plan;
     std::vector<Callback>& callbacks;
-    std::vector<bool> frozen = {};
+    std::optional<double> momentum = {};
     std::int64_t step = 0;
     std::vector<double> lr = {};
 
@@ -178,6 +178,7 @@ class Learner {
   EpochRecord run_stage(Run& run);
   void begin(Run& run);
   double train_epoch(Run& run, std::int64_t epoch);
+  void set_frozen(const Run& run);
   void set_hyper(Run& run);
   std::optional<StepLoss> step(std::optional<Batch> first, BatchStream& next, std::int64_t batches,
                                const std::vector<Callback>& callbacks);

@@ -27,25 +27,43 @@ struct StageDescription {
 
 namespace detail {
 
+/// Which groups are frozen from a step on.
+struct FrozenFrom {
+  std::int64_t step;
+  std::vector<bool> frozen;
+};
+
+/// All that a policy says over a stage: asked once for every step, and kept where it changes.
+inline std::vector<FrozenFrom> frozen_over(const AnyFreezePolicy& policy, const LayerGroups& groups, std::int64_t steps,
+                                           std::int64_t steps_per_epoch) {
+  std::vector<FrozenFrom> changes;
+  for (std::int64_t step = 0; step < steps; ++step) {
+    std::vector<bool> frozen =
+        frozen_groups(policy, groups, {.step = step, .steps = steps, .steps_per_epoch = steps_per_epoch});
+    if (changes.empty() || changes.back().frozen != frozen)
+      changes.push_back({.step = step, .frozen = std::move(frozen)});
+  }
+  return changes;
+}
+
 /// A stage that was found sound, with what follows from the stages before it.
 struct PlannedStage {
   std::vector<double> peak_lr;
-  AnyFreezePolicy freeze;  ///< as the stage says; empty: `frozen` all along
-  std::vector<bool> frozen;
+  std::vector<FrozenFrom> frozen;  ///< by rising steps, from 0
   NormRule norm;
   std::int64_t epochs, steps_per_epoch, batches_per_step;
 
   [[nodiscard]] std::int64_t steps() const { return epochs * steps_per_epoch; }
-  [[nodiscard]] std::vector<bool> frozen_at(const LayerGroups& groups, std::int64_t step) const {
-    if (!freeze) return frozen;
-    return frozen_groups(freeze, groups, {.step = step, .steps = steps(), .steps_per_epoch = steps_per_epoch});
+  [[nodiscard]] const std::vector<bool>& frozen_at(std::int64_t step) const {
+    auto now = frozen.end() - 1;
+    while (now->step > step) --now;
+    return now->frozen;
   }
 };
 
 /// Throws ConfigError if at some step of the stage nothing would train.
 inline void check_trains(const LayerGroups& groups, const PlannedStage& stage, const std::string& where) {
-  for (std::int64_t step = 0; step < (stage.freeze ? stage.steps() : 1); ++step) {
-    const std::vector<bool> frozen = stage.frozen_at(groups, step);
+  for (const auto& [step, frozen] : stage.frozen) {
     bool trains = false;
     for (std::size_t i = 0; i < groups.size() && !trains; ++i)
       trains = std::ranges::any_of(groups[i].parameters,
@@ -61,23 +79,18 @@ inline void check_trains(const LayerGroups& groups, const PlannedStage& stage, c
 /// Per group, what gets gradients at some time in the stage, from which step on, and how fast.
 inline std::vector<GroupPlan> group_plan(const LayerGroups& groups, const PlannedStage& stage) {
   std::vector<GroupPlan> plan;
-  for (std::size_t i = 0; i < groups.size(); ++i)
-    plan.push_back({.name = groups[i].name, .parameters = groups[i].numel(), .first_step = -1});
-  std::vector<bool> before;
-  for (std::int64_t step = 0; step < stage.steps(); ++step) {
-    std::vector<bool> frozen = stage.frozen_at(groups, step);
-    if (frozen != before)
-      for (std::size_t i = 0; i < groups.size(); ++i) {
-        std::int64_t trained = 0;
-        for (const GroupParameter& parameter : groups[i].parameters)
-          if (parameter.trains(frozen[i], stage.norm)) trained += parameter.tensor.numel();
-        plan[i].trained = std::max(plan[i].trained, trained);
-        if (trained > 0 && plan[i].first_step < 0) plan[i].first_step = step;
-      }
-    before = std::move(frozen);
-    if (!stage.freeze) break;
+  for (std::size_t i = 0; i < groups.size(); ++i) {
+    GroupPlan group{.name = groups[i].name, .parameters = groups[i].numel(), .first_step = -1};
+    for (const auto& [step, frozen] : stage.frozen) {
+      std::int64_t trained = 0;
+      for (const GroupParameter& parameter : groups[i].parameters)
+        if (parameter.trains(frozen[i], stage.norm)) trained += parameter.tensor.numel();
+      group.trained = std::max(group.trained, trained);
+      if (trained > 0 && group.first_step < 0) group.first_step = step;
+    }
+    group.lr = group.trained > 0 ? stage.peak_lr[i] : 0;
+    plan.push_back(group);
   }
-  for (std::size_t i = 0; i < groups.size(); ++i) plan[i].lr = plan[i].trained > 0 ? stage.peak_lr[i] : 0;
   return plan;
 }
 
@@ -87,7 +100,7 @@ inline StageDescription describe(const LayerGroups& groups, const Stage& stage, 
           .steps_per_epoch = planned.steps_per_epoch,
           .groups = group_plan(groups, planned),
           .norm = planned.norm,
-          .notes = norm_notes(groups, planned.frozen_at(groups, planned.steps() - 1), planned.norm, planned.steps())};
+          .notes = norm_notes(groups, planned.frozen.back().frozen, planned.norm, planned.steps())};
 }
 
 }  // namespace detail

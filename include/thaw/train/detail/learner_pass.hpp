@@ -42,23 +42,27 @@ inline Fields Learner::outputs(const DataSource& source) {
 
 inline void Learner::update_norm_statistics() {
   groups_.train();
-  std::vector<std::function<void()>> restore_momentum;
+  struct Momenta {
+    std::vector<std::function<void()>> restore = {};
+    ~Momenta() {
+      for (const auto& each : restore) each();
+    }
+  } momenta;
   for (std::size_t i = 0; i < groups_.size(); ++i)
     for (const auto& layer : groups_[i].norms)
       if (groups_.norm_of(i) != Norm::hold)
         detail::visit_norm(*layer, [&]<class Norm>(Norm& norm) {
           if constexpr (requires { norm.options.momentum(std::nullopt); }) {
-            restore_momentum.emplace_back([&norm, old = norm.options.momentum()] { norm.options.momentum(old); });
+            momenta.restore.emplace_back([&norm, old = norm.options.momentum()] { norm.options.momentum(old); });
             norm.options.momentum(std::nullopt);  // LibTorch's way to ask for the plain mean
             norm.reset_running_stats();
           }
         });
-  if (restore_momentum.empty()) return;
+  if (momenta.restore.empty()) return;
   const c10::NoGradGuard no_grad;
   BatchStream next = data_.train.stream(epochs_begun_);
   while (const std::optional<Batch> batch = next())
     (void)task_.forward(batch->input.map([&](const at::Tensor& tensor) { return tensor.to(device()); }));
-  for (const auto& restore : restore_momentum) restore();
 }
 
 inline LRCurve Learner::sweep(const LRFinder& finder, const std::vector<Callback>& callbacks) {

@@ -22,8 +22,7 @@ inline EpochRecord Learner::run(std::span<const Stage> plan, std::vector<Callbac
     Run run{.stage = plan[i],
             .optimizer = OptimizerGroups(*optimizer_, groups_),
             .plan = planned[i],
-            .callbacks = callbacks,
-            .frozen = planned[i].frozen_at(groups_, 0)};
+            .callbacks = callbacks};
     last = run_stage(run);
   }
   return last;
@@ -73,16 +72,16 @@ inline std::vector<detail::PlannedStage> Learner::prepare(std::span<const Stage>
     std::vector<double> peak_lr = stage.lr(groups_.size());
     check_data();
     const detail::PlannedStage* before = planned.empty() ? nullptr : &planned.back();
-    detail::PlannedStage now{.peak_lr = std::move(peak_lr),
-                             .freeze = stage.freeze,
-                             .frozen = before ? before->frozen_at(groups_, before->steps() - 1) : groups_.frozen(),
-                             .norm = stage.freeze ? stage.norm
-                                     : before     ? before->norm
-                                                  : groups_.norm_rule(),
-                             .epochs = stage.epochs,
-                             .steps_per_epoch = (data_.train.batches() + per_step - 1) / per_step,
-                             .batches_per_step = per_step};
-    now.frozen = now.frozen_at(groups_, 0);
+    detail::PlannedStage now{
+        .peak_lr = std::move(peak_lr),
+        .frozen = {{.step = 0, .frozen = before ? before->frozen.back().frozen : groups_.frozen()}},
+        .norm = stage.freeze ? stage.norm
+                : before     ? before->norm
+                             : groups_.norm_rule(),
+        .epochs = stage.epochs,
+        .steps_per_epoch = (data_.train.batches() + per_step - 1) / per_step,
+        .batches_per_step = per_step};
+    if (stage.freeze) now.frozen = detail::frozen_over(stage.freeze, groups_, now.steps(), now.steps_per_epoch);
     detail::check_trains(groups_, now, where);
     planned.push_back(std::move(now));
   }
@@ -104,11 +103,12 @@ inline void Learner::begin(Run& run) {
   stop_.reset();
   lr_scale_ = 1;
   if (run.stage.reset_optimizer) forget_state(*optimizer_);
-  if (run.stage.freeze) forget_state(*optimizer_, groups_.freeze(run.frozen, run.stage.norm));
+  if (run.stage.freeze) forget_state(*optimizer_, groups_.freeze(run.plan.frozen_at(0), run.plan.norm));
+  run.momentum = run.optimizer.momentum();
   history_.stages.push_back({.name = run.stage.name,
                              .first_step = static_cast<std::int64_t>(history_.steps.size()),
                              .steps = 0,
-                             .frozen = run.frozen});
+                             .frozen = groups_.frozen()});
   const std::vector<GroupPlan> groups = detail::group_plan(groups_, run.plan);
   tell(run.callbacks, StageBegin{.learner = *this,
                                  .stage = run.stage.name,
@@ -121,6 +121,7 @@ inline void Learner::begin(Run& run) {
 
 /// Returns the mean training loss over the epoch's samples.
 inline double Learner::train_epoch(Run& run, std::int64_t epoch) {
+  set_frozen(run);  // so that on_epoch_begin sees what the epoch trains
   groups_.train();
   tell(run.callbacks, EpochBegin{.learner = *this, .stage = run.stage.name, .epoch = epoch, .epochs = run.plan.epochs});
   std::vector<at::Tensor> losses;  // on the device: read once, at the end
@@ -136,7 +137,7 @@ inline double Learner::train_epoch(Run& run, std::int64_t epoch) {
     losses.push_back(done->loss);
     samples.push_back(static_cast<double>(done->samples));
     ++run.step;
-    history_.steps.push_back({.lr = run.lr, .momentum = run.optimizer.momentum()});
+    history_.steps.push_back({.lr = run.lr, .momentum = run.momentum});
     ++history_.stages.back().steps;
     tell(run.callbacks, StepEnd{.learner = *this,
                                 .stage = run.stage.name,
@@ -162,22 +163,25 @@ inline double Learner::train_epoch(Run& run, std::int64_t epoch) {
   return sum / count;
 }
 
+/// Freezes and thaws as the stage says for the step that comes.
+inline void Learner::set_frozen(const Run& run) {
+  const std::vector<bool>& frozen = run.plan.frozen_at(run.at(run.step).step);
+  if (!run.stage.freeze || frozen == groups_.frozen()) return;
+  forget_state(*optimizer_, groups_.freeze(frozen, run.plan.norm));
+  groups_.train();
+}
+
 /// Freezes, thaws, and sets rates and momentum for the step that comes.
 inline void Learner::set_hyper(Run& run) {
   const Progress at = run.at(run.step);
-  if (run.stage.freeze) {
-    run.frozen = run.plan.frozen_at(groups_, at.step);
-    if (run.frozen != groups_.frozen()) {
-      forget_state(*optimizer_, groups_.freeze(run.frozen, run.stage.norm));
-      groups_.train();
-    }
-  }
+  set_frozen(run);
   ScheduleValue value = run.stage.schedule(at);
   value.lr *= lr_scale_;
   run.optimizer.set(value, run.plan.peak_lr);
+  if (value.momentum && run.momentum) run.momentum = value.momentum;
   run.lr = run.plan.peak_lr;  // what the records show
   for (std::size_t i = 0; i < run.lr.size(); ++i)
-    run.lr[i] *= run.frozen[i] && groups_.norm_rule().frozen != Norm::train ? 0 : value.lr;
+    run.lr[i] *= groups_.frozen()[i] && groups_.norm_rule().frozen != Norm::train ? 0 : value.lr;
 }
 
 // ---- a step ----
