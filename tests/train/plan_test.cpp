@@ -23,7 +23,7 @@ TEST_CASE("describe says per stage what trains, from when, at which rates, for h
                                        .epochs = 3,
                                        .freeze = thaw::GradualUnfreeze{.every_epochs = 1},
                                        .lr = DiscriminativeLR::slice(1e-4, 1e-2)},
-                                      {.name = "same", .epochs = 1, .lr = 1e-3}};
+                                      {.name = "same", .epochs = 1, .lr = 1e-3, .schedule = thaw::Constant{}}};
   const auto described = bench.learner->describe(plan, thaw::GradientAccumulation{2});
   REQUIRE(described.size() == 3);
   CHECK(described[0].name == "head");
@@ -40,6 +40,21 @@ TEST_CASE("describe says per stage what trains, from when, at which rates, for h
   CHECK(described[1].groups[0].trained == described[1].groups[0].parameters);
   CHECK(described[1].groups[0].lr == 1e-4);
   CHECK(described[2].groups[0].first_step == 0);  // as the stage before left it
+
+  const auto rates = [&](std::size_t stage, std::size_t group) {
+    const thaw::RateSpan& span = described[stage].rates[group];
+    return std::vector{span.first, span.highest, span.last};
+  };
+  const thaw::OneCycle one_cycle;
+  CHECK(rates(0, 0) == std::vector{0., 0., 0.});
+  CHECK(rates(0, 2) == std::vector{1e-2 * one_cycle(0).lr, 1e-2 * one_cycle(2. / 6).lr, 1e-2 * one_cycle(5. / 6).lr});
+  CHECK(rates(1, 0) ==
+        std::vector{1e-4 * one_cycle(6. / 9).lr, 1e-4 * one_cycle(6. / 9).lr, 1e-4 * one_cycle(8. / 9).lr});
+  CHECK(rates(2, 1) == std::vector{1e-3, 1e-3, 1e-3});
+  REQUIRE(described[0].momentum.has_value());
+  CHECK(described[0].momentum->highest == 0.95);
+  CHECK(described[0].momentum->lowest == one_cycle(2. / 6).momentum);
+  CHECK_FALSE(described[2].momentum.has_value());
 
   CHECK(thaw::test::same_state(before, *bench.net));
   CHECK(bench.net->stem->is_training());

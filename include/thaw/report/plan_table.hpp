@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,20 +31,33 @@ namespace detail {
   return fmt::format("{} / {}", name(norm.frozen), name(norm.thawed));
 }
 
+/// "0.85 to 0.95", "0.9", or "as it is".
+[[nodiscard]] inline std::string momentum_text(const std::optional<MomentumSpan>& span) {
+  if (!span) return "as it is";
+  if (span->lowest == span->highest) return fmt::format("{:.3g}", span->lowest);
+  return fmt::format("{:.3g} to {:.3g}", span->lowest, span->highest);
+}
+
 }  // namespace detail
 
-/// One row per stage and group: what trains, from when, at which peak rate, for how many steps; the norm rule of frozen
-/// / thawed groups stands in the stage's first row.
+/// One row per stage and group: what trains, from when, at which rates, for how many steps. The norm rule (of frozen /
+/// of thawed groups) and the momentum stand in the stage's first row.
 [[nodiscard]] inline Table plan_table(const std::vector<StageDescription>& plan) {
-  Table table{.headers = {"stage", "epochs x steps", "norm", "group", "", "trained", "of", "peak rate"}};
+  Table table{.headers = {"stage", "epochs x steps", "norm", "momentum", "group", "", "trained", "of", "first rate",
+                          "highest", "last"}};
   for (const StageDescription& stage : plan)
-    for (const GroupPlan& group : stage.groups) {
-      const bool first = &group == &stage.groups.front();
-      table.add(first ? stage.name : "",
-                first ? fmt::format("{} x {}", stage.epochs, detail::with_separators(stage.steps_per_epoch)) : "",
-                first ? detail::norm_rule_text(stage.norm) : "", group.name,
+    for (std::size_t i = 0; i < stage.groups.size(); ++i) {
+      const GroupPlan& group = stage.groups[i];
+      const auto once = [&](auto text) { return i == 0 ? text() : std::string{}; };
+      const auto rate = [&](double lr) { return group.trained == 0 ? "-" : detail::scientific(lr, 1); };
+      table.add(once([&] { return stage.name; }), once([&] {
+                  return fmt::format("{} x {}", stage.epochs, detail::with_separators(stage.steps_per_epoch));
+                }),
+                once([&] { return detail::norm_rule_text(stage.norm); }),
+                once([&] { return detail::momentum_text(stage.momentum); }), group.name,
                 detail::when_trained(group, stage.steps_per_epoch), detail::with_separators(group.trained),
-                detail::with_separators(group.parameters), group.trained == 0 ? "-" : detail::scientific(group.lr, 1));
+                detail::with_separators(group.parameters), rate(stage.rates[i].first), rate(stage.rates[i].highest),
+                rate(stage.rates[i].last));
     }
   return table;
 }

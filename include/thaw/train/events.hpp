@@ -20,7 +20,7 @@ struct GroupPlan {
   std::string name = {};
   std::int64_t parameters = 0;  ///< elements, not tensors
   std::int64_t trained = 0;     ///< elements that get gradients in this stage, at some time
-  double lr = 0;                ///< absolute peak rate; 0 when frozen all along
+  double lr = 0;                ///< absolute peak rate, as the stage gives it; 0 when frozen all along
   std::int64_t first_step = 0;  ///< the optimizer step from which on it trains; -1 when frozen all along
 };
 

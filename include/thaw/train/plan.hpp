@@ -2,16 +2,30 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <limits>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include <thaw/groups/freeze.hpp>
 #include <thaw/groups/norm_rule.hpp>
+#include <thaw/schedule/progress.hpp>
+#include <thaw/schedule/schedule.hpp>
 #include <thaw/train/detail/norm_notes.hpp>
 #include <thaw/train/events.hpp>
 #include <thaw/train/stage.hpp>
 
 namespace thaw {
+
+/// Absolute rates that a layer group will see over the steps in which it trains.
+struct RateSpan {
+  double first = 0, highest = 0, last = 0;
+};
+
+/// Momenta (SGD's momentum or Adam's beta1) that a schedule will set over a stage.
+struct MomentumSpan {
+  double lowest = 0, highest = 0;
+};
 
 /// What one stage of a plan will do.
 struct StageDescription {
@@ -19,6 +33,8 @@ struct StageDescription {
   std::int64_t epochs = 0;
   std::int64_t steps_per_epoch = 0;  ///< optimizer steps
   std::vector<GroupPlan> groups = {};
+  std::vector<RateSpan> rates = {};           ///< per group: what the schedule makes of its peak rate
+  std::optional<MomentumSpan> momentum = {};  ///< none: the schedule leaves the optimizer's alone
   NormRule norm = {};
   std::vector<std::string> notes = {};  ///< what looks wrong, and what to do instead; nothing here stops a run
 
@@ -94,11 +110,48 @@ inline std::vector<GroupPlan> group_plan(const LayerGroups& groups, const Planne
   return plan;
 }
 
+/// What a schedule says at each step of a stage.
+inline std::vector<ScheduleValue> schedule_over(const AnySchedule& schedule, const PlannedStage& stage) {
+  std::vector<ScheduleValue> values;
+  for (const Progress& at : steps(stage.steps(), stage.steps_per_epoch)) values.push_back(schedule(at));
+  return values;
+}
+
+inline std::vector<RateSpan> rate_spans(const std::vector<ScheduleValue>& schedule,
+                                        const std::vector<GroupPlan>& groups) {
+  std::vector<double> highest_from(schedule.size());
+  double highest = -std::numeric_limits<double>::infinity();
+  for (std::size_t i = schedule.size(); i-- > 0;) highest_from[i] = highest = std::max(highest, schedule[i].lr);
+  std::vector<RateSpan> spans;
+  for (const GroupPlan& group : groups) {
+    const auto from = static_cast<std::size_t>(std::max<std::int64_t>(group.first_step, 0));
+    spans.push_back({.first = group.lr * schedule[from].lr,
+                     .highest = group.lr * highest_from[from],
+                     .last = group.lr * schedule.back().lr});
+  }
+  return spans;
+}
+
+inline std::optional<MomentumSpan> momentum_span(const std::vector<ScheduleValue>& schedule) {
+  std::optional<MomentumSpan> span;
+  for (const ScheduleValue& value : schedule) {
+    if (!value.momentum) continue;
+    if (!span) span = {.lowest = *value.momentum, .highest = *value.momentum};
+    span->lowest = std::min(span->lowest, *value.momentum);
+    span->highest = std::max(span->highest, *value.momentum);
+  }
+  return span;
+}
+
 inline StageDescription describe(const LayerGroups& groups, const Stage& stage, const PlannedStage& planned) {
+  const std::vector<ScheduleValue> schedule = schedule_over(stage.schedule, planned);
+  const std::vector<GroupPlan> plans = group_plan(groups, planned);
   return {.name = stage.name,
           .epochs = planned.epochs,
           .steps_per_epoch = planned.steps_per_epoch,
-          .groups = group_plan(groups, planned),
+          .groups = plans,
+          .rates = rate_spans(schedule, plans),
+          .momentum = momentum_span(schedule),
           .norm = planned.norm,
           .notes = norm_notes(groups, planned.frozen.back().frozen, planned.norm, planned.steps())};
 }
