@@ -1,4 +1,5 @@
 #include <thaw/models/efficientnet_lite.hpp>
+#include <thaw/models/heads.hpp>
 
 #include <thaw/weights/load.hpp>
 
@@ -75,6 +76,28 @@ TEST_CASE("any size from 32 pixels on works, with any number of channels and cla
   const at::NoGradGuard no_grad;
   CHECK(net->features(at::randn({2, 1, 33, 95})).sizes() == at::IntArrayRef{2, 1280, 1, 2});
   CHECK(net(at::randn({2, 1, 32, 40})).sizes() == at::IntArrayRef{2, 3});
+}
+
+TEST_CASE("its parts, one after the other, are its forward pass") {
+  const at::NoGradGuard no_grad;
+  auto net = thaw::models::efficientnet_lite0({.classes = 5});
+  net->eval();
+  const auto check = [&](std::size_t parts, const std::string& last) {
+    const at::Tensor images = at::randn({2, 3, 64, 64});
+    thaw::ForwardPart::Tensors x{images};
+    for (const thaw::ForwardPart& part : thaw::forward_parts(net)) x = part.forward(x);
+    CHECK(x[0].equal(net(images)));
+    CHECK(thaw::forward_parts(net).size() == parts);
+    CHECK(thaw::forward_parts(net).back().name == last);
+    std::size_t parameters = 0;
+    for (const thaw::ForwardPart& part : thaw::forward_parts(net))
+      for (const auto& module : part.modules) parameters += module->parameters().size();
+    CHECK(parameters == net->parameters().size());
+  };
+  check(1 + 16 + 1 + 1, "_fc");
+  thaw::models::replace_head(net, 3);
+  net->eval();
+  check(1 + 16 + 1 + 9, "head.8");
 }
 
 TEST_CASE("images that it cannot take are an error that says which it can") {

@@ -5,6 +5,7 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/detail/CUDAHooksInterface.h>
 
+#include <algorithm>
 #include <mutex>
 #include <utility>
 #include <vector>
@@ -27,6 +28,15 @@ class RandomState {
       const std::scoped_lock lock(generator.mutex());
       generator.set_state(state);
     }
+  }
+
+  /// Whether anything was drawn since.
+  [[nodiscard]] bool moved() const {
+    return std::ranges::any_of(generators_, [](const auto& each) {
+      at::Generator generator = each.first;
+      const std::scoped_lock lock(generator.mutex());
+      return !generator.get_state().equal(each.second);
+    });
   }
 
   RandomState(const RandomState&) = delete;

@@ -62,8 +62,25 @@ class InMemory {
   [[nodiscard]] const Fields& targets() const { return options_.target; }
 
   /// One pass. The order depends on seed and epoch alone.
-  [[nodiscard]] BatchStream stream(std::int64_t epoch) const {
-    return [o = options_, order = order(epoch), n = batches(), i = std::int64_t{0}]() mutable -> std::optional<Batch> {
+  [[nodiscard]] BatchStream stream(std::int64_t epoch) const { return stream(order(epoch), batches()); }
+
+  /// Every sample once, in the order of the tensors, also those that `drop_last` leaves out.
+  [[nodiscard]] BatchStream in_order() const {
+    return stream({}, (samples() + options_.batch_size - 1) / options_.batch_size);
+  }
+
+  /// The same samples in the same batches, with another input for each, which is taken as it is.
+  [[nodiscard]] InMemory with_input(Fields input) const {
+    InMemoryOptions options = options_;
+    options.input = std::move(input);
+    options.transform = {};
+    return InMemory(std::move(options));
+  }
+
+ private:
+  /// The first n batches of the samples in this order, or as they are.
+  [[nodiscard]] BatchStream stream(at::Tensor order, std::int64_t n) const {
+    return [o = options_, order = std::move(order), n, i = std::int64_t{0}]() mutable -> std::optional<Batch> {
       if (i == n) return std::nullopt;
       const std::int64_t from = o.batch_size * i++, to = std::min(from + o.batch_size, o.input[0].size(0));
       const at::Tensor samples = order.defined() ? order.slice(0, from, to) : order;
@@ -76,7 +93,6 @@ class InMemory {
     };
   }
 
- private:
   [[nodiscard]] at::Tensor order(std::int64_t epoch) const {
     if (!options_.shuffle) return {};
     constexpr std::uint64_t golden_ratio = 0x9E3779B97F4A7C15;  // spreads consecutive epochs over the seeds

@@ -26,6 +26,15 @@ concept EpochSource = requires(const S& source, std::int64_t epoch) {
   { source.stream(epoch) } -> std::convertible_to<BatchStream>;
 };
 
+/// An EpochSource of which every sample can be had once, in an order of its own, and be given another input: what a
+/// frozen network makes of it (see Stage::cache).
+template <class S>
+concept NumberedSource = EpochSource<S> && requires(const S& source, Fields input) {
+  { source.samples() } -> std::convertible_to<std::int64_t>;
+  { source.in_order() } -> std::convertible_to<BatchStream>;
+  { source.with_input(input) } -> EpochSource;
+};
+
 namespace detail {
 
 template <class Range>
@@ -86,6 +95,13 @@ BatchStream range_stream(std::shared_ptr<Range> range, AsBatch as_batch) {
 /// run through once to count it, unless `batches` says how many it has. Copies share the source.
 class DataSource {
  public:
+  /// What a NumberedSource can do.
+  struct Numbered {
+    std::int64_t samples;
+    std::function<BatchStream()> in_order;
+    std::function<DataSource(Fields input)> with_input;
+  };
+
   DataSource() = default;
 
   template <class S>
@@ -94,6 +110,11 @@ class DataSource {
     if constexpr (EpochSource<S>) {
       batches_ = source.batches();
       if constexpr (requires { source.targets(); }) targets_ = source.targets();
+      if constexpr (NumberedSource<S>)
+        numbered_.reset(new Numbered{
+            .samples = source.samples(),
+            .in_order = [source] { return source.in_order(); },
+            .with_input = [source](Fields input) -> DataSource { return source.with_input(std::move(input)); }});
       stream_ = [s = std::move(source)](std::int64_t epoch) -> BatchStream { return s.stream(epoch); };
     } else if constexpr (detail::RangeOfBatches<S>) {
       from_range(std::make_shared<S>(std::move(source)), to_batch_);
@@ -153,6 +174,9 @@ class DataSource {
     return *batches_;
   }
 
+  /// Null where the source is no NumberedSource.
+  [[nodiscard]] const Numbered* numbered() const { return numbered_.get(); }
+
   /// All targets at once; empty where the source cannot tell.
   [[nodiscard]] const Fields& targets() const { return targets_; }
 
@@ -170,6 +194,7 @@ class DataSource {
 
   std::function<BatchStream(std::int64_t)> stream_;
   mutable std::optional<std::int64_t> batches_;
+  std::shared_ptr<const Numbered> numbered_;
   Fields targets_;
   bool one_pass_ = false;      // it cannot be rewound
   mutable BatchStream begun_;  // a pass whose first batch was looked at

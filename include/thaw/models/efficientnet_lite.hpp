@@ -17,6 +17,7 @@
 #include <vector>
 
 #include <thaw/core/error.hpp>
+#include <thaw/core/forward_part.hpp>
 #include <thaw/models/mbconv.hpp>
 
 namespace thaw::models {
@@ -150,19 +151,22 @@ struct EfficientNetLiteImpl : torch::nn::Module {
 
   /// What the head sees: [N, in_channels, H, W] -> [N, 1280, H / 32, W / 32]; lite0 rounds down.
   /// Throws DataError for a tensor of another shape.
-  at::Tensor features(const at::Tensor& x) {
-    if (x.dim() != 4 || x.size(1) != options.in_channels || x.size(2) < 32 || x.size(3) < 32)
-      throw DataError("EfficientNetLite::features", "the images are " + c10::str(x.sizes()),
-                      fmt::format("give [N, {}, H, W] of 32 pixels or more", options.in_channels));
-    at::Tensor y = relu6_in_place(bn0(conv_stem(x)));
-    y = blocks->forward(y);
-    return relu6_in_place(bn1(conv_head(y)));
-  }
+  at::Tensor features(const at::Tensor& x) { return last(blocks->forward(stem(x))); }
 
   /// Logits [N, classes]; with a head of your own, whatever that gives.
-  at::Tensor forward(const at::Tensor& x) {
-    if (head) return head->forward(features(x));
-    return fc(at::dropout(features(x).mean({2, 3}), options.dropout.value_or(0.2), is_training()));
+  at::Tensor forward(const at::Tensor& x) { return classify(features(x)); }
+
+  /// Stem, each block, last convolution, each layer of the head, so that frozen ones can be run apart from the rest.
+  std::vector<ForwardPart> forward_parts() {
+    std::vector<ForwardPart> parts{
+        {"_conv_stem", {conv_stem.ptr(), bn0.ptr()}, [this](const at::Tensor& x) { return stem(x); }}};
+    for (ForwardPart& block : thaw::forward_parts(*blocks, "_blocks")) parts.push_back(std::move(block));
+    parts.push_back({"_conv_head", {conv_head.ptr(), bn1.ptr()}, [this](const at::Tensor& x) { return last(x); }});
+    if (head)
+      for (ForwardPart& layer : thaw::forward_parts(*head, "head")) parts.push_back(std::move(layer));
+    else
+      parts.push_back({"_fc", {fc.ptr()}, [this](const at::Tensor& x) { return classify(x); }});
+    return parts;
   }
 
   /// How many channels `features` has.
@@ -181,6 +185,19 @@ struct EfficientNetLiteImpl : torch::nn::Module {
   torch::nn::Sequential blocks{nullptr}, head{nullptr};
   torch::nn::Conv2d conv_head{nullptr};
   torch::nn::Linear fc{nullptr};
+
+ private:
+  at::Tensor stem(const at::Tensor& x) {
+    if (x.dim() != 4 || x.size(1) != options.in_channels || x.size(2) < 32 || x.size(3) < 32)
+      throw DataError("EfficientNetLite::features", "the images are " + c10::str(x.sizes()),
+                      fmt::format("give [N, {}, H, W] of 32 pixels or more", options.in_channels));
+    return relu6_in_place(bn0(conv_stem(x)));
+  }
+  at::Tensor last(const at::Tensor& x) { return relu6_in_place(bn1(conv_head(x))); }
+  at::Tensor classify(const at::Tensor& x) {
+    if (head) return head->forward(x);
+    return fc(at::dropout(x.mean({2, 3}), options.dropout.value_or(0.2), is_training()));
+  }
 };
 TORCH_MODULE(EfficientNetLite);
 

@@ -19,6 +19,7 @@
 #include <thaw/optim/adamw.hpp>
 #include <thaw/train/detail/learner_file.hpp>
 #include <thaw/train/detail/task.hpp>
+#include <thaw/train/frozen_split.hpp>
 #include <thaw/train/history.hpp>
 #include <thaw/train/learner_options.hpp>
 #include <thaw/train/plan.hpp>
@@ -129,6 +130,14 @@ class Learner {
   [[nodiscard]] at::Device device() const { return groups_[0].parameters[0].tensor.device(); }
 
  private:
+  /// A stage that trains what comes after the frozen part of the model, on what that part gives.
+  struct Cached {
+    detail::Task task;
+    detail::Unchanged unchanged;         // of the frozen part
+    std::vector<DataSource> train = {};  // one per pass that is kept
+    DataSource valid = {};
+  };
+
   /// Where a stage stands.
   struct Run {
     const Stage& stage;
@@ -138,6 +147,7 @@ class Learner {
     std::optional<double> momentum = {};
     std::int64_t step = 0;
     std::vector<double> lr = {};
+    std::shared_ptr<const Cached> cached = {};  // null: the stage runs the whole model
 
     [[nodiscard]] Progress at(std::int64_t i) const {
       return {.step = std::min(i, plan.steps() - 1), .steps = plan.steps(), .steps_per_epoch = plan.steps_per_epoch};
@@ -176,13 +186,18 @@ class Learner {
   std::vector<detail::PlannedStage> prepare(std::span<const Stage> plan, const std::vector<Callback>& callbacks);
   std::vector<StageDescription> described(std::span<const Stage> plan, const std::vector<Callback>& callbacks);
   EpochRecord run_stage(Run& run);
+  Evaluation validate_stage(const Run& run);
   void begin(Run& run);
   double train_epoch(Run& run, std::int64_t epoch);
   void set_frozen(const Run& run);
   void set_hyper(Run& run);
-  std::optional<StepLoss> step(std::optional<Batch> first, BatchStream& next, std::int64_t batches,
-                               const std::vector<Callback>& callbacks);
-  at::Tensor loss_of(Batch& batch, const std::vector<Callback>& callbacks);
+  std::optional<StepLoss> step(const Cached* cached, std::optional<Batch> first, BatchStream& next,
+                               std::int64_t batches, const std::vector<Callback>& callbacks);
+  at::Tensor loss_of(const Cached* cached, Batch& batch, const std::vector<Callback>& callbacks);
+  void check_cache(const Stage& stage, const detail::PlannedStage& planned, const std::string& where) const;
+  detail::TensorSet moving_in(const detail::PlannedStage& planned) const;
+  std::shared_ptr<const Cached> cached(const Run& run);
+  void update_cache(Run& run);
   LRCurve sweep(const LRFinder& finder, const std::vector<Callback>& callbacks);
   std::int64_t batches_per_step(const std::vector<Callback>& callbacks);
   void check_data();
@@ -218,6 +233,7 @@ Learner::Learner(Model model, LayerGroups groups, Loss loss, LearnerOptions opti
 
 }  // namespace thaw
 
+#include <thaw/train/detail/learner_cache.hpp>
 #include <thaw/train/detail/learner_pass.hpp>
 #include <thaw/train/detail/learner_stage.hpp>
 #include <thaw/train/detail/learner_until_overfit.hpp>

@@ -9,6 +9,7 @@
 #include <thaw/groups/rates.hpp>
 #include <thaw/schedule/one_cycle.hpp>
 #include <thaw/schedule/schedule.hpp>
+#include <thaw/train/cache.hpp>
 
 namespace thaw {
 
@@ -21,6 +22,7 @@ struct Stage {
   AnySchedule schedule = OneCycle{};  ///< moves rates and momentum over the stage's optimizer steps
   NormRule norm = {};                 ///< of norm layers with running statistics; read where `freeze` is given
   bool reset_optimizer = false;       ///< forget all optimizer state first; otherwise only what was just thawed
+  Cache cache = {};                   ///< run the frozen part over the data once, and keep what it gives
 };
 
 /// What fastai's `fine_tune` may be told, with its defaults.

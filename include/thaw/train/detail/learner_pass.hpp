@@ -82,7 +82,7 @@ inline LRCurve Learner::sweep(const LRFinder& finder, const std::vector<Callback
     groups_.train();
     std::optional<Batch> batch = next();
     if (!batch) batch = (next = data_.train.stream(++epoch))();
-    const std::optional<StepLoss> done = step(std::move(batch), next, batches, callbacks);
+    const std::optional<StepLoss> done = step(nullptr, std::move(batch), next, batches, callbacks);
     if (stop_) return std::numeric_limits<double>::quiet_NaN();  // a callback that ends stages ends the sweep
     if (!done)
       throw DataError("training data", "a second pass over it gives no batches",

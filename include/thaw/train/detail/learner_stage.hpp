@@ -37,7 +37,7 @@ inline EpochRecord Learner::run_stage(Run& run) {
     record.train_loss = train_epoch(run, epoch);
     record.steps_done = static_cast<std::int64_t>(history_.steps.size());
     tell(run.callbacks, EpochTrained{.learner = *this, .epoch = epoch, .epochs = run.plan.epochs});
-    if (data_.valid) record.valid = validate(data_.valid);
+    if (data_.valid) record.valid = validate_stage(run);
     record.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     history_.epochs.push_back(record);
     tell(run.callbacks, EpochEnd{.learner = *this, .record = record});
@@ -46,6 +46,13 @@ inline EpochRecord Learner::run_stage(Run& run) {
   tell(run.callbacks, StageEnd{.learner = *this, .record = history_.stages.back(), .history = history_});
   stop_.reset();
   return record;
+}
+
+/// Validation as a stage goes on, on kept features where there are some.
+inline Evaluation Learner::validate_stage(const Run& run) {
+  if (!run.cached) return validate(data_.valid);
+  groups_.eval();
+  return detail::evaluate(run.cached->task, metrics_, run.cached->valid, device());
 }
 
 // ---- before a stage ----
@@ -83,6 +90,7 @@ inline std::vector<detail::PlannedStage> Learner::prepare(std::span<const Stage>
         .batches_per_step = per_step};
     if (stage.freeze) now.frozen = detail::frozen_over(stage.freeze, groups_, now.steps(), now.steps_per_epoch);
     detail::check_trains(groups_, now, where);
+    if (stage.cache && stage.cache.required) check_cache(stage, now, where);
     planned.push_back(std::move(now));
   }
   return planned;
@@ -123,16 +131,20 @@ inline void Learner::begin(Run& run) {
 inline double Learner::train_epoch(Run& run, std::int64_t epoch) {
   set_frozen(run);  // so that on_epoch_begin sees what the epoch trains
   groups_.train();
+  update_cache(run);
   tell(run.callbacks, EpochBegin{.learner = *this, .stage = run.stage.name, .epoch = epoch, .epochs = run.plan.epochs});
   std::vector<at::Tensor> losses;  // on the device: read once, at the end
   std::vector<double> samples;
   const std::size_t first = history_.steps.size();
-  BatchStream next = data_.train.stream(epochs_begun_++);
+  const Cached* cached = run.cached.get();
+  const DataSource& source =
+      cached ? cached->train[static_cast<std::size_t>(epoch - 1) % cached->train.size()] : data_.train;
+  BatchStream next = source.stream(epochs_begun_++);
   while (!stop_) {
     std::optional<Batch> batch = next();
     if (!batch) break;
     set_hyper(run);  // only now that there is a step to come: validation sees the groups as they were trained
-    const std::optional<StepLoss> done = step(std::move(batch), next, run.plan.batches_per_step, run.callbacks);
+    const std::optional<StepLoss> done = step(cached, std::move(batch), next, run.plan.batches_per_step, run.callbacks);
     if (!done) break;
     losses.push_back(done->loss);
     samples.push_back(static_cast<double>(done->samples));
@@ -188,15 +200,16 @@ inline void Learner::set_hyper(Run& run) {
 
 /// One optimizer step on the gradients of `first` and what follows, up to `batches` batches: of the mean over all their
 /// samples. None, and no step, where there is no batch or a callback stops the stage before it.
-inline std::optional<Learner::StepLoss> Learner::step(std::optional<Batch> first, BatchStream& next,
-                                                      std::int64_t batches, const std::vector<Callback>& callbacks) {
+inline std::optional<Learner::StepLoss> Learner::step(const Cached* cached, std::optional<Batch> first,
+                                                      BatchStream& next, std::int64_t batches,
+                                                      const std::vector<Callback>& callbacks) {
   at::Tensor sum;
   std::int64_t samples = 0;
   for (std::int64_t i = 0; i < batches && !stop_; ++i) {
     const std::optional<Batch> host = i == 0 ? std::exchange(first, {}) : next();
     if (!host) break;
     Batch batch = host->to(device());
-    at::Tensor loss = loss_of(batch, callbacks);
+    at::Tensor loss = loss_of(cached, batch, callbacks);
     if (stop_) break;
     const std::int64_t n = batch.size();
     if (batches > 1) loss = loss * static_cast<double>(n);
@@ -216,17 +229,22 @@ inline std::optional<Learner::StepLoss> Learner::step(std::optional<Batch> first
   return steps ? std::optional(StepLoss{.loss = sum, .samples = samples}) : std::nullopt;
 }
 
-inline at::Tensor Learner::loss_of(Batch& batch, const std::vector<Callback>& callbacks) {
+inline at::Tensor Learner::loss_of(const Cached* cached, Batch& batch, const std::vector<Callback>& callbacks) {
+  const detail::Task& task = cached ? cached->task : task_;
+  const Fields given = cached ? batch.input : Fields();
   tell(callbacks, BatchReady{.learner = *this, .batch = batch});
-  const Fields output = task_.forward(batch.input);
+  if (cached && !std::ranges::equal(given, batch.input, [](const auto& a, const auto& b) { return a.is_same(b); }))
+    throw ConfigError("Cache", "a callback changes the inputs (MixUp?), but what the model made of them is kept",
+                      "train this stage without the callback, or without a cache");
+  const Fields output = task.forward(batch.input);
   at::Tensor loss;
   try {
-    loss = task_.loss(output, batch.target);
+    loss = task.loss(output, batch.target);
   } catch (const c10::Error&) {
-    if (task_.check) task_.check(output, batch.target);  // says it better, where it can
+    if (task.check) task.check(output, batch.target);  // says it better, where it can
     throw;
   }
-  tell(callbacks, LossReady{.learner = *this, .batch = batch, .output = output, .loss = loss, .criterion = task_.loss});
+  tell(callbacks, LossReady{.learner = *this, .batch = batch, .output = output, .loss = loss, .criterion = task.loss});
   return loss;
 }
 

@@ -8,8 +8,10 @@
 #include <string>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include <thaw/core/error.hpp>
+#include <thaw/core/forward_part.hpp>
 #include <thaw/data/fields.hpp>
 
 namespace thaw::detail {
@@ -19,6 +21,7 @@ struct Task {
   std::function<Fields(const Fields& input)> forward;
   std::function<at::Tensor(const Fields& output, const Fields& target)> loss;
   std::function<void(const Fields& output, const Fields& targets)> check;  ///< the loss's own; may be empty
+  std::function<std::vector<ForwardPart>()> parts;  ///< of the model's forward; empty where it cannot be split
 };
 
 // ---- the parameters that a function was written with, where it is one function and no template ----
@@ -152,6 +155,7 @@ template <class Model, class Loss>
                 "const`; either may be a struct of tensors instead");
   Task task;
   task.forward = [model](const Fields& input) mutable { return forward(model, input); };
+  if constexpr (SplitForward<Model>) task.parts = [model]() mutable { return forward_parts(model); };
   if constexpr (requires(const at::Tensor& x) { loss.check(x, x); })
     task.check = [loss](const Fields& output, const Fields& targets) { loss.check(output, targets); };
   if constexpr (loss_takes_tensors<Loss>)
