@@ -113,9 +113,9 @@ TEST_CASE("a cached stage gives bit for bit what the whole model gives, in memor
     CHECK(cached.counter->training - before < 10);
     CHECK(plain.counter->training >= 20);
     CHECK(cached.counter->evaluation < plain.counter->evaluation);
-    CHECK_THAT(cached.learner->history().stages[0].cache,
-               ContainsSubstring("kept what '7' gives") && ContainsSubstring("'8' trains"));
-    CHECK(plain.learner->history().stages[0].cache.empty());
+    CHECK_THAT(cached.learner->history().stages[0].frozen_part,
+               ContainsSubstring("up to '7'") && ContainsSubstring("'8' trains"));
+    CHECK(plain.learner->history().stages[0].frozen_part.empty());
 
     // The next stage trains the whole model again, as if nothing had been kept.
     for (Setup* each : {&plain, &cached}) {
@@ -159,8 +159,8 @@ TEST_CASE("the kept part ends before what draws random numbers") {
   plain.fit({});
   cached.fit(Cache::memory);
   check_equal(plain, cached);
-  CHECK_THAT(cached.learner->history().stages[0].cache,
-             ContainsSubstring("kept what '3' gives") && ContainsSubstring("'4' draws random numbers"));
+  CHECK_THAT(cached.learner->history().stages[0].frozen_part,
+             ContainsSubstring("up to '3'") && ContainsSubstring("'4' draws random numbers"));
 }
 
 TEST_CASE("augmented data is kept in so many passes, when asked") {
@@ -191,7 +191,7 @@ TEST_CASE("what cannot be kept is refused before anything trains, or done withou
     optional.cache.required = false;
     if (optional.cache.passes > 0) {
       setup.learner->fit(optional);
-      CHECK_THAT(setup.learner->history().stages.back().cache, ContainsSubstring("not kept"));
+      CHECK_THAT(setup.learner->history().stages.back().frozen_part, ContainsSubstring("as the rest"));
       CHECK(setup.learner->history().steps.size() == 5);
     }
   };

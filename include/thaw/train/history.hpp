@@ -44,7 +44,7 @@ struct StageRecord {
   std::int64_t first_step = 0;  ///< index into History::steps
   std::int64_t steps = 0;
   std::vector<bool> frozen = {};  ///< per layer group, as the stage began
-  std::string cache = {};  ///< what was kept of the frozen part's output, or why it was not; empty where not asked for
+  std::string frozen_part = {};   ///< how it ran: compiled, kept (Stage::cache), or why not; empty where not asked for
 };
 
 /// All that a Learner trained so far, oldest first; it grows with every fit.

@@ -17,6 +17,7 @@
 #include <thaw/groups/freeze.hpp>
 #include <thaw/groups/optimizer_groups.hpp>
 #include <thaw/optim/adamw.hpp>
+#include <thaw/train/detail/feature_room.hpp>
 #include <thaw/train/detail/learner_file.hpp>
 #include <thaw/train/detail/task.hpp>
 #include <thaw/train/frozen_split.hpp>
@@ -130,12 +131,14 @@ class Learner {
   [[nodiscard]] at::Device device() const { return groups_[0].parameters[0].tensor.device(); }
 
  private:
-  /// A stage that trains what comes after the frozen part of the model, on what that part gives.
-  struct Cached {
+  /// A stage that runs the frozen part of the model apart from the rest.
+  struct Halves {
     detail::Task task;
     detail::Unchanged unchanged;         // of the frozen part
-    std::vector<DataSource> train = {};  // one per pass that is kept
+    std::vector<DataSource> train = {};  // what that part gives, one per pass that is kept; empty: it runs in each step
     DataSource valid = {};
+
+    [[nodiscard]] bool kept() const { return !train.empty(); }
   };
 
   /// Where a stage stands.
@@ -147,7 +150,8 @@ class Learner {
     std::optional<double> momentum = {};
     std::int64_t step = 0;
     std::vector<double> lr = {};
-    std::shared_ptr<const Cached> cached = {};  // null: the stage runs the whole model
+    std::shared_ptr<const Halves> halves = {};  // null: the stage runs the whole model
+    bool halves_tried = false;
 
     [[nodiscard]] Progress at(std::int64_t i) const {
       return {.step = std::min(i, plan.steps() - 1), .steps = plan.steps(), .steps_per_epoch = plan.steps_per_epoch};
@@ -191,13 +195,15 @@ class Learner {
   double train_epoch(Run& run, std::int64_t epoch);
   void set_frozen(const Run& run);
   void set_hyper(Run& run);
-  std::optional<StepLoss> step(const Cached* cached, std::optional<Batch> first, BatchStream& next,
+  std::optional<StepLoss> step(const Halves* halves, std::optional<Batch> first, BatchStream& next,
                                std::int64_t batches, const std::vector<Callback>& callbacks);
-  at::Tensor loss_of(const Cached* cached, Batch& batch, const std::vector<Callback>& callbacks);
+  at::Tensor loss_of(const Halves* halves, Batch& batch, const std::vector<Callback>& callbacks);
   void check_cache(const Stage& stage, const detail::PlannedStage& planned, const std::string& where) const;
   detail::TensorSet moving_in(const detail::PlannedStage& planned) const;
-  std::shared_ptr<const Cached> cached(const Run& run);
-  void update_cache(Run& run);
+  std::shared_ptr<const Halves> halves(const Run& run);
+  void keep(const Run& run, const std::function<Fields(const Fields&)>& prefix, detail::FeatureRoom& room,
+            Halves& result);
+  void update_halves(Run& run);
   LRCurve sweep(const LRFinder& finder, const std::vector<Callback>& callbacks);
   std::int64_t batches_per_step(const std::vector<Callback>& callbacks);
   void check_data();
@@ -207,6 +213,7 @@ class Learner {
   LearnerData data_;
   std::vector<Metric> metrics_;
   std::vector<Callback> callbacks_;
+  std::function<std::function<Fields(const Fields&)>(const FrozenSplit&)> frozen_;
   std::unique_ptr<torch::optim::Optimizer> optimizer_;
   History history_;
   std::int64_t epochs_begun_ = 0;    // numbers the passes over the training data, so that each is shuffled anew
@@ -221,10 +228,14 @@ Learner::Learner(Model model, LayerGroups groups, Loss loss, LearnerOptions opti
       task_(detail::make_task(model, std::move(loss))),
       data_{std::move(options.train), std::move(options.valid)},
       metrics_(std::move(options.metrics)),
-      callbacks_(std::move(options.callbacks)) {
+      callbacks_(std::move(options.callbacks)),
+      frozen_(std::move(options.frozen)) {
   if (detail::module_ptr(model) != groups_.module())
     throw ConfigError("Learner", "the layer groups were made from another model",
                       "make them from the model given here");
+  if (frozen_ && !task_.parts)
+    throw ConfigError("LearnerOptions::frozen", "the model cannot be run in parts",
+                      "let it be a torch::nn::Sequential, or give it forward_parts(): see thaw::ForwardPart");
   optimizer_ = options.optimizer ? options.optimizer(groups_) : std::make_unique<AdamW>(groups_);
   (void)OptimizerGroups(*optimizer_, groups_);  // throws when they do not fit each other
   history_.groups.reserve(groups_.size());
@@ -233,7 +244,7 @@ Learner::Learner(Model model, LayerGroups groups, Loss loss, LearnerOptions opti
 
 }  // namespace thaw
 
-#include <thaw/train/detail/learner_cache.hpp>
+#include <thaw/train/detail/learner_halves.hpp>
 #include <thaw/train/detail/learner_pass.hpp>
 #include <thaw/train/detail/learner_stage.hpp>
 #include <thaw/train/detail/learner_until_overfit.hpp>

@@ -9,6 +9,7 @@
 #include <thaw/data/source.hpp>
 #include <thaw/groups/layer_groups.hpp>
 #include <thaw/train/callback.hpp>
+#include <thaw/train/frozen_split.hpp>
 #include <thaw/train/metric.hpp>
 
 namespace thaw {
@@ -26,6 +27,9 @@ struct LearnerOptions {
   std::vector<Callback> callbacks = {};  ///< of every stage, before those given to fit
   /// Makes the optimizer, over thaw::param_groups(groups) or the like. Default: thaw::AdamW{groups}.
   std::function<std::unique_ptr<torch::optim::Optimizer>(const LayerGroups&)> optimizer = {};
+  /// How the leading parts of the model run in stages in which they are frozen and held: CompiledPrefix::make. Empty:
+  /// as all the rest. Needs a model that can be run in parts (SplitForward).
+  std::function<std::function<Fields(const Fields&)>(const FrozenSplit&)> frozen = {};
 };
 
 }  // namespace thaw

@@ -50,9 +50,10 @@ inline EpochRecord Learner::run_stage(Run& run) {
 
 /// Validation as a stage goes on, on kept features where there are some.
 inline Evaluation Learner::validate_stage(const Run& run) {
-  if (!run.cached) return validate(data_.valid);
+  if (!run.halves) return validate(data_.valid);
   groups_.eval();
-  return detail::evaluate(run.cached->task, metrics_, run.cached->valid, device());
+  const DataSource& source = run.halves->kept() ? run.halves->valid : data_.valid;
+  return detail::evaluate(run.halves->task, metrics_, source, device());
 }
 
 // ---- before a stage ----
@@ -131,20 +132,21 @@ inline void Learner::begin(Run& run) {
 inline double Learner::train_epoch(Run& run, std::int64_t epoch) {
   set_frozen(run);  // so that on_epoch_begin sees what the epoch trains
   groups_.train();
-  update_cache(run);
+  update_halves(run);
   tell(run.callbacks, EpochBegin{.learner = *this, .stage = run.stage.name, .epoch = epoch, .epochs = run.plan.epochs});
   std::vector<at::Tensor> losses;  // on the device: read once, at the end
   std::vector<double> samples;
   const std::size_t first = history_.steps.size();
-  const Cached* cached = run.cached.get();
-  const DataSource& source =
-      cached ? cached->train[static_cast<std::size_t>(epoch - 1) % cached->train.size()] : data_.train;
+  const Halves* halves = run.halves.get();
+  const DataSource& source = halves && halves->kept()
+                                 ? halves->train[static_cast<std::size_t>(epoch - 1) % halves->train.size()]
+                                 : data_.train;
   BatchStream next = source.stream(epochs_begun_++);
   while (!stop_) {
     std::optional<Batch> batch = next();
     if (!batch) break;
     set_hyper(run);  // only now that there is a step to come: validation sees the groups as they were trained
-    const std::optional<StepLoss> done = step(cached, std::move(batch), next, run.plan.batches_per_step, run.callbacks);
+    const std::optional<StepLoss> done = step(halves, std::move(batch), next, run.plan.batches_per_step, run.callbacks);
     if (!done) break;
     losses.push_back(done->loss);
     samples.push_back(static_cast<double>(done->samples));
@@ -200,7 +202,7 @@ inline void Learner::set_hyper(Run& run) {
 
 /// One optimizer step on the gradients of `first` and what follows, up to `batches` batches: of the mean over all their
 /// samples. None, and no step, where there is no batch or a callback stops the stage before it.
-inline std::optional<Learner::StepLoss> Learner::step(const Cached* cached, std::optional<Batch> first,
+inline std::optional<Learner::StepLoss> Learner::step(const Halves* halves, std::optional<Batch> first,
                                                       BatchStream& next, std::int64_t batches,
                                                       const std::vector<Callback>& callbacks) {
   at::Tensor sum;
@@ -209,7 +211,7 @@ inline std::optional<Learner::StepLoss> Learner::step(const Cached* cached, std:
     const std::optional<Batch> host = i == 0 ? std::exchange(first, {}) : next();
     if (!host) break;
     Batch batch = host->to(device());
-    at::Tensor loss = loss_of(cached, batch, callbacks);
+    at::Tensor loss = loss_of(halves, batch, callbacks);
     if (stop_) break;
     const std::int64_t n = batch.size();
     if (batches > 1) loss = loss * static_cast<double>(n);
@@ -229,11 +231,12 @@ inline std::optional<Learner::StepLoss> Learner::step(const Cached* cached, std:
   return steps ? std::optional(StepLoss{.loss = sum, .samples = samples}) : std::nullopt;
 }
 
-inline at::Tensor Learner::loss_of(const Cached* cached, Batch& batch, const std::vector<Callback>& callbacks) {
-  const detail::Task& task = cached ? cached->task : task_;
-  const Fields given = cached ? batch.input : Fields();
+inline at::Tensor Learner::loss_of(const Halves* halves, Batch& batch, const std::vector<Callback>& callbacks) {
+  const detail::Task& task = halves ? halves->task : task_;
+  const bool kept = halves && halves->kept();
+  const Fields given = kept ? batch.input : Fields();
   tell(callbacks, BatchReady{.learner = *this, .batch = batch});
-  if (cached && !std::ranges::equal(given, batch.input, [](const auto& a, const auto& b) { return a.is_same(b); }))
+  if (kept && !std::ranges::equal(given, batch.input, [](const auto& a, const auto& b) { return a.is_same(b); }))
     throw ConfigError("Cache", "a callback changes the inputs (MixUp?), but what the model made of them is kept",
                       "train this stage without the callback, or without a cache");
   const Fields output = task.forward(batch.input);

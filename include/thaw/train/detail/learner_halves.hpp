@@ -12,13 +12,13 @@ namespace thaw {
 namespace detail {
 
 /// What the prefix makes of every sample, in the source's own order.
-inline Fields features_of(const FrozenSplit& split, const DataSource::Numbered& source, const at::Device& device,
-                          FeatureRoom& room) {
+inline Fields features_of(const std::function<Fields(const Fields&)>& prefix, const DataSource::Numbered& source,
+                          const at::Device& device, FeatureRoom& room) {
   std::vector<at::Tensor> kept;
   std::int64_t done = 0;
   BatchStream next = source.in_order();
   while (const std::optional<Batch> host = next()) {
-    const Fields features = split.features(host->to(device).input);
+    const Fields features = prefix(host->to(device).input);
     const at::Device home = host->input[0].device();  // data in the device's memory has its features there too
     for (std::size_t i = 0; i < features.size(); ++i) {
       const at::Tensor rows = features[i].to(home);
@@ -77,53 +77,69 @@ inline detail::TensorSet Learner::moving_in(const detail::PlannedStage& planned)
   return moving;
 }
 
-/// Runs the frozen part over all data. Throws ConfigError where it has none, or the limit is too low.
-inline std::shared_ptr<const Learner::Cached> Learner::cached(const Run& run) {
-  const DataSource::Numbered& train = *data_.train.numbered();
-  const Fields example = train.in_order()()->to(device()).input;
+/// The model cut in two for a stage. Throws ConfigError where nothing is frozen all along, or cannot be kept.
+inline std::shared_ptr<const Learner::Halves> Learner::halves(const Run& run) {
+  const Fields example = data_.train.first(epochs_begun_)->to(device()).input;
   {
     const c10::NoGradGuard no_grad;
     groups_.eval();
     if (!detail::same(FrozenSplit{.suffix = task_.parts()}.output(example), task_.forward(example)))
-      throw ConfigError("Cache", "the model's forward_parts() do not give what its forward gives",
+      throw ConfigError("model", "its forward_parts() do not give what its forward gives",
                         "let them do the same, one after the other");
   }
   groups_.train();
   const auto split =
       std::make_shared<const FrozenSplit>(detail::split_at_first_moving(task_.parts(), moving_in(run.plan), example));
   if (split->prefix.empty())
-    throw ConfigError("Cache", "nothing can be kept: " + split->end, "freeze the first parts, with Norm::hold");
+    throw ConfigError("model", "no part of it stays as it is: " + split->end,
+                      "freeze the first parts, with Norm::hold");
+  std::function<Fields(const Fields&)> prefix = [split](const Fields& input) { return split->features(input); };
+  if (frozen_) prefix = frozen_(*split);
 
-  detail::Task task = task_;
-  task.forward = [split](const Fields& features) { return split->output(features); };
-  Cached result{.task = std::move(task), .unchanged = detail::Unchanged{split->tensors()}};
-  detail::FeatureRoom room{run.stage.cache};
-  for (std::int64_t pass = 0; pass < run.stage.cache.passes; ++pass)
-    result.train.push_back(train.with_input(detail::features_of(*split, train, device(), room)));
-  if (data_.valid) {
-    groups_.eval();
-    const DataSource::Numbered& valid = *data_.valid.numbered();
-    result.valid = valid.with_input(detail::features_of(*split, valid, device(), room));
-    groups_.train();
+  Halves result{.task = task_, .unchanged = detail::Unchanged{split->tensors()}};
+  std::string& report = history_.stages.back().frozen_part;
+  const std::string where = " up to '" + split->prefix.back().name + "'; then " + split->end;
+  if (run.stage.cache) {
+    result.task.forward = [split](const Fields& features) { return split->output(features); };
+    detail::FeatureRoom room{run.stage.cache};
+    keep(run, prefix, room, result);
+    report = "kept, " + detail::megabytes(room.bytes()) + "," + where;
+  } else {
+    result.task.forward = [split, prefix](const Fields& input) { return split->output(prefix(input)); };
+    report = "compiled" + where;
   }
-  history_.stages.back().cache = "kept what '" + split->prefix.back().name + "' gives, " +
-                                 detail::megabytes(room.bytes()) + "; then " + split->end;
-  return std::make_shared<const Cached>(std::move(result));
+  return std::make_shared<const Halves>(std::move(result));
 }
 
-/// Sees to it that what is kept is up to date: at first, and when somebody changed the frozen part.
-inline void Learner::update_cache(Run& run) {
-  if (!run.stage.cache || (run.cached && run.cached->unchanged)) return;
-  if (!run.stage.cache.required && !history_.stages.back().cache.empty() && !run.cached) return;  // tried before
+/// Runs the frozen part over all data.
+inline void Learner::keep(const Run& run, const std::function<Fields(const Fields&)>& prefix, detail::FeatureRoom& room,
+                          Halves& result) {
+  const auto of = [&](const DataSource::Numbered& source) {
+    return source.with_input(detail::features_of(prefix, source, device(), room));
+  };
+  for (std::int64_t pass = 0; pass < run.stage.cache.passes; ++pass)
+    result.train.push_back(of(*data_.train.numbered()));
+  if (!data_.valid) return;
+  groups_.eval();
+  result.valid = of(*data_.valid.numbered());
+  groups_.train();
+}
+
+/// Sees to it that a stage's halves are up to date: at first, and when somebody changed the frozen part.
+inline void Learner::update_halves(Run& run) {
+  const bool must = run.stage.cache && run.stage.cache.required;
+  if (run.halves ? static_cast<bool>(run.halves->unchanged) : run.halves_tried) return;
+  run.halves_tried = true;
+  run.halves = nullptr;
+  if (!run.stage.cache && !frozen_) return;
   try {
-    if (!run.stage.cache.required) check_cache(run.stage, run.plan, "stage \"" + run.stage.name + "\"");
-    run.cached = cached(run);
+    if (run.stage.cache && !must) check_cache(run.stage, run.plan, "stage \"" + run.stage.name + "\"");
+    run.halves = halves(run);
   } catch (const Error& error) {
-    if (run.stage.cache.required) throw;
-    history_.stages.back().cache = std::string("not kept: ") + error.what();
-    run.cached = nullptr;
-    groups_.train();
+    if (must) throw;
+    history_.stages.back().frozen_part = std::string("as the rest: ") + error.what();
   }
+  groups_.train();
 }
 
 }  // namespace thaw
