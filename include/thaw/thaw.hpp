@@ -14,7 +14,9 @@
 #include <thaw/groups/norm_momentum.hpp>
 #include <thaw/groups/rates.hpp>
 #include <thaw/groups/regex.hpp>
+#include <thaw/optim/adam.hpp>
 #include <thaw/optim/adamw.hpp>
+#include <thaw/optim/sgd.hpp>
 #include <thaw/report/console.hpp>
 #include <thaw/report/csv_log.hpp>
 #include <thaw/report/groups_table.hpp>

@@ -64,3 +64,18 @@ TEST_CASE("where ctrl-C is ignored, it stays ignored") {
   }
   CHECK(Sigint::current() == SIG_IGN);
 }
+
+TEST_CASE("a handler of the user's own keeps its flags") {
+  struct sigaction mine{}, now{}, before{};
+  mine.sa_sigaction = [](int, siginfo_t*, void*) {};
+  mine.sa_flags = SA_SIGINFO;
+  sigaddset(&mine.sa_mask, SIGTERM);
+  ::sigaction(SIGINT, &mine, &before);
+  {
+    const thaw::Interrupts interrupts;
+  }
+  ::sigaction(SIGINT, &before, &now);
+  CHECK((now.sa_flags & (SA_SIGINFO | SA_RESTART)) == SA_SIGINFO);
+  CHECK(sigismember(&now.sa_mask, SIGTERM) == 1);
+  CHECK(now.sa_sigaction == mine.sa_sigaction);
+}

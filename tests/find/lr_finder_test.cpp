@@ -344,3 +344,37 @@ TEST_CASE(
     CHECK_FALSE(thaw::suggestion(curve, "slide"));
   }
 }
+
+TEST_CASE("losses below zero do not end a sweep at its first step; a stop factor must be above 1") {
+  Bench bench;
+  double loss = -1;
+  const auto falls = LRFinder{.steps = 20}.run(bench.groups, bench.optimizer, [&] { return loss -= 0.1; });
+  CHECK(falls.lr.size() == 20);
+  int i = 0;
+  const auto jumps =
+      LRFinder{.steps = 20, .beta = 0}.run(bench.groups, bench.optimizer, [&] { return ++i < 5 ? -1. : 3.; });
+  CHECK(jumps.lr.size() == 5);  // 3 > -1 + (4 - 1) |-1|
+  for (const double factor : {1., 0.5, -2., std::numeric_limits<double>::quiet_NaN()})
+    CHECK_THROWS_AS(LRFinder{.stop_factor = factor}.check(), thaw::ConfigError);
+  LRFinder{.stop_factor = std::numeric_limits<double>::infinity()}.check();
+}
+
+TEST_CASE("ctrl-C in the last step is not lost") {
+  const thaw::test::Sigint fresh;
+  Bench bench;
+  int i = 0;
+  const auto interrupted = [&] {
+    if (++i == 5) std::raise(SIGINT);
+    return 1.;
+  };
+  CHECK_THROWS_AS(LRFinder{.steps = 5}.run(bench.groups, bench.optimizer, interrupted), thaw::Interrupted);
+}
+
+TEST_CASE("errors show rates as people write them") {
+  try {
+    LRFinder{.start_lr = 1e-7, .end_lr = 1e-8}.check();
+    FAIL("not refused");
+  } catch (const thaw::ConfigError& error) {
+    CHECK(error.problem() == "the sweep goes from 1e-07 to 1e-08");
+  }
+}

@@ -8,6 +8,7 @@
 #include <ATen/ops/cross_entropy_loss.h>
 #include <ATen/ops/randint.h>
 #include <catch2/catch_test_macros.hpp>
+#include <thaw/groups/gradual_unfreeze.hpp>
 #include <thaw/groups/optimizer_groups.hpp>
 
 #include "support/nets.hpp"
@@ -154,4 +155,14 @@ TEST_CASE("apply refuses a policy that does not fit, before changing anything") 
   auto groups = LayerGroups::cut_before(net, {"head"});
   CHECK_THROWS_AS(thaw::apply(FreezeTo{2}, groups), thaw::ConfigError);
   CHECK(groups.frozen() == std::vector{false, false});
+}
+
+TEST_CASE("frozen_groups checks the policy; an empty one leaves things as they are") {
+  TinyNet net;
+  auto groups = LayerGroups::cut_before(net, {"body", "head"});
+  CHECK_THROWS_AS(thaw::frozen_groups(thaw::GradualUnfreeze{}, groups), thaw::ConfigError);
+  (void)thaw::apply(thaw::FreezeTo{1}, groups);
+  CHECK(thaw::frozen_groups({}, groups) == std::vector{true, false, false});
+  CHECK(thaw::apply({}, groups).empty());
+  CHECK(groups.frozen() == std::vector{true, false, false});
 }

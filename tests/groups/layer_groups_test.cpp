@@ -1,5 +1,10 @@
 #include <thaw/groups/layer_groups.hpp>
 
+#include <torch/nn/modules/dropout.h>
+#include <torch/nn/modules/linear.h>
+
+#include <ATen/ops/zeros.h>
+#include <c10/util/Exception.h>
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
@@ -102,4 +107,47 @@ TEST_CASE("no cut gives one group") {
   const auto groups = LayerGroups::cut_before(net, {});
   REQUIRE(groups.size() == 1);
   CHECK(groups[0].parameters.size() == net->parameters().size());
+}
+
+TEST_CASE("another number of flags than groups is refused, and nothing is frozen") {
+  TinyNet net;
+  auto groups = LayerGroups::cut_before(net, {"body", "head"});
+  CHECK_THROWS_AS(groups.freeze({true}, {}), thaw::ConfigError);
+  CHECK_THROWS_AS(groups.freeze({true, true, true, true}, {}), thaw::ConfigError);
+  CHECK(groups.frozen() == std::vector{false, false, false});
+}
+
+TEST_CASE("groups made of what other groups froze come with a warning") {
+  struct Heard : c10::WarningHandler {
+    void process(const c10::Warning& warning) override { text += warning.msg(); }
+    std::string text;
+  } heard;
+  TinyNet net;
+  auto old = LayerGroups::cut_before(net, {"body", "head"});
+  (void)old.freeze({true, true, false}, {});
+  const c10::WarningUtils::WarningHandlerGuard guard(&heard);
+  (void)LayerGroups::cut_before(net, {"head"});
+  CHECK(heard.text.find("no parameter of group \"stem\" requires a gradient") != std::string::npos);
+  heard.text.clear();
+  (void)old.freeze({false, false, false}, {});
+  (void)LayerGroups::cut_before(net, {"head"});
+  CHECK(heard.text.empty());
+}
+
+TEST_CASE("a model that keeps statistics of its input is no norm layer") {
+  struct Net : torch::nn::Module {
+    Net() {
+      register_buffer("running_mean", at::zeros({4}));
+      register_module("dropout", torch::nn::Dropout(0.5));
+      register_module("stem", torch::nn::Linear(4, 4));
+      register_module("head", torch::nn::Linear(4, 2));
+    }
+  };
+  const auto net = std::make_shared<Net>();
+  auto groups = LayerGroups::cut_before(net, {"head"});
+  CHECK(groups[0].norms.empty());
+  CHECK(groups[0].parameters[0].decays);
+  (void)groups.freeze({true, false}, {});
+  groups.train();
+  CHECK(net->children()[0]->is_training());
 }

@@ -129,3 +129,15 @@ TEST_CASE("forget_state leaves Adagrad, which cannot do without state, a fresh o
   }
   CHECK_NOTHROW(step());
 }
+
+TEST_CASE("another number of rates than layer groups is refused, and nothing is written") {
+  TinyNet net;
+  const auto groups = thaw::LayerGroups::cut_before(net, {"body", "head"});
+  torch::optim::SGD optimizer(thaw::param_groups(groups), torch::optim::SGDOptions(0.1));
+  const thaw::OptimizerGroups live{optimizer, groups};
+  for (const std::vector<double>& rates : {std::vector{1., 2.}, std::vector{1., 2., 3., 4.}, std::vector<double>{}}) {
+    CHECK_THROWS_AS(live.set_lr(rates), thaw::ConfigError);
+    CHECK_THROWS_AS(live.set({1}, rates), thaw::ConfigError);
+  }
+  CHECK(live.lr() == std::vector{0.1, 0.1, 0.1});
+}

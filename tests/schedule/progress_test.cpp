@@ -19,3 +19,7 @@ TEST_CASE("steps() runs over every step once, t from 0, never 1") {
   }
   CHECK(expected == 3);
 }
+
+TEST_CASE("steps() refuses epochs without steps") {
+  CHECK_THROWS_AS(thaw::steps(10, 0), thaw::ConfigError);
+}

@@ -33,5 +33,7 @@ TEST_CASE("a Learner trains a TorchScript module in stages; the script sees the 
     CHECK(thaw::test::any_starts_with(thaw::test::changed(before, *model), group.name));
 
   model->eval();
-  CHECK(at::equal(torch::jit::Module(model->script()).forward({input}).toTensor(), learner.predict(input)));
+  // the script's own executor may fuse, and round otherwise
+  CHECK(at::allclose(torch::jit::Module(model->script()).forward({input}).toTensor(), learner.predict(input), 1e-5,
+                     1e-6));
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdio>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -27,6 +28,17 @@ class Error : public std::runtime_error {
  private:
   std::string where_, problem_, fix_;
 };
+
+namespace detail {
+
+/// A number as people write it: 1e-07, where std::to_string says 0.000000.
+[[nodiscard]] inline std::string number(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%g", value);
+  return text;
+}
+
+}  // namespace detail
 
 /// A plan that cannot be carried out: wrong groups, rates, policies, schedules, models or options.
 class ConfigError : public Error {

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <signal.h>
+
 #include <csignal>
 #include <string>
 
@@ -20,9 +22,10 @@ class Interrupts {
  public:
   Interrupts() {
     flag() = 0;
-    const auto before = std::signal(SIGINT, [](int) { flag() = 1; });
-    ours_ = before == SIG_DFL;
-    if (!ours_ && before != SIG_ERR) std::signal(SIGINT, before);
+    struct sigaction current{};  // asked, not replaced: putting a handler back by std::signal would lose its flags
+    ours_ = ::sigaction(SIGINT, nullptr, &current) == 0 && (current.sa_flags & SA_SIGINFO) == 0 &&
+            current.sa_handler == SIG_DFL;
+    if (ours_) std::signal(SIGINT, [](int) { flag() = 1; });
   }
   ~Interrupts() {
     if (ours_) std::signal(SIGINT, SIG_DFL);

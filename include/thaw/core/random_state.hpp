@@ -13,14 +13,15 @@
 namespace thaw {
 
 /// Remembers the state of every random generator that LibTorch draws from by default, and puts it back when it goes
-/// out of scope: the CPU's, and every CUDA device's once CUDA is in use.
+/// out of scope: the CPU's, and that of every CUDA device in use.
 class RandomState {
  public:
   RandomState() {
     remember(at::globalContext().defaultGenerator(at::kCPU));
-    if (at::globalContext().hasCUDA() && at::detail::getCUDAHooks().hasPrimaryContext(0))
-      for (int i = 0; i < at::detail::getCUDAHooks().getNumGPUs(); ++i)
-        remember(at::globalContext().defaultGenerator(at::Device(at::kCUDA, static_cast<at::DeviceIndex>(i))));
+    if (!at::globalContext().hasCUDA()) return;
+    for (int i = 0; i < at::detail::getCUDAHooks().getNumGPUs(); ++i)
+      if (const auto index = static_cast<at::DeviceIndex>(i); at::detail::getCUDAHooks().hasPrimaryContext(index))
+        remember(at::globalContext().defaultGenerator(at::Device(at::kCUDA, index)));
   }
 
   ~RandomState() {

@@ -29,10 +29,10 @@ enum class Sweep { exponential, linear };
 ///     lr_i = start_lr (end_lr / start_lr)^(i / steps), i = 0 .. steps - 1
 ///
 /// (linear: start_lr + (end_lr - start_lr) i / steps). The last layer group has rate lr_i; the others keep the ratios
-/// of `rates`. Stops when the smoothed loss exceeds `stop_factor` times its best, at a loss that is not finite, and at
-/// ctrl-C (Interrupted is thrown then, once all is put back; a handler of your own is left in place, and is asked
-/// instead). Momentum stays as the optimizer has it.
-/// Source: Smith 2015, arXiv:1506.01186; fastai's `lr_find`, which keeps neither the ratios nor the generators.
+/// of `rates`. Stops when the smoothed loss exceeds `stop_factor` times its best (see `limit`), at a loss that is not
+/// finite, and at ctrl-C (Interrupted is thrown then, once all is put back; a handler of your own is left in place, and
+/// is asked instead). Momentum stays as the optimizer has it. Source: Smith 2015, arXiv:1506.01186; fastai's `lr_find`,
+/// which keeps neither the ratios nor the generators.
 struct LRFinder {
   double start_lr = 1e-7;
   double end_lr = 10;
@@ -83,11 +83,12 @@ struct LRFinder {
       curve.loss.push_back(loss);
       curve.smoothed.push_back(smoothed);
       best = std::min(best, smoothed);
-      if (!std::isfinite(loss) || (stop_early && smoothed > stop_factor * best)) {
+      if (!std::isfinite(loss) || (stop_early && smoothed > limit(best))) {
         curve.stopped_early = true;
         break;
       }
     }
+    if (interrupts.seen()) throw Interrupted("LRFinder");
     return curve;
   }
 
@@ -97,13 +98,21 @@ struct LRFinder {
     return sweep == Sweep::linear ? anneal_linear(start_lr, end_lr, p) : anneal_exponential(start_lr, end_lr, p);
   }
 
+  /// Above which smoothed loss the sweep stops, given its best: `stop_factor` times that; for losses below zero as far
+  /// above it.
+  [[nodiscard]] double limit(double best) const {
+    return best > 0 ? stop_factor * best : best + (stop_factor - 1) * std::abs(best);
+  }
+
   void check() const {
     if (!(start_lr > 0 && end_lr > start_lr && std::isfinite(end_lr)))
-      throw ConfigError("LRFinder", "the sweep goes from " + std::to_string(start_lr) + " to " + std::to_string(end_lr),
+      throw ConfigError("LRFinder", "the sweep goes from " + detail::number(start_lr) + " to " + detail::number(end_lr),
                         "give 0 < start_lr < end_lr");
+    if (!(stop_factor > 1))
+      throw ConfigError("LRFinder", "stop_factor is " + detail::number(stop_factor), "give more than 1; 4 is usual");
     if (steps < 2) throw ConfigError("LRFinder", std::to_string(steps) + " steps", "give at least 2; 100 is usual");
     if (!(beta >= 0 && beta < 1))
-      throw ConfigError("LRFinder", "beta is " + std::to_string(beta), "give 0 <= beta < 1");
+      throw ConfigError("LRFinder", "beta is " + detail::number(beta), "give 0 <= beta < 1");
   }
 };
 

@@ -1,16 +1,22 @@
 #pragma once
 
+#include <ATen/MemoryOverlap.h>
 #include <c10/core/GradMode.h>
+#include <c10/util/Exception.h>
+#include <c10/util/StringUtil.h>
 #include <torch/nn/module.h>
 #include <torch/optim/optimizer.h>
 #include <torch/serialize/archive.h>
 
+#include <exception>
 #include <memory>
 #include <sstream>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
+#include <thaw/core/error.hpp>
 #include <thaw/core/random_state.hpp>
 
 namespace thaw {
@@ -49,36 +55,39 @@ class TrainingFlags {
   std::vector<std::pair<std::shared_ptr<torch::nn::Module>, bool>> modules_;
 };
 
-/// Remembers all that training moves, and puts it back, bit for bit, when it goes out of scope: parameters, their
-/// gradients and `requires_grad`, buffers, the training flag of every module, the optimizer's options and state
-/// (absent state too), and the random generators of all devices.
+/// Remembers all that training moves, and puts it back, bit for bit, when it goes out of scope: the module's and
+/// the optimizer's parameters, their gradients and `requires_grad`, buffers, the training flag of every module, the
+/// optimizer's options and state (absent state too), and the random generators of all devices.
 ///
-/// Not covered: what a module keeps outside of parameters and buffers.
+/// Not covered: what a module keeps outside of parameters and buffers. The optimizer's options become new objects:
+/// references to the old ones dangle. Throws ConfigError for an expanded tensor, and then nothing has changed.
 class Snapshot {
  public:
   Snapshot(const torch::nn::Module& module, torch::optim::Optimizer& optimizer)
       : optimizer_(&optimizer), flags_(module) {
-    for (const at::Tensor& tensor : module.parameters()) {
-      tensors_.push_back({tensor, tensor.detach().clone(), tensor.grad(), tensor.requires_grad()});
-      tensors_.back().tensor.mutable_grad() = at::Tensor();  // the original gradient is kept aside, untouched
+    for (const at::Tensor& tensor : module.parameters()) save(tensor);
+    for (const auto& group : optimizer.param_groups()) {
+      for (const at::Tensor& tensor : group.params()) save(tensor);
+      options_.push_back(group.options().clone());
     }
-    for (const at::Tensor& tensor : module.buffers())
-      if (tensor.defined()) tensors_.push_back({tensor, tensor.detach().clone(), at::Tensor(), false});
-    for (const auto& group : optimizer.param_groups()) options_.push_back(group.options().clone());
-    for (auto& [key, state] : optimizer.state()) {
-      auto working_copy = detail::deep_copy(*state);
-      state_.emplace(key, std::exchange(state, std::move(working_copy)));
-    }
+    for (const at::Tensor& tensor : module.buffers()) save(tensor);
+    for (const auto& [key, state] : optimizer.state()) state_.emplace(key, detail::deep_copy(*state));
+    // Only now that nothing can fail any more: originals are kept aside, untouched.
+    for (Saved& saved : tensors_)
+      if (saved.grad.defined()) saved.tensor.mutable_grad() = at::Tensor();
+    for (auto& [key, state] : optimizer.state()) std::swap(state, state_.at(key));
   }
 
   ~Snapshot() {
     const c10::NoGradGuard no_grad;
-    for (Saved& saved : tensors_) {
-      saved.tensor.copy_(saved.value);
-      if (saved.tensor.is_leaf() && at::isFloatingType(saved.tensor.scalar_type()))
-        saved.tensor.set_requires_grad(saved.requires_grad);
-      saved.tensor.mutable_grad() = saved.grad;
-    }
+    for (Saved& saved : tensors_) try {
+        saved.tensor.copy_(saved.value);
+        if (saved.tensor.is_leaf() && at::isFloatingType(saved.tensor.scalar_type()))
+          saved.tensor.set_requires_grad(saved.requires_grad);
+        saved.tensor.mutable_grad() = saved.grad;
+      } catch (const std::exception& error) {  // a device that failed, say: whoever asked hears of that
+        TORCH_WARN("thaw: a tensor could not be put back as it was: ", error.what());
+      }
     for (std::size_t i = 0; i < options_.size(); ++i) optimizer_->param_groups()[i].set_options(std::move(options_[i]));
     optimizer_->state().clear();
     for (auto& [key, state] : state_) optimizer_->state()[key] = std::move(state);
@@ -93,8 +102,19 @@ class Snapshot {
     bool requires_grad;
   };
 
+  /// Once, however often it is tied.
+  void save(const at::Tensor& tensor) {
+    if (!tensor.defined() || !seen_.insert(tensor.unsafeGetTensorImpl()).second) return;
+    if (at::has_internal_overlap(tensor.unsafeGetTensorImpl()) == at::MemOverlap::Yes)
+      throw ConfigError("Snapshot",
+                        "a tensor of shape " + c10::str(tensor.sizes()) + " is expanded, and cannot be written",
+                        "register it as tensor.contiguous()");
+    tensors_.push_back({tensor, tensor.detach().clone(), tensor.grad(), tensor.requires_grad()});
+  }
+
   torch::optim::Optimizer* optimizer_;
   std::vector<Saved> tensors_;
+  std::unordered_set<const at::TensorImpl*> seen_;
   TrainingFlags flags_;
   RandomState random_;
   std::vector<std::unique_ptr<torch::optim::OptimizerOptions>> options_;

@@ -15,13 +15,26 @@ namespace thaw {
   return names;
 }
 
-/// Per layer group, whether the policy freezes it at this moment. Changes nothing.
-[[nodiscard]] inline std::vector<bool> frozen_groups(const AnyFreezePolicy& policy, const LayerGroups& groups,
-                                                     const Progress& at = {}) {
+namespace detail {
+
+/// What a policy that was checked says of each group.
+[[nodiscard]] inline std::vector<bool> ask(const AnyFreezePolicy& policy, const LayerGroups& groups,
+                                           const Progress& at) {
   std::vector<bool> frozen(groups.size());
   for (std::size_t i = 0; i < groups.size(); ++i)
     frozen[i] = policy({.index = i, .count = groups.size(), .name = groups[i].name}, at);
   return frozen;
+}
+
+}  // namespace detail
+
+/// Per layer group, whether the policy freezes it at this moment; an empty policy leaves it as it is. Changes nothing.
+/// Throws ConfigError when the policy does not fit the groups.
+[[nodiscard]] inline std::vector<bool> frozen_groups(const AnyFreezePolicy& policy, const LayerGroups& groups,
+                                                     const Progress& at = {}) {
+  if (!policy) return groups.frozen();
+  policy.check(names_of(groups));
+  return detail::ask(policy, groups, at);
 }
 
 /// Freezes and thaws as the policy says: `requires_grad` set, gradients of what is frozen undefined, norm layers in
@@ -30,7 +43,6 @@ namespace thaw {
 /// Throws ConfigError when the policy does not fit the groups.
 inline std::vector<at::Tensor> apply(const AnyFreezePolicy& policy, LayerGroups& groups, NormRule norm = {},
                                      const Progress& at = {}) {
-  policy.check(names_of(groups));
   std::vector<at::Tensor> thawed = groups.freeze(frozen_groups(policy, groups, at), norm);
   groups.train();
   return thawed;

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include <thaw/core/error.hpp>
 #include <thaw/groups/detail/by_module.hpp>
 #include <thaw/groups/detail/by_pattern.hpp>
 #include <thaw/groups/detail/partition.hpp>
@@ -21,6 +22,8 @@ namespace thaw {
 /// A network split into layer groups, ordered from input to output: disjoint, and complete over its parameters and
 /// buffers. A tensor that is shared belongs to the first group that has it. Where modules are cut, order is that in
 /// which they were registered, so they must be registered as they are run; lists are taken in the order given.
+/// A parameter that does not require a gradient when the groups are made never trains; where that is so of a whole
+/// group, a warning says it, for it mostly means that other groups, made before, are still frozen.
 ///
 /// It also knows which groups are frozen and what norm layers do (see thaw/groups/freeze.hpp); `train()` puts the
 /// module in training mode accordingly, where the module's own `train()` would wake frozen norm layers.
@@ -124,7 +127,12 @@ class LayerGroups {
   /// Says which groups are frozen and sets `requires_grad` to match. Gradients of what does not train are undefined:
   /// an optimizer would go on moving a frozen weight that has one, if only by momentum and decay.
   /// Returns the parameters that train now and did not before.
+  /// Throws ConfigError for another number of flags than groups.
   std::vector<at::Tensor> freeze(std::vector<bool> frozen, NormRule norm) {
+    if (frozen.size() != size())
+      throw ConfigError("LayerGroups::freeze",
+                        std::to_string(frozen.size()) + " flags for " + std::to_string(size()) + " layer groups",
+                        "give one flag per layer group");
     frozen_ = std::move(frozen);
     norm_ = norm;
     std::vector<at::Tensor> thawed;

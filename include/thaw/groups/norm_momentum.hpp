@@ -52,7 +52,7 @@ bool visit_norm(torch::nn::Module& module, Visit visit) {
 /// Example: `thaw::set_norm_momentum(*model, 0.1);`
 inline std::size_t set_norm_momentum(torch::nn::Module& module, double momentum) {
   if (!(momentum >= 0 && momentum <= 1))
-    throw ConfigError("set_norm_momentum", "momentum is " + std::to_string(momentum),
+    throw ConfigError("set_norm_momentum", "momentum is " + detail::number(momentum),
                       "give the weight of the newest batch, in [0, 1]; TensorFlow's momentum is 1 minus that");
   std::size_t layers = 0;
   const auto set = [&](torch::nn::Module& layer) {

@@ -48,14 +48,16 @@ class OptimizerGroups {
   [[nodiscard]] torch::optim::Optimizer& optimizer() const { return *optimizer_; }
   [[nodiscard]] std::size_t size() const { return layer_groups_; }
 
-  /// Sets the absolute rate of every layer group.
+  /// Sets the absolute rate of every layer group. Throws ConfigError for another number of rates, as `set` does.
   void set_lr(std::span<const double> lr) const {
+    check(lr);
     each([&](const Member& m) { options(m).set_lr(lr[m.layer_group]); });
   }
 
   /// Sets what a schedule says for this step: `peak_lr` of every layer group times its multiplier, and its momentum
   /// where it has one.
   void set(const ScheduleValue& value, std::span<const double> peak_lr) const {
+    check(peak_lr);
     each([&](const Member& m) {
       options(m).set_lr(peak_lr[m.layer_group] * value.lr);
       if (value.momentum && m.write_momentum) m.write_momentum(options(m), *value.momentum);
@@ -90,6 +92,12 @@ class OptimizerGroups {
     MomentumWriter write_momentum;
   };
 
+  void check(std::span<const double> lr) const {
+    if (lr.size() != layer_groups_)
+      throw ConfigError("OptimizerGroups",
+                        std::to_string(lr.size()) + " rates for " + std::to_string(layer_groups_) + " layer groups",
+                        "give one rate per layer group");
+  }
   [[nodiscard]] torch::optim::OptimizerOptions& options(const Member& member) const {
     return optimizer_->param_groups()[member.optimizer_group].options();
   }

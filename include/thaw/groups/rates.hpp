@@ -64,7 +64,7 @@ class DiscriminativeLR {
   [[nodiscard]] static DiscriminativeLR layer_decay(double lr, double decay = 0.75, double min_scale = 0) {
     check_positive("layer_decay", "the decay", decay);
     if (!(min_scale >= 0 && min_scale <= 1))
-      throw ConfigError("DiscriminativeLR::layer_decay", "min_scale is " + std::to_string(min_scale),
+      throw ConfigError("DiscriminativeLR::layer_decay", "min_scale is " + detail::number(min_scale),
                         "give the least fraction of the rate, in [0, 1]");
     return by_depth([=](double depth) { return lr * std::max(min_scale, std::pow(decay, depth)); });
   }
@@ -87,9 +87,11 @@ class DiscriminativeLR {
       throw ConfigError("DiscriminativeLR",
                         std::to_string(rates.size()) + " rates for " + std::to_string(groups) + " layer groups",
                         "give one rate per group, first to last, or a slice");
-    for (const double rate : rates)
-      if (!std::isfinite(rate) || rate < 0)
-        throw ConfigError("DiscriminativeLR", "a rate is " + std::to_string(rate), "give finite rates, 0 or more");
+    for (std::size_t i = 0; i < groups; ++i)
+      if (!std::isfinite(rates[i]) || rates[i] < 0)
+        throw ConfigError("DiscriminativeLR",
+                          "the rate of layer group " + std::to_string(i) + " is " + detail::number(rates[i]),
+                          "give finite rates, 0 or more");
     return rates;
   }
 
@@ -105,7 +107,7 @@ class DiscriminativeLR {
 
   static void check_positive(const std::string& maker, const std::string& what, double value) {
     if (!(value > 0 && std::isfinite(value)))
-      throw ConfigError("DiscriminativeLR::" + maker, what + " is " + std::to_string(value),
+      throw ConfigError("DiscriminativeLR::" + maker, what + " is " + detail::number(value),
                         "give a positive number; to hold a group still, freeze it");
   }
 

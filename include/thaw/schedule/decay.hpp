@@ -29,7 +29,7 @@ struct Polynomial {
 
   void check() const {
     if (!(power > 0 && std::isfinite(power)))
-      throw ConfigError("Polynomial", "power is " + std::to_string(power), "give a positive power; 1 is a line");
+      throw ConfigError("Polynomial", "power is " + detail::number(power), "give a positive power; 1 is a line");
     detail::check_fraction("Polynomial", "end", end);
   }
 };

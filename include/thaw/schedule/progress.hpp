@@ -2,6 +2,9 @@
 
 #include <cstdint>
 #include <ranges>
+#include <string>
+
+#include <thaw/core/error.hpp>
 
 namespace thaw {
 
@@ -18,7 +21,10 @@ struct Progress {
 };
 
 /// Every step of a stage, for a loop that the user writes: `for (thaw::Progress at : thaw::steps(total)) ...`
+/// Throws ConfigError for less than one step per epoch.
 [[nodiscard]] constexpr auto steps(std::int64_t total, std::int64_t steps_per_epoch = 1) {
+  if (steps_per_epoch < 1)
+    throw ConfigError("steps", std::to_string(steps_per_epoch) + " steps per epoch", "give at least 1");
   return std::views::iota(std::int64_t{0}, total) | std::views::transform([=](std::int64_t step) {
            return Progress{.step = step, .steps = total, .steps_per_epoch = steps_per_epoch};
          });

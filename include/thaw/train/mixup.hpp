@@ -40,7 +40,7 @@ struct Mixed {
 };
 
 inline void check_alpha(const char* who, double alpha) {
-  if (!(alpha > 0)) throw ConfigError(who, "alpha is " + std::to_string(alpha), "give a positive number");
+  if (!(alpha > 0)) throw ConfigError(who, "alpha is " + detail::number(alpha), "give a positive number");
 }
 
 }  // namespace detail

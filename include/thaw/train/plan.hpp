@@ -54,8 +54,7 @@ inline std::vector<FrozenFrom> frozen_over(const AnyFreezePolicy& policy, const 
                                            std::int64_t steps_per_epoch) {
   std::vector<FrozenFrom> changes;
   for (std::int64_t step = 0; step < steps; ++step) {
-    std::vector<bool> frozen =
-        frozen_groups(policy, groups, {.step = step, .steps = steps, .steps_per_epoch = steps_per_epoch});
+    std::vector<bool> frozen = ask(policy, groups, {.step = step, .steps = steps, .steps_per_epoch = steps_per_epoch});
     if (changes.empty() || changes.back().frozen != frozen)
       changes.push_back({.step = step, .frozen = std::move(frozen)});
   }

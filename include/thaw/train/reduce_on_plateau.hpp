@@ -21,7 +21,7 @@ struct ReduceOnPlateau {
   void on_stage_planned(const StagePlanned& event) const {
     monitor.check(event.learner, "ReduceOnPlateau");
     if (!(factor > 0 && factor < 1))
-      throw ConfigError("ReduceOnPlateau", "factor is " + std::to_string(factor), "give a number between 0 and 1");
+      throw ConfigError("ReduceOnPlateau", "factor is " + detail::number(factor), "give a number between 0 and 1");
     if (patience < 0 || cooldown < 0)
       throw ConfigError("ReduceOnPlateau",
                         "patience is " + std::to_string(patience) + ", cooldown " + std::to_string(cooldown),

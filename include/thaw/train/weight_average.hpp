@@ -74,7 +74,7 @@ struct EMA {
 
   void on_stage_planned(const StagePlanned&) const {
     if (!(decay >= 0 && decay < 1))
-      throw ConfigError("EMA", "decay is " + std::to_string(decay), "give a number in [0, 1), .999 say");
+      throw ConfigError("EMA", "decay is " + detail::number(decay), "give a number in [0, 1), .999 say");
   }
   void on_stage_begin(const StageBegin& event) {
     average_.clear();
@@ -103,7 +103,7 @@ struct SWA {
 
   void on_stage_planned(const StagePlanned&) const {
     if (!(start >= 0 && start < 1))
-      throw ConfigError("SWA", "start is " + std::to_string(start), "give a fraction in [0, 1)");
+      throw ConfigError("SWA", "start is " + detail::number(start), "give a fraction in [0, 1)");
   }
   void on_stage_begin(const StageBegin&) { average_.clear(), count_ = 0; }
   void on_epoch_trained(const EpochTrained& event) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <c10/util/Exception.h>
 #include <torch/nn/module.h>
 
 #include <algorithm>
@@ -99,7 +100,8 @@ inline constexpr std::size_t no_group = static_cast<std::size_t>(-1);
   for (const ModuleEntry& entry : entries) {
     const auto buffers = entry.module->named_buffers(/*recurse=*/false);
     const at::Tensor* const statistics = buffers.find("running_mean");
-    const bool is_norm = statistics != nullptr && statistics->defined();
+    // a model that keeps statistics of its input, say, is no norm layer: eval() would reach all that is below it
+    const bool is_norm = statistics != nullptr && statistics->defined() && entry.module->children().empty();
     if (is_norm && placed.insert(entry.module.get()).second)
       groups[home.at(statistics->unsafeGetTensorImpl())].norms.push_back(entry.module);
     entry.each_tensor([&](const std::string& name, const std::string& own, const at::Tensor& tensor, bool parameter) {
@@ -120,6 +122,11 @@ inline constexpr std::size_t no_group = static_cast<std::size_t>(-1);
       throw ConfigError(partition.maker,
                         "group " + std::to_string(i) + " (\"" + groups[i].name + "\") has no parameters of its own",
                         "move its border, or leave it out");
+  for (const LayerGroup& group : groups)
+    if (std::ranges::none_of(group.parameters, &GroupParameter::trainable))
+      TORCH_WARN("thaw: ", partition.maker, ": no parameter of group \"", group.name,
+                 "\" requires a gradient, so it never trains; if other groups froze it, thaw those first: "
+                 "thaw::apply(thaw::Unfrozen{}, groups)");
   return groups;
 }
 

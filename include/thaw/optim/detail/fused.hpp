@@ -1,0 +1,121 @@
+#pragma once
+
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/zeros_like.h>
+#include <c10/core/GradMode.h>
+#include <torch/optim/optimizer.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include <thaw/groups/optimizer_groups.hpp>
+
+namespace thaw::detail {
+
+/// Writes weight decay on the live groups of an optimizer that was made from `param_groups(groups)`: what is exempt has
+/// none. LibTorch's constructors take a decay of 0 for unset.
+template <class Options>
+void write_decay(torch::optim::Optimizer& optimizer, const LayerGroups& groups, double weight_decay) {
+  std::size_t i = 0;
+  for (const LayerGroup& group : groups)
+    for (const bool decays : {true, false})
+      if (std::ranges::any_of(group.parameters, [&](const auto& p) { return p.decays == decays; }))
+        static_cast<Options&>(optimizer.param_groups()[i++].options()).weight_decay(decays ? weight_decay : 0);
+}
+
+/// LibTorch's optimizers compute the closure's loss with gradients, the rest without.
+inline at::Tensor loss_of(const torch::optim::Optimizer::LossClosure& closure) {
+  if (!closure) return {};
+  const c10::AutoGradMode enable_grad(true);
+  return closure();
+}
+
+/// Whether LibTorch has fused kernels for all that has a gradient. They walk over memory, so it must be dense.
+inline bool can_fuse(torch::optim::Optimizer& optimizer) {
+  const auto fits = [](const at::Tensor& parameter) {
+    const at::Tensor& gradient = parameter.grad();
+    return !gradient.defined() ||
+           ((parameter.is_cpu() || parameter.is_cuda()) && at::isFloatingType(parameter.scalar_type()) &&
+            parameter.layout() == at::kStrided && gradient.layout() == at::kStrided &&
+            parameter.is_non_overlapping_and_dense() && gradient.scalar_type() == parameter.scalar_type() &&
+            gradient.device() == parameter.device());
+  };
+  return std::ranges::all_of(optimizer.param_groups(),
+                             [&](const auto& group) { return std::ranges::all_of(group.params(), fits); });
+}
+
+/// A tensor with the memory layout of another, whose number for number it is to be worked through with.
+inline at::Tensor laid_out_like(const at::Tensor& like, const at::Tensor& tensor) {
+  return tensor.strides() == like.strides() ? tensor : at::empty_like(like).copy_(tensor);
+}
+
+/// The same for a state, which is zeros at first.
+inline at::Tensor state_like(const at::Tensor& parameter, const at::Tensor& state) {
+  return state.defined() ? laid_out_like(parameter, state) : at::zeros_like(parameter);
+}
+
+/// What one call of a kernel takes: the same device, dtype and number of steps.
+struct FusedCall {
+  std::int64_t step = 0;
+  std::vector<at::Tensor> parameters = {}, gradients = {}, first = {}, second = {}, largest = {};
+
+  /// The call that takes this parameter; makes one where there is none yet.
+  static FusedCall& of(std::vector<FusedCall>& calls, const at::Tensor& parameter, std::int64_t step) {
+    const auto fits = [&](const FusedCall& call) {
+      return call.step == step && call.parameters[0].device() == parameter.device() &&
+             call.parameters[0].scalar_type() == parameter.scalar_type();
+    };
+    auto found = std::ranges::find_if(calls, fits);
+    if (found == calls.end()) found = calls.insert(found, FusedCall{.step = step});
+    found->parameters.push_back(parameter);
+    found->gradients.push_back(laid_out_like(parameter, parameter.grad()));
+    return *found;
+  }
+
+  /// Tells autograd that the parameters changed, which the kernels do not.
+  void tell_autograd() const {
+    for (const at::Tensor& parameter : parameters)
+      if (!parameter.is_inference()) parameter.unsafeGetTensorImpl()->bump_version();
+  }
+
+  /// The kernels want a tensor of the step per parameter; one serves all.
+  [[nodiscard]] std::vector<at::Tensor> steps() const {
+    const at::Tensor step_tensor = at::full({}, static_cast<double>(step), parameters[0].options().dtype(at::kFloat));
+    return std::vector<at::Tensor>(parameters.size(), step_tensor);
+  }
+};
+
+/// One step of Adam or AdamW, by `kernel(call, options)`.
+template <class State, class Options, class Kernel>
+void fused_adam_step(torch::optim::Optimizer& optimizer, Kernel kernel) {
+  const c10::NoGradGuard no_grad;
+  for (auto& group : optimizer.param_groups()) {
+    const auto& options = static_cast<const Options&>(group.options());
+    std::vector<FusedCall> calls;
+    for (const at::Tensor& parameter : group.params()) {
+      if (!parameter.grad().defined()) continue;
+      auto& slot = optimizer.state()[parameter.unsafeGetTensorImpl()];
+      if (!slot) slot = std::make_unique<State>();
+      auto& state = static_cast<State&>(*slot);
+      state.step(state.step() + 1);
+      state.exp_avg(state_like(parameter, state.exp_avg()));
+      state.exp_avg_sq(state_like(parameter, state.exp_avg_sq()));
+      FusedCall& call = FusedCall::of(calls, parameter, state.step());
+      call.first.push_back(state.exp_avg());
+      call.second.push_back(state.exp_avg_sq());
+      if (!options.amsgrad()) continue;
+      state.max_exp_avg_sq(state_like(parameter, state.max_exp_avg_sq()));
+      call.largest.push_back(state.max_exp_avg_sq());
+    }
+    for (const FusedCall& call : calls) {
+      kernel(call, options);
+      call.tell_autograd();
+    }
+  }
+}
+
+}  // namespace thaw::detail

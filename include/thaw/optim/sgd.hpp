@@ -1,0 +1,98 @@
+#pragma once
+
+#include <ATen/ops/_foreach_mul.h>
+#include <ATen/ops/_fused_sgd.h>
+#include <torch/optim/sgd.h>
+
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include <thaw/groups/optimizer_groups.hpp>
+#include <thaw/optim/detail/fused.hpp>
+
+namespace thaw {
+
+/// What weight decay does.
+enum class Decay {
+  decoupled,  ///< p *= 1 - lr * weight_decay before the step, apart from gradient and momentum (fastai)
+  l2,         ///< gradient += weight_decay * p (LibTorch)
+};
+
+/// LibTorch's SGD over layer groups, several times as fast: `thaw::SGD optimizer{groups, {0.1}};`
+///
+/// Weight decay leaves biases and norm layers alone, and is decoupled; with LibTorch's own constructors it is L2, as
+/// LibTorch's. Momentum, dampening, Nesterov, options, state and serialisation are torch::optim::SGD's. `step` runs
+/// LibTorch's fused kernel over each group, or torch::optim::SGD's own loop where something has no such kernel: sparse
+/// gradients, complex numbers, devices other than CPU and CUDA. The two differ by rounding.
+class SGD : public torch::optim::SGD {
+ public:
+  using torch::optim::SGD::SGD;
+
+  explicit SGD(const LayerGroups& groups, const torch::optim::SGDOptions& options = {1e-3},
+               Decay decay = Decay::decoupled)
+      : torch::optim::SGD(thaw::param_groups(groups), options), decay_(decay) {
+    detail::write_decay<torch::optim::SGDOptions>(*this, groups, options.weight_decay());
+  }
+
+  at::Tensor step(LossClosure closure = nullptr) override {
+    at::Tensor loss = detail::loss_of(closure);
+    const std::vector<double> coupled = decay_ == Decay::decoupled ? decay_now() : std::vector<double>();
+    if (detail::can_fuse(*this))
+      fused_step();
+    else
+      torch::optim::SGD::step();
+    for (std::size_t i = 0; i < coupled.size(); ++i) options(i).weight_decay(coupled[i]);
+    return loss;
+  }
+
+ private:
+  [[nodiscard]] torch::optim::SGDOptions& options(std::size_t group) {
+    return static_cast<torch::optim::SGDOptions&>(param_groups()[group].options());
+  }
+
+  /// Decays what has a gradient, and returns every group's weight decay, which is 0 for the step that follows.
+  [[nodiscard]] std::vector<double> decay_now() {
+    const c10::NoGradGuard no_grad;
+    std::vector<double> decays;
+    for (std::size_t i = 0; i < param_groups().size(); ++i) {
+      decays.push_back(options(i).weight_decay());
+      options(i).weight_decay(0);
+      std::vector<at::Tensor> moving;
+      for (const at::Tensor& parameter : param_groups()[i].params())
+        if (parameter.grad().defined()) moving.push_back(parameter);
+      if (decays[i] != 0 && !moving.empty()) at::_foreach_mul_(moving, 1 - options(i).lr() * decays[i]);
+    }
+    return decays;
+  }
+
+  void fused_step() {
+    const c10::NoGradGuard no_grad;
+    for (std::size_t i = 0; i < param_groups().size(); ++i) {
+      const torch::optim::SGDOptions& o = options(i);
+      std::vector<detail::FusedCall> calls;  // step 0: the first, in which the momentum is the gradient
+      for (const at::Tensor& parameter : param_groups()[i].params()) {
+        if (!parameter.grad().defined()) continue;
+        if (o.momentum() == 0) {
+          detail::FusedCall::of(calls, parameter, 1);
+          continue;
+        }
+        auto& slot = state()[parameter.unsafeGetTensorImpl()];
+        const bool first = !slot;
+        if (first) slot = std::make_unique<torch::optim::SGDParamState>();
+        auto& buffer = static_cast<torch::optim::SGDParamState&>(*slot);
+        buffer.momentum_buffer(detail::state_like(parameter, buffer.momentum_buffer()));
+        detail::FusedCall::of(calls, parameter, first ? 0 : 1).first.push_back(buffer.momentum_buffer());
+      }
+      for (const detail::FusedCall& call : calls) {
+        at::_fused_sgd_(call.parameters, call.gradients, call.first, o.weight_decay(), o.momentum(), o.lr(),
+                        o.dampening(), o.nesterov(), /*maximize=*/false, /*is_first_step=*/call.step == 0);
+        call.tell_autograd();
+      }
+    }
+  }
+
+  Decay decay_ = Decay::l2;
+};
+
+}  // namespace thaw
