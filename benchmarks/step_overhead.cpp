@@ -8,7 +8,7 @@
 // bit of the weights. They take short turns, so that a machine that slows down slows both; the difference is the median
 // over pairs of turns, and means little on a machine that has other work.
 
-#include <fmt/format.h>
+#include "bench.hpp"
 
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
@@ -30,8 +30,9 @@
 namespace {
 
 constexpr std::int64_t features = 16, hidden = 32, classes = 4, batch_size = 16, steps = 100;
-constexpr std::size_t warm_up = 20, rounds = 200;
+constexpr int warm_up = 20;
 constexpr double peak_lr = 1e-3;
+constexpr double goal = 5;  // microseconds
 constexpr thaw::OneCycle one_cycle{};
 
 struct MlpImpl : torch::nn::Module {
@@ -117,17 +118,6 @@ double timed(Pass pass) {
          static_cast<double>(steps);
 }
 
-double median(std::vector<double> values) {
-  std::ranges::sort(values);
-  const std::size_t n = values.size();
-  return (values[(n - 1) / 2] + values[n / 2]) / 2;
-}
-
-struct Row {
-  double median, min;
-  explicit Row(const std::vector<double>& values) : median(::median(values)), min(std::ranges::min(values)) {}
-};
-
 bool same_weights(const Mlp& a, const Mlp& b) {
   const auto left = a->parameters(), right = b->parameters();
   return std::ranges::equal(left, right, [](const at::Tensor& x, const at::Tensor& y) { return x.equal(y); });
@@ -135,15 +125,16 @@ bool same_weights(const Mlp& a, const Mlp& b) {
 
 /// Returns whether both sides trained to the same weights.
 template <class Options>
-bool compare(const std::string& name, MakeOptimizer make_optimizer, const Data& data, thaw::Table& table) {
+bool compare(const std::string& name, MakeOptimizer make_optimizer, const Data& data, int rounds,
+             bench::Report& report) {
   Side ours = Side::make(), hand = Side::make();
   thaw::Learner learner{
       ours.model, ours.groups, thaw::cross_entropy, {.train = data.batches(), .optimizer = make_optimizer}};
   const OptimizerPtr optimizer = make_optimizer(hand.groups);
 
   std::vector<double> with_learner, with_hand, difference;
-  for (std::size_t round = 0; round < warm_up + rounds; ++round) {
-    const at::Tensor order = data.order(static_cast<std::int64_t>(round));
+  for (int round = 0; round < warm_up + rounds; ++round) {
+    const at::Tensor order = data.order(round);
     double hand_time = 0, learner_time = 0;
     const auto hand_turn = [&] {
       hand_time = timed([&] { (void)by_hand<Options>(hand.model, *optimizer, data, order); });
@@ -162,14 +153,10 @@ bool compare(const std::string& name, MakeOptimizer make_optimizer, const Data& 
     difference.push_back(learner_time - hand_time);
   }
 
-  const Row learner_row{with_learner}, hand_row{with_hand}, difference_row{difference};
-  const auto us = [](double value) { return fmt::format("{:.1f}", value); };
-  table.add(name + ": Learner", us(learner_row.median), us(learner_row.min));
-  table.add(name + ": by hand", us(hand_row.median), us(hand_row.min));
-  table.add(name + ": difference", fmt::format("{:+.1f}", difference_row.median),
-            fmt::format("{:+.1f}", learner_row.min - hand_row.min));
-  table.add(name + ": ratio", fmt::format("{:.3f}", learner_row.median / hand_row.median),
-            fmt::format("{:.3f}", learner_row.min / hand_row.min));
+  const double hand_us = bench::median(with_hand);
+  report.add("a step of the Learner with " + name + ", by hand", bench::median(with_learner), hand_us, "us",
+             bench::Target::at_most, (hand_us + goal) / hand_us);
+  report.add("  median difference, against the goal", bench::median(difference), goal, "us", bench::Target::at_most, 1);
   return same_weights(ours.model, hand.model);
 }
 
@@ -183,19 +170,18 @@ OptimizerPtr adamw(const thaw::LayerGroups& groups) {
 
 }  // namespace
 
-int main() {
+int main(int count, char** words) {
+  const bench::Arguments arguments(count, words);
   at::set_num_threads(1);
   at::manual_seed(0);
   const Data data;
-  fmt::print("{} rounds of {} steps each side, batch {}, {}-{}-{}-{}, one thread\n\n", rounds, steps, batch_size,
-             features, hidden, hidden, classes);
-  thaw::Table table{{"microseconds per step", "median", "min"}};
-  const bool same = compare<torch::optim::SGDOptions>("SGD", sgd, data, table) &
-                    compare<torch::optim::AdamWOptions>("AdamW", adamw, data, table);
-  fmt::print("{}\n", thaw::to_text(table));
+  const int rounds = arguments.quick ? 60 : 200;
+  bench::Report report;
+  const bool same = compare<torch::optim::SGDOptions>("SGD", sgd, data, rounds, report) &
+                    compare<torch::optim::AdamWOptions>("AdamW", adamw, data, rounds, report);
+  report.finish(arguments);
   if (!same) {
     fmt::print(stderr, "the two sides do not agree on the weights, so they did not do the same work\n");
     return EXIT_FAILURE;
   }
-  fmt::print("both sides trained to the same weights, bit for bit\n");
 }

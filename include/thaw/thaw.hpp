@@ -36,6 +36,7 @@
 #include <thaw/schedule/step_decay.hpp>
 #include <thaw/schedule/warm_up.hpp>
 #include <thaw/train/early_stop.hpp>
+#include <thaw/train/frozen_split.hpp>
 #include <thaw/train/gradient_accumulation.hpp>
 #include <thaw/train/gradient_clip.hpp>
 #include <thaw/train/learner.hpp>

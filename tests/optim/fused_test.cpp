@@ -167,6 +167,21 @@ TEMPLATE_TEST_CASE("parameters, gradients and states of any memory layout are ma
   }
 }
 
+TEST_CASE("a state of another type is converted; one of another shape is refused") {
+  at::Tensor w = at::randn({3, 4}).set_requires_grad(true);
+  thaw::AdamW optimizer({w}, torch::optim::AdamWOptions(0.1));
+  w.mutable_grad() = at::randn({3, 4});
+  optimizer.step();
+  w.mutable_grad() = at::Tensor();
+  w.set_data(w.detach().to(at::kDouble));
+  w.mutable_grad() = at::randn({3, 4}, at::kDouble);
+  optimizer.step();
+  auto& state = static_cast<torch::optim::AdamWParamState&>(*optimizer.state().at(w.unsafeGetTensorImpl()));
+  CHECK(state.exp_avg().scalar_type() == at::kDouble);
+  state.exp_avg(at::zeros({2}));
+  CHECK_THROWS_AS(optimizer.step(), thaw::ConfigError);
+}
+
 TEST_CASE("what has no fused kernel goes LibTorch's own way") {
   at::manual_seed(4);
   const auto options = torch::optim::SGDOptions(0.1).momentum(0.9);
@@ -183,6 +198,18 @@ TEST_CASE("what has no fused kernel goes LibTorch's own way") {
       theirs.step();
     }
     CHECK(a.equal(b));
+  }
+  SECTION("half precision on the CPU, where the kernels would round the rate") {
+    at::Tensor a = at::randn({4}).to(at::kBFloat16).set_requires_grad(true);
+    a.mutable_grad() = at::randn({4}).to(at::kBFloat16);
+    thaw::SGD ours({a}, options);
+    CHECK_FALSE(thaw::detail::can_fuse(ours));
+  }
+  SECTION("a gradient that only the closure makes") {
+    at::Tensor a = at::complex(at::randn({4}), at::randn({4})).set_requires_grad(true);
+    thaw::Adam ours({a}, torch::optim::AdamOptions(0.1));
+    (void)ours.step([&] { return a.mutable_grad() = at::complex(at::randn({4}), at::randn({4})); });
+    CHECK(ours.state().size() == 1);
   }
   SECTION("sparse gradients, next to dense ones") {
     std::vector<at::Tensor> a{at::randn({5, 2}).set_requires_grad(true), at::randn({3}).set_requires_grad(true)};

@@ -23,6 +23,7 @@
 #include <vector>
 
 #include <thaw/core/error.hpp>
+#include <thaw/core/forward_part.hpp>
 
 namespace thaw::models {
 
@@ -151,24 +152,35 @@ struct ResNetImpl : torch::nn::Module {
     detail::initialise_as_torchvision(*this, options.zero_init_residual);
   }
 
-  /// What comes before the first pooling: [N, in_channels, H, W] -> [N, 64, H / 2, W / 2], rounded up.
-  /// Throws DataError for a tensor of another shape.
-  at::Tensor stem(const at::Tensor& x) {
-    if (x.dim() != 4 || x.size(1) != options.in_channels)
-      throw DataError("ResNet::features", "the images are " + c10::str(x.sizes()),
-                      fmt::format("give [N, {}, H, W]", options.in_channels));
-    return bn1(conv1(x)).relu_();
-  }
-
   /// What the head sees: [N, in_channels, H, W] -> [N, head_features(), H / 32, W / 32], rounded up.
+  /// Throws DataError for a tensor of another shape.
   at::Tensor features(const at::Tensor& x) {
-    at::Tensor y = at::max_pool2d(stem(x), /*kernel_size=*/3, /*stride=*/2, /*padding=*/1);
-    y = layer2->forward(layer1->forward(y));
+    const at::Tensor y = layer2->forward(layer1->forward(stem(x)));
     return layer4->forward(layer3->forward(y));
   }
 
   /// Logits [N, classes]; with a head of your own, whatever that gives.
   at::Tensor forward(const at::Tensor& x) { return head ? head->forward(features(x)) : fc(features(x).mean({2, 3})); }
+
+  /// Stem, each block, each layer of the head, so that frozen ones can be run apart from the rest.
+  std::vector<ForwardPart> forward_parts() {
+    std::vector<ForwardPart> parts{
+        {"conv1", {conv1.ptr(), bn1.ptr()}, [this](const at::Tensor& x) { return stem(x); }}};
+    const auto add = [&](torch::nn::Sequential& row, const char* name) {
+      for (ForwardPart& part : thaw::forward_parts(*row, name)) parts.push_back(std::move(part));
+    };
+    add(layer1, "layer1");
+    add(layer2, "layer2");
+    add(layer3, "layer3");
+    add(layer4, "layer4");
+    if (head) {
+      add(head, "head");
+    } else {
+      parts.push_back({"avgpool", {}, [](const at::Tensor& x) { return x.mean({2, 3}); }});
+      parts.push_back({"fc", fc});
+    }
+    return parts;
+  }
 
   /// How many channels `features` has: 512, of bottlenecks 2048.
   [[nodiscard]] std::int64_t head_features() const { return channels(3); }
@@ -187,6 +199,14 @@ struct ResNetImpl : torch::nn::Module {
   torch::nn::Linear fc{nullptr};
 
  private:
+  /// [N, in_channels, H, W] -> [N, 64, H / 4, W / 4], rounded up.
+  at::Tensor stem(const at::Tensor& x) {
+    if (x.dim() != 4 || x.size(1) != options.in_channels)
+      throw DataError("ResNet::features", "the images are " + c10::str(x.sizes()),
+                      fmt::format("give [N, {}, H, W]", options.in_channels));
+    return at::max_pool2d(bn1(conv1(x)).relu_(), /*kernel_size=*/3, /*stride=*/2, /*padding=*/1);
+  }
+
   /// What stage 0 to 3 puts out.
   [[nodiscard]] std::int64_t channels(std::size_t index) const {
     return (std::int64_t{64} << index) * (options.bottleneck ? 4 : 1);

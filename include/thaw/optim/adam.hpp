@@ -4,7 +4,6 @@
 #include <torch/optim/adam.h>
 
 #include <tuple>
-#include <utility>
 
 #include <thaw/groups/optimizer_groups.hpp>
 #include <thaw/optim/detail/fused.hpp>
@@ -25,8 +24,11 @@ class Adam : public torch::optim::Adam {
   }
 
   at::Tensor step(LossClosure closure = nullptr) override {
-    if (!detail::can_fuse(*this)) return torch::optim::Adam::step(std::move(closure));
     at::Tensor loss = detail::loss_of(closure);
+    if (!detail::can_fuse(*this)) {
+      torch::optim::Adam::step();
+      return loss;
+    }
     detail::fused_adam_step<torch::optim::AdamParamState, torch::optim::AdamOptions>(
         *this, [](const detail::FusedCall& call, const torch::optim::AdamOptions& o) {
           const auto [beta1, beta2] = o.betas();

@@ -4,7 +4,6 @@
 #include <torch/optim/adamw.h>
 
 #include <tuple>
-#include <utility>
 
 #include <thaw/groups/optimizer_groups.hpp>
 #include <thaw/optim/detail/fused.hpp>
@@ -32,8 +31,11 @@ class AdamW : public torch::optim::AdamW {
   }
 
   at::Tensor step(LossClosure closure = nullptr) override {
-    if (!detail::can_fuse(*this)) return torch::optim::AdamW::step(std::move(closure));
     at::Tensor loss = detail::loss_of(closure);
+    if (!detail::can_fuse(*this)) {
+      torch::optim::AdamW::step();
+      return loss;
+    }
     detail::fused_adam_step<torch::optim::AdamWParamState, torch::optim::AdamWOptions>(
         *this, [](const detail::FusedCall& call, const torch::optim::AdamWOptions& o) {
           const auto [beta1, beta2] = o.betas();

@@ -5,7 +5,6 @@
 #include <torch/optim/sgd.h>
 
 #include <memory>
-#include <utility>
 #include <vector>
 
 #include <thaw/groups/optimizer_groups.hpp>
@@ -37,16 +36,24 @@ class SGD : public torch::optim::SGD {
 
   at::Tensor step(LossClosure closure = nullptr) override {
     at::Tensor loss = detail::loss_of(closure);
-    const std::vector<double> coupled = decay_ == Decay::decoupled ? decay_now() : std::vector<double>();
+    const PutBack put_back{*this, decay_ == Decay::decoupled ? decay_now() : std::vector<double>()};
     if (detail::can_fuse(*this))
       fused_step();
     else
       torch::optim::SGD::step();
-    for (std::size_t i = 0; i < coupled.size(); ++i) options(i).weight_decay(coupled[i]);
     return loss;
   }
 
  private:
+  /// Weight decays that a step does without.
+  struct PutBack {
+    SGD& optimizer;
+    std::vector<double> decays;
+    ~PutBack() {
+      for (std::size_t i = 0; i < decays.size(); ++i) optimizer.options(i).weight_decay(decays[i]);
+    }
+  };
+
   [[nodiscard]] torch::optim::SGDOptions& options(std::size_t group) {
     return static_cast<torch::optim::SGDOptions&>(param_groups()[group].options());
   }

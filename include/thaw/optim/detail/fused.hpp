@@ -4,6 +4,7 @@
 #include <ATen/ops/full.h>
 #include <ATen/ops/zeros_like.h>
 #include <c10/core/GradMode.h>
+#include <c10/util/StringUtil.h>
 #include <torch/optim/optimizer.h>
 
 #include <algorithm>
@@ -12,6 +13,7 @@
 #include <memory>
 #include <vector>
 
+#include <thaw/core/error.hpp>
 #include <thaw/groups/optimizer_groups.hpp>
 
 namespace thaw::detail {
@@ -39,7 +41,9 @@ inline bool can_fuse(torch::optim::Optimizer& optimizer) {
   const auto fits = [](const at::Tensor& parameter) {
     const at::Tensor& gradient = parameter.grad();
     return !gradient.defined() ||
-           ((parameter.is_cpu() || parameter.is_cuda()) && at::isFloatingType(parameter.scalar_type()) &&
+           ((parameter.is_cuda() ? at::isFloatingType(parameter.scalar_type())
+                                 : parameter.is_cpu() && (parameter.scalar_type() == at::kFloat ||
+                                                          parameter.scalar_type() == at::kDouble)) &&
             parameter.layout() == at::kStrided && gradient.layout() == at::kStrided &&
             parameter.is_non_overlapping_and_dense() && gradient.scalar_type() == parameter.scalar_type() &&
             gradient.device() == parameter.device());
@@ -48,9 +52,18 @@ inline bool can_fuse(torch::optim::Optimizer& optimizer) {
                              [&](const auto& group) { return std::ranges::all_of(group.params(), fits); });
 }
 
-/// A tensor with the memory layout of another, whose number for number it is to be worked through with.
+/// A tensor as a kernel may walk over it next to another: of its type, device and memory layout. Throws ConfigError for
+/// another shape, as of a state that was loaded from another network.
 inline at::Tensor laid_out_like(const at::Tensor& like, const at::Tensor& tensor) {
-  return tensor.strides() == like.strides() ? tensor : at::empty_like(like).copy_(tensor);
+  if (tensor.sizes() != like.sizes())
+    throw ConfigError(
+        "optimizer",
+        "its state has shape " + c10::str(tensor.sizes()) + " for a parameter of shape " + c10::str(like.sizes()),
+        "load the state of the same network, or call forget_state");
+  bool same = tensor.scalar_type() == like.scalar_type() && tensor.device() == like.device();
+  for (std::int64_t i = 0; i < like.dim(); ++i)
+    same = same && (like.size(i) == 1 || tensor.stride(i) == like.stride(i));
+  return same ? tensor : at::empty_like(like).copy_(tensor);
 }
 
 /// The same for a state, which is zeros at first.
