@@ -85,3 +85,24 @@ TEST_CASE("cells with commas, quotes or line breaks are quoted") {
   CHECK(thaw::detail::csv_row({"a", "b,c", "say \"x\"", "two\nlines", ""}) ==
         "a,\"b,c\",\"say \"\"x\"\"\",\"two\nlines\",");
 }
+
+TEST_CASE("CsvLog keeps its columns when a stage has no validation") {
+  const Place file("thaw_csv_columns.csv");
+  thaw::test::Bench bench;
+  thaw::Learner learner{bench.net,
+                        thaw::LayerGroups::cut_before(bench.net, {"head"}),
+                        thaw::cross_entropy,
+                        {.train = bench.data(8),
+                         .valid = bench.data(8),
+                         .metrics = {thaw::accuracy()},
+                         .callbacks = {thaw::CsvLog{file.path}}}};
+  learner.fit({});
+  learner.data({.train = bench.data(8)});
+  learner.fit({});
+  std::ifstream in(file.path);
+  std::string header, first, second;
+  std::getline(in, header), std::getline(in, first), std::getline(in, second);
+  CHECK(header == "stage,epoch,train_loss,valid_loss,accuracy,seconds,lr stem,lr head");
+  CHECK(std::ranges::count(second, ',') == std::ranges::count(header, ','));
+  CHECK(second.find(",,,") != std::string::npos);
+}

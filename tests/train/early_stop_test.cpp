@@ -62,5 +62,10 @@ TEST_CASE("a monitor knows which way is better") {
   CHECK(thaw::Monitor("train_loss").value(epoch) == 3);
   CHECK(thaw::Monitor("valid_loss").value(epoch) == 2);
   CHECK(thaw::Monitor("f1[1]").value(epoch) == 0.5);
-  CHECK(std::isnan(thaw::Monitor("f1[2]").value(epoch)));
+  CHECK_THROWS_AS(thaw::Monitor("f1[2]").value(epoch), thaw::ConfigError);
+}
+
+TEST_CASE("a mean squared error is better when lower") {
+  CHECK(thaw::Monitor("mse").lower_is_better());
+  CHECK(thaw::Monitor("rmse").lower_is_better());
 }

@@ -22,7 +22,7 @@ struct Batch {
   [[nodiscard]] std::int64_t size() const { return input[0].size(0); }
   [[nodiscard]] Batch to(const at::Device& device) const {
     const auto move = [&](const at::Tensor& tensor) {  // on a tiny network even a `to` that does nothing shows
-      return tensor.device() == device ? tensor : tensor.to(device, /*non_blocking=*/true);
+      return tensor.device() == device ? tensor : tensor.to(device, /*non_blocking=*/!device.is_cpu());
     };
     return {input.map(move), target.map(move)};
   }

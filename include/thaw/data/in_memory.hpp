@@ -85,7 +85,7 @@ class InMemory {
       const std::int64_t from = o.batch_size * i++, to = std::min(from + o.batch_size, o.input[0].size(0));
       const at::Tensor samples = order.defined() ? order.slice(0, from, to) : order;
       const auto gather = [&](const at::Tensor& all) {
-        if (!samples.defined()) return all.slice(0, from, to);
+        if (!samples.defined()) return all.slice(0, from, to).clone();  // a model may work in place
         return all.index_select(0, samples.device() == all.device() ? samples : samples.to(all.device()));
       };
       Fields input = o.input.map(gather);

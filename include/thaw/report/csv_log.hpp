@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -58,19 +59,30 @@ struct CsvLog {
       names.push_back(std::move(name));
       cells.push_back(fmt::format("{}", value));
     };
-    if (epoch.valid)
+    if (epoch.valid) {
       for (const MetricValue& metric : epoch.valid->metrics) add(metric.name, metric.value);
+    } else {
+      for (const Metric& metric : event.learner.metrics()) names.push_back(metric.name), cells.emplace_back();
+    }
     add("seconds", epoch.seconds);
     const History& history = event.learner.history();
     for (std::size_t i = 0; i < history.groups.size(); ++i)
       add("lr " + history.groups[i], history.steps.empty() ? 0 : history.steps.back().lr[i]);
 
-    const std::string header = detail::csv_row(names);
-    if (!std::exchange(headed_, true)) head(header);
-    open(std::ios::app) << detail::csv_row(cells) << '\n';
+    if (columns_.empty()) head(detail::csv_row(columns_ = names));
+    std::vector<std::string> row(columns_.size());
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      const auto column = std::ranges::find(columns_, names[i]);
+      if (column == columns_.end())
+        throw FileError(path.string(), "has no column \"" + names[i] + "\"",
+                        "log stages with other metrics in a file of their own");
+      row[static_cast<std::size_t>(column - columns_.begin())] = cells[i];
+    }
+    write(detail::csv_row(row));
   }
 
-  bool started_ = false, headed_ = false;  // run state: the file is ours, and has its header
+  bool started_ = false;                   // run state: the file is ours,
+  std::vector<std::string> columns_ = {};  // and has this header
 
  private:
   [[nodiscard]] std::ofstream open(std::ios::openmode mode) const {
@@ -79,11 +91,16 @@ struct CsvLog {
       throw FileError(path.string(), "cannot be written", "name a file in a folder that exists and may be written to");
     return file;
   }
+  void write(const std::string& row) const {
+    std::ofstream file = open(std::ios::app);
+    if (!(file << row << '\n' << std::flush))
+      throw FileError(path.string(), "a row could not be written", "make room on its disk");
+  }
   void head(const std::string& header) const {
     std::string first;
     std::getline(std::ifstream(path) >> std::ws, first);
     if (first.empty())
-      open(std::ios::app) << header << '\n';
+      write(header);
     else if (first != header)
       throw FileError(path.string(), "has other columns: " + first, "append to a log of the same kind of run");
   }

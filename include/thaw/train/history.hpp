@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
@@ -23,7 +24,7 @@ struct Evaluation {
 struct StepRecord {
   std::vector<double> lr = {};          ///< absolute rate per layer group; 0 for one that was frozen
   std::optional<double> momentum = {};  ///< momentum (SGD) or beta1 (Adam), where the optimizer has one
-  double loss = 0;                      ///< training loss of the step
+  double loss = std::numeric_limits<double>::quiet_NaN();  ///< training loss of the step; read as the epoch ends
 };
 
 /// One epoch of one stage.

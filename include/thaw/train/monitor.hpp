@@ -16,7 +16,7 @@ namespace thaw {
 
 /// Which way a watched number should go.
 enum class Better {
-  by_name,  ///< lower for a name with "loss", "mae", "rmse", "error" or "perplexity" in it, else higher
+  by_name,  ///< lower for a name with "loss", "mae", "mse", "error" or "perplexity" in it, else higher
   lower,
   higher,
 };
@@ -35,7 +35,7 @@ struct Monitor {
   [[nodiscard]] bool lower_is_better() const {
     if (better != Better::by_name) return better == Better::lower;
     const auto has = [&](std::string_view part) { return name.find(part) != std::string::npos; };
-    return has("loss") || has("mae") || has("rmse") || has("error") || has("perplexity");
+    return has("loss") || has("mae") || has("mse") || has("error") || has("perplexity");
   }
   /// The worst that there can be, to begin with.
   [[nodiscard]] double worst() const { return (lower_is_better() ? 1 : -1) * std::numeric_limits<double>::infinity(); }
@@ -44,13 +44,17 @@ struct Monitor {
     return lower_is_better() ? value < best - min_delta : value > best + min_delta;
   }
 
-  /// Its value in an epoch; NaN where the epoch lacks it.
+  /// Its value in an epoch; NaN where the epoch has no validation. Throws ConfigError where that lacks it.
   [[nodiscard]] double value(const EpochRecord& epoch) const {
     if (name == "train_loss") return epoch.train_loss;
     if (epoch.valid) {
       if (name == "valid_loss") return epoch.valid->loss;
-      for (const MetricValue& metric : epoch.valid->metrics)
+      std::vector<std::string> known;
+      for (const MetricValue& metric : epoch.valid->metrics) {
         if (metric.name == name) return metric.value;
+        known.push_back(metric.name);
+      }
+      throw ConfigError("Monitor", "no metric is called \"" + name + "\"", "watch one of: " + join_names(known));
     }
     return std::numeric_limits<double>::quiet_NaN();
   }

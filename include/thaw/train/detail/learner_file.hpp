@@ -6,6 +6,7 @@
 #include <torch/serialize/archive.h>
 
 #include <filesystem>
+#include <memory>
 #include <sstream>
 #include <string>
 #include <system_error>
@@ -81,7 +82,7 @@ inline void load_learner(const std::filesystem::path& path, torch::nn::Module& m
   std::vector<std::pair<at::Tensor, at::Tensor>> matched;
   std::vector<std::string> problems;
   try {
-    archive.load_from(path.string());
+    archive.load_from(path.string(), module.parameters().at(0).device());
     if (!archive.try_read("model", model) || !archive.try_read("optimizer", state))
       problems.emplace_back("it has no \"model\" and \"optimizer\"");
     else
@@ -94,9 +95,14 @@ inline void load_learner(const std::filesystem::path& path, torch::nn::Module& m
   if (!problems.empty())
     throw FileError(path.string(), "does not fit the model: " + join_names(problems, problems.size()),
                     "build the model as it was when the file was written, or load it with thaw::load_weights");
+  std::vector<std::unique_ptr<torch::optim::OptimizerOptions>> options;
+  for (const auto& group : optimizer.param_groups()) options.push_back(group.options().clone());
+  auto kept = std::exchange(optimizer.state(), {});  // LibTorch would leave what the file has no state for
   try {
     optimizer.load(state);
   } catch (const c10::Error& error) {
+    optimizer.state() = std::move(kept);
+    for (std::size_t i = 0; i < options.size(); ++i) optimizer.param_groups()[i].set_options(std::move(options[i]));
     const std::string reason = error.what_without_backtrace();
     throw FileError(path.string(), "its optimizer does not fit: " + reason.substr(0, reason.find('\n')),
                     "build the Learner with the optimizer and layer groups that it had");

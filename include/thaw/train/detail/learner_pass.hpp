@@ -29,7 +29,7 @@ inline Fields Learner::outputs(const Fields& input) {
 
 inline Fields Learner::outputs(const DataSource& source) {
   std::vector<Fields> all;
-  BatchStream next = source.stream();
+  BatchStream next = source ? source.stream() : [] { return std::optional<Batch>(); };
   while (const std::optional<Batch> batch = next()) all.push_back(outputs(batch->input));
   if (all.empty()) throw DataError("Learner::predict", "the source is empty", "give it at least one batch");
   return all[0].map([&, i = std::size_t{0}](const at::Tensor&) mutable {

@@ -30,7 +30,7 @@ inline EpochRecord Learner::run(std::span<const Stage> plan, std::vector<Callbac
 
 inline EpochRecord Learner::run_stage(Run& run) {
   begin(run);
-  EpochRecord record;
+  EpochRecord record{.stage = run.stage.name, .epochs = run.plan.epochs};
   for (std::int64_t epoch = 1; epoch <= run.plan.epochs && !stop_; ++epoch) {
     const auto start = std::chrono::steady_clock::now();
     record = {.stage = run.stage.name, .epoch = epoch, .epochs = run.plan.epochs};
@@ -42,7 +42,10 @@ inline EpochRecord Learner::run_stage(Run& run) {
     history_.epochs.push_back(record);
     tell(run.callbacks, EpochEnd{.learner = *this, .record = record});
   }
-  if (stop_) record.stop = history_.epochs.back().stop = *stop_;
+  if (stop_) {
+    record.stop = *stop_;
+    if (record.epoch > 0) history_.epochs.back().stop = *stop_;  // else it was stopped before its first epoch
+  }
   tell(run.callbacks, StageEnd{.learner = *this, .record = history_.stages.back(), .history = history_});
   stop_.reset();
   return record;
@@ -205,6 +208,7 @@ inline void Learner::set_hyper(Run& run) {
 inline std::optional<Learner::StepLoss> Learner::step(const Halves* halves, std::optional<Batch> first,
                                                       BatchStream& next, std::int64_t batches,
                                                       const std::vector<Callback>& callbacks) {
+  optimizer_->zero_grad();  // a step that an exception ended may have left some
   at::Tensor sum;
   std::int64_t samples = 0;
   for (std::int64_t i = 0; i < batches && !stop_; ++i) {
