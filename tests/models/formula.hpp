@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-// Inputs and weights by formula, as in tests/reference/make_model_fixtures.py.
+// Inputs and weights by formula, as in tests/reference/make_model_fixtures.py and make_resnet_fixtures.py.
 namespace thaw::test {
 
 inline at::Tensor wave(at::IntArrayRef shape, double w, double start = 0) {
@@ -38,21 +38,40 @@ inline nlohmann::json names_and_shapes(const torch::nn::Module& module) {
   return list;
 }
 
-inline void fill(torch::nn::Module& module) {
+inline at::Tensor repeat(const at::Tensor& period, std::int64_t n) {
+  return period.repeat({n / period.numel() + 1}).slice(0, 0, n);
+}
+
+inline at::Tensor sine(double start) {
+  return wave({1009}, 0.9, start);
+}
+
+/// Unlike a sine's, a matrix of its numbers has full rank, without which batch norm would divide by variances near 0.
+inline at::Tensor chirp(double start) {
+  return (at::arange(1009, at::kDouble).square() * 0.9 + start).sin();
+}
+
+inline void fill(torch::nn::Module& module, at::Tensor (*period)(double start) = sine, double variance = 1) {
   const at::NoGradGuard no_grad;
   double i = 0;
   for (auto& [name, tensor] : state_dict(module)) {
-    const at::Tensor period = wave({1009}, 0.9, i++);
+    const at::Tensor numbers = period(i++);
     if (!tensor.is_floating_point()) continue;
-    at::Tensor x = period.repeat({tensor.numel() / 1009 + 1}).slice(0, 0, tensor.numel()).reshape(tensor.sizes());
+    at::Tensor x = repeat(numbers, tensor.numel()).reshape(tensor.sizes());
     if (tensor.dim() > 1)
       x *= std::sqrt(3.0 * static_cast<double>(tensor.size(0)) / static_cast<double>(tensor.numel()));
     else if (name.ends_with("running_var"))
-      x = 1 + 0.5 * x;
+      x = variance * (1 + 0.5 * x);
     else
       x = (name.ends_with("weight") ? 1 : 0) + 0.1 * x;
     tensor.copy_(x);
   }
+}
+
+/// Module::to(kDouble) would make doubles of counts as well.
+inline void to_double(torch::nn::Module& module) {
+  for (auto& [name, tensor] : state_dict(module))
+    if (tensor.is_floating_point()) tensor.set_data(tensor.to(at::kDouble));
 }
 
 /// The largest absolute difference from a JSON list of numbers, all of which must be there.

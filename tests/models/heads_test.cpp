@@ -74,9 +74,7 @@ TEST_CASE("create_head has fastai's layers, names, shapes and numbers") {
     CHECK(layers(*head) == expected["layers"].get<std::vector<std::string>>());
     CHECK(thaw::test::names_and_shapes(*head) == expected["state"]);
 
-    for (const auto& all : {head->parameters(), head->buffers()})
-      for (at::Tensor tensor : all)
-        if (tensor.is_floating_point()) tensor.set_data(tensor.to(at::kDouble));
+    thaw::test::to_double(*head);
     thaw::test::fill(*head);
     at::Tensor x = wave({3, expected["features"].get<std::int64_t>(), 3, 2}, 0.37);
     x.requires_grad_();
