@@ -3,9 +3,13 @@
 #include <torch/nn/modules/linear.h>
 #include <torch/optim/sgd.h>
 
+#include <ATen/ops/eye.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/randn.h>
+#include <ATen/ops/zeros.h>
+#include <c10/util/Exception.h>
 #include <catch2/catch_test_macros.hpp>
+#include <string>
 
 namespace {
 
@@ -48,4 +52,43 @@ TEST_CASE("an expanded buffer is refused before anything is touched") {
   net->weight.mutable_grad() = at::ones({3, 3});
   CHECK_THROWS_AS((thaw::Snapshot{*net, optimizer}), thaw::ConfigError);
   CHECK(net->weight.grad().defined());
+}
+
+TEST_CASE("a sparse buffer is no expanded one") {
+  torch::nn::Linear net(3, 3);
+  torch::optim::SGD optimizer(net->parameters(), torch::optim::SGDOptions(0.1));
+  const at::Tensor links = net->register_buffer("links", at::eye(3).to_sparse());
+  {
+    const thaw::Snapshot snapshot(*net, optimizer);
+    at::Tensor(links).mul_(2);
+  }
+  CHECK(links.to_dense().equal(at::eye(3)));
+}
+
+TEST_CASE("a tensor that cannot be put back is warned of, and keeps nothing else from being put back") {
+  struct Heard : c10::WarningHandler {
+    void process(const c10::Warning& warning) override { text += warning.msg(); }
+    std::string text;
+  } heard;
+  const c10::WarningUtils::WarningHandlerGuard guard(&heard);
+  torch::nn::Linear net(3, 3);
+  torch::optim::SGD optimizer(net->parameters(), torch::optim::SGDOptions(0.1).momentum(0.9));
+  net->weight.mutable_grad() = at::ones({3, 3});
+  net->bias.mutable_grad() = at::ones({3});
+  optimizer.step();
+  const auto* const momentum = optimizer.state().at(net->bias.unsafeGetTensorImpl()).get();
+  const at::Tensor bias = net->bias.detach().clone(), gradient = net->weight.grad();
+  {
+    const thaw::Snapshot snapshot(*net, optimizer);
+    net->weight.set_data(at::zeros({2}));  // of another shape now
+    net->weight.set_requires_grad(false);
+    net->bias.mutable_grad() = at::ones({3});
+    optimizer.step();
+    CHECK(optimizer.state().at(net->bias.unsafeGetTensorImpl()).get() != momentum);
+  }
+  CHECK(heard.text.find("could not be put back") != std::string::npos);
+  CHECK(net->weight.requires_grad());
+  CHECK(net->weight.grad().is_same(gradient));
+  CHECK(net->bias.equal(bias));
+  CHECK(optimizer.state().at(net->bias.unsafeGetTensorImpl()).get() == momentum);
 }

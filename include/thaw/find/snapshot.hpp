@@ -11,7 +11,7 @@
 #include <exception>
 #include <memory>
 #include <sstream>
-#include <unordered_map>
+#include <type_traits>
 #include <unordered_set>
 #include <utility>
 #include <vector>
@@ -75,22 +75,21 @@ class Snapshot {
     // Only now that nothing can fail any more: originals are kept aside, untouched.
     for (Saved& saved : tensors_)
       if (saved.grad.defined()) saved.tensor.mutable_grad() = at::Tensor();
-    for (auto& [key, state] : optimizer.state()) std::swap(state, state_.at(key));
+    optimizer.state().swap(state_);
   }
 
   ~Snapshot() {
     const c10::NoGradGuard no_grad;
     for (Saved& saved : tensors_) try {
-        saved.tensor.copy_(saved.value);
         if (saved.tensor.is_leaf() && at::isFloatingType(saved.tensor.scalar_type()))
           saved.tensor.set_requires_grad(saved.requires_grad);
         saved.tensor.mutable_grad() = saved.grad;
+        saved.tensor.copy_(saved.value);       // last: what it may fail at is no reason to lose the rest
       } catch (const std::exception& error) {  // a device that failed, say: whoever asked hears of that
         TORCH_WARN("thaw: a tensor could not be put back as it was: ", error.what());
       }
     for (std::size_t i = 0; i < options_.size(); ++i) optimizer_->param_groups()[i].set_options(std::move(options_[i]));
-    optimizer_->state().clear();
-    for (auto& [key, state] : state_) optimizer_->state()[key] = std::move(state);
+    optimizer_->state().swap(state_);
   }
 
   Snapshot(const Snapshot&) = delete;
@@ -105,7 +104,8 @@ class Snapshot {
   /// Once, however often it is tied.
   void save(const at::Tensor& tensor) {
     if (!tensor.defined() || !seen_.insert(tensor.unsafeGetTensorImpl()).second) return;
-    if (at::has_internal_overlap(tensor.unsafeGetTensorImpl()) == at::MemOverlap::Yes)
+    if (tensor.layout() == at::kStrided &&
+        at::has_internal_overlap(tensor.unsafeGetTensorImpl()) == at::MemOverlap::Yes)
       throw ConfigError("Snapshot",
                         "a tensor of shape " + c10::str(tensor.sizes()) + " is expanded, and cannot be written",
                         "register it as tensor.contiguous()");
@@ -118,7 +118,7 @@ class Snapshot {
   TrainingFlags flags_;
   RandomState random_;
   std::vector<std::unique_ptr<torch::optim::OptimizerOptions>> options_;
-  std::unordered_map<void*, std::unique_ptr<torch::optim::OptimizerParamState>> state_;
+  std::remove_reference_t<decltype(std::declval<torch::optim::Optimizer&>().state())> state_;
 };
 
 }  // namespace thaw
