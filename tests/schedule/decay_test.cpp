@@ -43,3 +43,12 @@ TEST_CASE("decays refuse parameters that make no sense") {
   CHECK_THROWS_AS(thaw::Exponential{.end = 0}.check(), thaw::ConfigError);
   CHECK_THROWS_AS(thaw::Exponential{.end = std::nan("")}.check(), thaw::ConfigError);
 }
+
+TEST_CASE("errors show fractions as people write them") {
+  try {
+    thaw::Linear{.end = -1e-7}.check();
+    FAIL("not refused");
+  } catch (const thaw::ConfigError& error) {
+    CHECK(error.problem() == "end is -1e-07");
+  }
+}

@@ -125,3 +125,12 @@ TEST_CASE("one-cycles refuse parameters that make no sense") {
   CHECK_THROWS_AS(thaw::OneCycleV1{.pct_start = 2}.check(), thaw::ConfigError);
   CHECK_NOTHROW(thaw::OneCycle{}.check());
 }
+
+TEST_CASE("errors show divisors as people write them") {
+  try {
+    thaw::OneCycle{.div = -1e-7}.check();
+    FAIL("not refused");
+  } catch (const thaw::ConfigError& error) {
+    CHECK(error.problem() == "divisors are -1e-07 and 100000");
+  }
+}

@@ -20,6 +20,8 @@ TEST_CASE("steps() runs over every step once, t from 0, never 1") {
   CHECK(expected == 3);
 }
 
-TEST_CASE("steps() refuses epochs without steps") {
+TEST_CASE("steps() refuses epochs without steps and less than no steps, which would never end") {
   CHECK_THROWS_AS(thaw::steps(10, 0), thaw::ConfigError);
+  CHECK_THROWS_AS(thaw::steps(-1), thaw::ConfigError);
+  CHECK(thaw::steps(0).empty());
 }

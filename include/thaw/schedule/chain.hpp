@@ -38,13 +38,13 @@ struct Chain {
     double sum = 0;
     for (const ChainPart& part : parts) {
       if (!(part.fraction > 0))
-        throw ConfigError("chain", "a fraction is " + std::to_string(part.fraction),
+        throw ConfigError("chain", "a fraction is " + detail::number(part.fraction),
                           "give positive fractions of the steps, or leave that part out");
       part.schedule.check();
       sum += part.fraction;
     }
     if (!(std::abs(sum - 1) <= 1e-9))
-      throw ConfigError("chain", "the fractions sum to " + std::to_string(sum), "make them sum to 1");
+      throw ConfigError("chain", "the fractions sum to " + detail::number(sum), "make them sum to 1");
   }
 };
 

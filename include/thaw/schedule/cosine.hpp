@@ -42,7 +42,7 @@ struct CosineRestarts {
   void check() const {
     if (cycles < 1) throw ConfigError("CosineRestarts", std::to_string(cycles) + " cycles", "give at least 1");
     if (!(mult > 0 && std::isfinite(std::pow(mult, cycles))))
-      throw ConfigError("CosineRestarts", "mult is " + std::to_string(mult),
+      throw ConfigError("CosineRestarts", "mult is " + detail::number(mult),
                         "give how many times as long as the one before a cycle is: 1 for equal ones, 2 to double them");
     detail::check_fraction("CosineRestarts", "end", end);
   }

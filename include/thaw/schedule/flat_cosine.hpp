@@ -22,7 +22,7 @@ struct FlatCosine {
   void check() const {
     detail::check_fraction("FlatCosine", "pct_start", pct_start);
     if (!(div_final >= 1))
-      throw ConfigError("FlatCosine", "div_final is " + std::to_string(div_final),
+      throw ConfigError("FlatCosine", "div_final is " + detail::number(div_final),
                         "give a divisor of the peak rate, 1 or more");
   }
 };

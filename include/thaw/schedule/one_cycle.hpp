@@ -15,10 +15,9 @@ namespace detail {
 
 inline void check_one_cycle(const char* name, double pct_start, double div, double div_final) {
   if (!(pct_start >= 0 && pct_start <= 1))
-    throw ConfigError(name, "pct_start is " + std::to_string(pct_start),
-                      "give the rising part as a fraction in [0, 1]");
+    throw ConfigError(name, "pct_start is " + number(pct_start), "give the rising part as a fraction in [0, 1]");
   if (!(div > 0 && div_final > 0))
-    throw ConfigError(name, "divisors are " + std::to_string(div) + " and " + std::to_string(div_final),
+    throw ConfigError(name, "divisors are " + number(div) + " and " + number(div_final),
                       "give positive divisors of the peak rate");
 }
 

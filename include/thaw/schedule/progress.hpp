@@ -21,8 +21,9 @@ struct Progress {
 };
 
 /// Every step of a stage, for a loop that the user writes: `for (thaw::Progress at : thaw::steps(total)) ...`
-/// Throws ConfigError for less than one step per epoch.
+/// None of 0; throws ConfigError for less than 0, and for less than one step per epoch.
 [[nodiscard]] constexpr auto steps(std::int64_t total, std::int64_t steps_per_epoch = 1) {
+  if (total < 0) throw ConfigError("steps", std::to_string(total) + " steps", "give how many the stage has");
   if (steps_per_epoch < 1)
     throw ConfigError("steps", std::to_string(steps_per_epoch) + " steps per epoch", "give at least 1");
   return std::views::iota(std::int64_t{0}, total) | std::views::transform([=](std::int64_t step) {

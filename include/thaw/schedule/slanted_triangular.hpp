@@ -40,7 +40,7 @@ struct SlantedTriangular {
   void check() const {
     detail::check_fraction("SlantedTriangular", "cut_frac", cut_frac);
     if (!(ratio >= 1 && std::isfinite(ratio)))
-      throw ConfigError("SlantedTriangular", "ratio is " + std::to_string(ratio),
+      throw ConfigError("SlantedTriangular", "ratio is " + detail::number(ratio),
                         "give how many times the lowest rate the peak is, 1 or more");
   }
 };

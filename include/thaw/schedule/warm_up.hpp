@@ -32,8 +32,8 @@ struct WarmUp {
     if (!(epochs >= 0 && steps >= 0 && fraction >= 0) || (epochs > 0) + (steps > 0) + (fraction > 0) != 1 ||
         !std::isfinite(epochs))
       throw ConfigError("warm_up",
-                        "epochs is " + std::to_string(epochs) + ", steps " + std::to_string(steps) + ", fraction " +
-                            std::to_string(fraction),
+                        "epochs is " + detail::number(epochs) + ", steps " + std::to_string(steps) + ", fraction " +
+                            detail::number(fraction),
                         "give a positive number to exactly one of them");
     detail::check_fraction("warm_up", "fraction", fraction);
     detail::check_fraction("warm_up", "start", start);
