@@ -153,7 +153,6 @@ TEST_CASE("ResNet takes images of any size, with any number of channels and clas
   ResNet net = resnet18({.classes = 3, .in_channels = 1});
   net->eval();
   const at::NoGradGuard no_grad;
-  CHECK(net->stem(at::randn({1, 1, 33, 95})).sizes() == at::IntArrayRef{1, 64, 17, 48});
   CHECK(net->features(at::randn({2, 1, 33, 95})).sizes() == at::IntArrayRef{2, 512, 2, 3});
   CHECK(net(at::randn({2, 1, 31, 70})).sizes() == at::IntArrayRef{2, 3});
   CHECK(net(at::randn({1, 1, 1, 1})).sizes() == at::IntArrayRef{1, 3});
@@ -199,4 +198,28 @@ TEST_CASE("with a new head, the cuts make fastai's three groups") {
   CHECK(net(at::randn({2, 3, 64, 64})).sizes() == at::IntArrayRef{2, 10});
   replace_head(net, linear_head(512, 4));
   CHECK(net(at::randn({2, 3, 64, 64})).sizes() == at::IntArrayRef{2, 4});
+}
+
+TEST_CASE("ResNet's parts, one after the other, are its forward pass") {
+  const at::NoGradGuard no_grad;
+  auto net = thaw::models::resnet18({.classes = 5});
+  net->eval();
+  const at::Tensor images = at::randn({2, 3, 64, 64});
+  const auto check = [&](std::size_t parts, const std::string& last) {
+    const auto all = thaw::forward_parts(net);
+    CHECK(all.size() == parts);
+    CHECK(all.back().name == last);
+    thaw::ForwardPart::Tensors x{images};
+    std::size_t parameters = 0;
+    for (const thaw::ForwardPart& part : all) {
+      x = part.forward(x);
+      for (const auto& module : part.modules) parameters += module->parameters().size();
+    }
+    CHECK(x[0].equal(net(images)));
+    CHECK(parameters == net->parameters().size());
+  };
+  check(1 + 8 + 2, "fc");
+  thaw::models::replace_head(net, 3);
+  net->eval();
+  check(1 + 8 + 9, "head.8");
 }

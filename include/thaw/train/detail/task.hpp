@@ -20,8 +20,8 @@ namespace thaw::detail {
 struct Task {
   std::function<Fields(const Fields& input)> forward;
   std::function<at::Tensor(const Fields& output, const Fields& target)> loss;
-  std::function<void(const Fields& output, const Fields& targets)> check;  ///< the loss's own; may be empty
-  std::function<std::vector<ForwardPart>()> parts;  ///< of the model's forward; empty where it cannot be split
+  std::function<void(const Fields& output, const Fields& targets)> check = {};  ///< the loss's own; may be empty
+  std::function<std::vector<ForwardPart>()> parts = {};  ///< of the model's forward; empty where it cannot be split
 };
 
 // ---- the parameters that a function was written with, where it is one function and no template ----
