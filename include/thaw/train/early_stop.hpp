@@ -27,7 +27,7 @@ struct EarlyStop {
     if (monitor.improves(value, best_))
       best_ = value, since_best_ = 0;
     else if (++since_best_ >= patience)
-      event.learner.stop(monitor.name + " has not become better than " + std::to_string(best_) + " for " +
+      event.learner.stop(monitor.name + " has not become better than " + detail::number(best_) + " for " +
                          std::to_string(since_best_) + (since_best_ == 1 ? " epoch" : " epochs"));
   }
 

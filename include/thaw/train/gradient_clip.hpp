@@ -55,7 +55,7 @@ struct GradientClip {
   }
 
  private:
-  static std::string text(const std::optional<double>& x) { return x ? std::to_string(*x) : "not given"; }
+  static std::string text(const std::optional<double>& x) { return x ? detail::number(*x) : "not given"; }
 };
 
 }  // namespace thaw

@@ -20,7 +20,9 @@ namespace thaw {
 
 /// Mean over the batch of -log softmax(output)[target]. `output` is [N, classes] (or [N, classes, ...]), `target` holds
 /// class indices, int64 or uint8 [N] (or [N, ...]), or class probabilities, floating-point, of the output's shape.
-/// `thaw::cross_entropy` is one; `thaw::CrossEntropy{.label_smoothing = 0.1}` another. As torch's F.cross_entropy.
+/// `thaw::cross_entropy` is one; `thaw::CrossEntropy{.label_smoothing = 0.1}` another. As torch's F.cross_entropy: with
+/// class weights or ignored targets its mean is over those weights, while batches are put together by their numbers of
+/// samples (in validation, in accumulation), so there the whole's loss is near that of one large batch, not equal.
 struct CrossEntropy {
   double label_smoothing = 0;        ///< in [0, 1]: this much of every target goes to all classes alike
   at::Tensor weight = {};            ///< [classes]: how much a sample of each counts; the mean is by weight then
@@ -68,7 +70,7 @@ struct CrossEntropy {
  private:
   void check_options(std::int64_t classes) const {
     if (!(label_smoothing >= 0 && label_smoothing <= 1))
-      throw ConfigError("cross_entropy", "label_smoothing is " + std::to_string(label_smoothing),
+      throw ConfigError("cross_entropy", "label_smoothing is " + detail::number(label_smoothing),
                         "take a number from 0 to 1: 0.1, say");
     if (weight.defined() && (weight.dim() != 1 || weight.size(0) != classes))
       throw ConfigError("cross_entropy",
@@ -108,7 +110,7 @@ struct BinaryCrossEntropy {
     if (!(lowest >= 0 && highest <= 1))
       throw DataError(
           "bce_with_logits",
-          "there is a target " + (std::isnan(lowest) ? "NaN" : std::to_string(lowest < 0 ? lowest : highest)),
+          "there is a target " + (std::isnan(lowest) ? "NaN" : detail::number(lowest < 0 ? lowest : highest)),
           "give 0 or 1 per label, or a probability");
   }
 };

@@ -12,7 +12,7 @@ namespace thaw {
 struct TerminateOnNaN {
   void on_loss_ready(const LossReady& event) const {
     const double loss = event.loss.item<double>();
-    if (!std::isfinite(loss)) event.learner.stop("the loss is " + std::to_string(loss) + "; this step was not taken");
+    if (!std::isfinite(loss)) event.learner.stop("the loss is " + detail::number(loss) + "; this step was not taken");
   }
 };
 

@@ -26,7 +26,7 @@ template <class Augment>
 [[nodiscard]] at::Tensor predict_augmented(Learner& learner, const DataSource& source, Augment augment,
                                            const TestTimeAugmentation& how = {}) {
   if (how.passes < 1 || !(how.beta >= 0 && how.beta <= 1))
-    throw ConfigError("predict_augmented", std::to_string(how.passes) + " passes, beta " + std::to_string(how.beta),
+    throw ConfigError("predict_augmented", std::to_string(how.passes) + " passes, beta " + detail::number(how.beta),
                       "give at least one pass and a beta in [0, 1]");
   const auto predicted = [&](const Fields& input) { return how.activation(learner.predict(input)); };
   std::vector<at::Tensor> all;

@@ -45,9 +45,9 @@ inline UntilOverfitResult Learner::fit_until_overfit(const UntilOverfit& how) {
     if (!last.stop.empty())
       result.stop = last.stop;
     else if (last.train_loss < valid && since_best >= how.patience)
-      result.stop = "training loss " + std::to_string(last.train_loss) + " is below validation loss " +
-                    std::to_string(valid) + ", which was lowest in round " + std::to_string(result.best + 1) + " (" +
-                    std::to_string(best_loss) + ")";
+      result.stop = "training loss " + detail::number(last.train_loss) + " is below validation loss " +
+                    detail::number(valid) + ", which was lowest in round " + std::to_string(result.best + 1) + " (" +
+                    detail::number(best_loss) + ")";
     else if (round + 1 == how.max_rounds)
       result.stop = "all " + std::to_string(how.max_rounds) + " rounds are done; the network does not overfit yet";
   }
