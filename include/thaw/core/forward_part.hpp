@@ -13,6 +13,8 @@
 #include <utility>
 #include <vector>
 
+#include <thaw/core/module_ptr.hpp>
+
 namespace thaw {
 
 /// One link of a model's forward pass. A model that lists its links, first to last, can be run in two halves: what is
@@ -50,21 +52,12 @@ struct ForwardPart {
       { model->forward(x) } -> std::convertible_to<at::Tensor>;
     }
   ForwardPart(std::string name_, Model model)
-      : ForwardPart(std::move(name_), {pointer(model)},
+      : ForwardPart(std::move(name_), {detail::module_ptr(model)},
                     [model](const at::Tensor& x) mutable -> at::Tensor { return model->forward(x); }) {}
 
   std::string name;  ///< for people: that of its first module in the state dict
   std::vector<std::shared_ptr<torch::nn::Module>> modules;
   std::function<Tensors(const Tensors&)> forward;
-
- private:
-  template <class Model>
-  static std::shared_ptr<torch::nn::Module> pointer(const Model& model) {
-    if constexpr (requires { model.ptr(); })
-      return model.ptr();
-    else
-      return model;
-  }
 };
 
 /// The children of a Sequential as parts; `name` stands before theirs.

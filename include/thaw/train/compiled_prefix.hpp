@@ -45,7 +45,7 @@ class CompiledPrefix {
   }
 
   /// For LearnerOptions::frozen.
-  [[nodiscard]] static std::function<Fields(const Fields&)> make(const FrozenSplit& split) {
+  [[nodiscard]] static FrozenForward make(const FrozenSplit& split) {
     return [compiled = std::make_shared<CompiledPrefix>(split)](const Fields& input) { return (*compiled)(input); };
   }
 

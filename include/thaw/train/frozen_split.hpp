@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <unordered_set>
 #include <utility>
@@ -53,6 +54,11 @@ struct FrozenSplit {
   }
 };
 
+/// Runs the frozen part of a model in the place of FrozenSplit::features.
+using FrozenForward = std::function<Fields(const Fields& input)>;
+/// Makes one for a split; made anew when the frozen weights change.
+using MakeFrozenForward = std::function<FrozenForward(const FrozenSplit&)>;
+
 namespace detail {
 
 using TensorSet = std::unordered_set<const at::TensorImpl*>;
@@ -85,18 +91,25 @@ class Unchanged {
   std::vector<std::pair<const void*, std::uint32_t>> versions_;
 };
 
-/// Runs a part on x, and puts back what that changes. Why it must run anew each time; empty when nothing says so.
-inline std::string why_not_still(const ForwardPart& part, const TensorSet& moving, ForwardPart::Tensors& x) {
+/// What training moves of a part; empty where nothing.
+inline std::string why_it_moves(const ForwardPart& part, const TensorSet& moving) {
   const auto moves = [&](const at::Tensor& tensor) { return moving.contains(tensor.unsafeGetTensorImpl()); };
-  std::vector<at::Tensor> state, before;
   for (const auto& module : part.modules) {
     if (std::ranges::any_of(module->parameters(), moves)) return "trains";
     if (std::ranges::any_of(module->buffers(), moves)) return "has running statistics that move";
+  }
+  return "";
+}
+
+/// Runs a part on x, and puts back what that changes. Why it must run anew each time; empty when nothing says so.
+inline std::string why_not_still(const ForwardPart& part, const TensorSet& moving, ForwardPart::Tensors& x) {
+  if (std::string why = why_it_moves(part, moving); !why.empty()) return why;
+  std::vector<at::Tensor> state, before;
+  for (const auto& module : part.modules)
     for (const at::Tensor& buffer : module->buffers()) {
       state.push_back(buffer);
       before.push_back(buffer.clone());
     }
-  }
   const RandomState random;
   const Unchanged unchanged{state};
   x = part.forward(x);

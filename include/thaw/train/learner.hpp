@@ -201,8 +201,7 @@ class Learner {
   void check_cache(const Stage& stage, const detail::PlannedStage& planned, const std::string& where) const;
   detail::TensorSet moving_in(const detail::PlannedStage& planned) const;
   std::shared_ptr<const Halves> halves(const Run& run);
-  void keep(const Run& run, const std::function<Fields(const Fields&)>& prefix, detail::FeatureRoom& room,
-            Halves& result);
+  void keep(const Run& run, const FrozenForward& prefix, detail::FeatureRoom& room, Halves& result);
   void update_halves(Run& run);
   LRCurve sweep(const LRFinder& finder, const std::vector<Callback>& callbacks);
   std::int64_t batches_per_step(const std::vector<Callback>& callbacks);
@@ -213,7 +212,7 @@ class Learner {
   LearnerData data_;
   std::vector<Metric> metrics_;
   std::vector<Callback> callbacks_;
-  std::function<std::function<Fields(const Fields&)>(const FrozenSplit&)> frozen_;
+  MakeFrozenForward frozen_;
   std::unique_ptr<torch::optim::Optimizer> optimizer_;
   History history_;
   std::int64_t epochs_begun_ = 0;    // numbers the passes over the training data, so that each is shuffled anew

@@ -29,7 +29,7 @@ struct LearnerOptions {
   std::function<std::unique_ptr<torch::optim::Optimizer>(const LayerGroups&)> optimizer = {};
   /// How the leading parts of the model run in stages in which they are frozen and held: CompiledPrefix::make. Empty:
   /// as all the rest. Needs a model that can be run in parts (SplitForward).
-  std::function<std::function<Fields(const Fields&)>(const FrozenSplit&)> frozen = {};
+  MakeFrozenForward frozen = {};
 };
 
 }  // namespace thaw

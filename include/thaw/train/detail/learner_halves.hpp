@@ -12,8 +12,8 @@ namespace thaw {
 namespace detail {
 
 /// What the prefix makes of every sample, in the source's own order.
-inline Fields features_of(const std::function<Fields(const Fields&)>& prefix, const DataSource::Numbered& source,
-                          const at::Device& device, FeatureRoom& room) {
+inline Fields features_of(const FrozenForward& prefix, const DataSource::Numbered& source, const at::Device& device,
+                          FeatureRoom& room) {
   std::vector<at::Tensor> kept;
   std::int64_t done = 0;
   BatchStream next = source.in_order();
@@ -61,12 +61,9 @@ inline void Learner::check_cache(const Stage& stage, const detail::PlannedStage&
            "do not augment, or say by Cache::passes how many passes to keep");
   const std::vector<ForwardPart> parts = task_.parts();
   const detail::TensorSet moving = moving_in(planned);
-  const auto moves = [&](const at::Tensor& tensor) { return moving.contains(tensor.unsafeGetTensorImpl()); };
-  if (parts.empty() || std::ranges::any_of(parts[0].modules, [&](const auto& module) {
-        return std::ranges::any_of(module->parameters(), moves) || std::ranges::any_of(module->buffers(), moves);
-      }))
-    refuse(parts.empty() ? "the model has no parts"
-                         : "'" + parts[0].name + "', the first part, trains or moves its running statistics",
+  const std::string why = parts.empty() ? "is missing" : detail::why_it_moves(parts[0], moving);
+  if (!why.empty())
+    refuse(parts.empty() ? "the model has no parts" : "'" + parts[0].name + "', the first part, " + why,
            "freeze the first groups for the whole stage, with Norm::hold");
 }
 
@@ -100,7 +97,7 @@ inline std::shared_ptr<const Learner::Halves> Learner::halves(const Run& run) {
   if (split->prefix.empty())
     throw ConfigError("model", "no part of it stays as it is: " + split->end,
                       "freeze the first parts, with Norm::hold");
-  std::function<Fields(const Fields&)> prefix = [split](const Fields& input) { return split->features(input); };
+  FrozenForward prefix = [split](const Fields& input) { return split->features(input); };
   if (frozen_) prefix = frozen_(*split);
 
   Halves result{.task = task_, .unchanged = detail::Unchanged{split->tensors()}};
@@ -119,8 +116,7 @@ inline std::shared_ptr<const Learner::Halves> Learner::halves(const Run& run) {
 }
 
 /// Runs the frozen part over all data.
-inline void Learner::keep(const Run& run, const std::function<Fields(const Fields&)>& prefix, detail::FeatureRoom& room,
-                          Halves& result) {
+inline void Learner::keep(const Run& run, const FrozenForward& prefix, detail::FeatureRoom& room, Halves& result) {
   const auto of = [&](const DataSource::Numbered& source) {
     return source.with_input(detail::features_of(prefix, source, device(), room));
   };

@@ -114,6 +114,7 @@ inline std::vector<StageDescription> Learner::described(std::span<const Stage> p
 inline void Learner::begin(Run& run) {
   stop_.reset();
   lr_scale_ = 1;
+  optimizer_->zero_grad();  // a step that an exception ended may have left some
   if (run.stage.reset_optimizer) forget_state(*optimizer_);
   if (run.stage.freeze) forget_state(*optimizer_, groups_.freeze(run.plan.frozen_at(0), run.plan.norm));
   run.momentum = run.optimizer.momentum();
@@ -208,7 +209,6 @@ inline void Learner::set_hyper(Run& run) {
 inline std::optional<Learner::StepLoss> Learner::step(const Halves* halves, std::optional<Batch> first,
                                                       BatchStream& next, std::int64_t batches,
                                                       const std::vector<Callback>& callbacks) {
-  optimizer_->zero_grad();  // a step that an exception ended may have left some
   at::Tensor sum;
   std::int64_t samples = 0;
   for (std::int64_t i = 0; i < batches && !stop_; ++i) {
