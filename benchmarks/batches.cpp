@@ -1,4 +1,5 @@
-// Batches per second out of memory: thaw::InMemory against LibTorch's DataLoader over a TensorDataset, both shuffled.
+// Batches per second out of memory: thaw::InMemory against LibTorch's DataLoader over a TensorDataset, both shuffled;
+// and for how long training a resnet waits for its batches.
 //
 //   cmake --preset bench && cmake --build --preset bench && build/bench/benchmarks/batches
 
@@ -8,7 +9,8 @@
 #include <ATen/ops/randn.h>
 #include <torch/data.h>
 
-#include <thaw/data/in_memory.hpp>
+#include <thaw/models/resnet.hpp>
+#include <thaw/thaw.hpp>
 
 namespace {
 
@@ -42,6 +44,38 @@ void compare(const std::string& name, const std::vector<std::int64_t>& sizes, in
              bench::Target::at_least, 10);
 }
 
+/// A source whose reader's waiting is timed.
+template <class S>
+struct Timed {
+  S source;
+  double* seconds;
+
+  [[nodiscard]] std::int64_t batches() const { return source.batches(); }
+  [[nodiscard]] thaw::BatchStream stream(std::int64_t epoch) const {
+    return [next = source.stream(epoch), this_seconds = seconds] {
+      std::optional<thaw::Batch> batch;
+      *this_seconds += bench::timed([&] { batch = next(); });
+      return batch;
+    };
+  }
+};
+
+template <class S>
+void wait(const std::string& name, const S& source, bench::Report& report) {
+  auto model = thaw::models::resnet18({.classes = 10});
+  double waited = 0;
+  thaw::Learner learner{model,
+                        thaw::LayerGroups::cut_before(model, {"fc"}),
+                        thaw::cross_entropy,
+                        {.train = Timed<S>{source, &waited}}};
+  const thaw::Stage stage{.freeze = thaw::Unfrozen{}};
+  (void)learner.fit(stage);
+  waited = 0;
+  const double all = bench::timed([&] { (void)learner.fit(stage); });
+  report.add("waiting for batches, of resnet18's epoch at 128 px, " + name, waited * 1e3, all * 1e3, "ms",
+             bench::Target::at_most, 0.01);
+}
+
 }  // namespace
 
 int main(int count, char** words) {
@@ -51,5 +85,12 @@ int main(int count, char** words) {
   compare("16 numbers", {8192, 16}, rounds, report);
   compare("3x32x32", {8192, 3, 32, 32}, rounds, report);
   compare("3x128x128", {1024, 3, 128, 128}, rounds, report);
+  const std::int64_t images = arguments.quick ? 128 : 512;
+  const thaw::InMemory memory({.input = at::randn({images, 3, 128, 128}),
+                               .target = at::randint(10, {images}, at::kLong),
+                               .batch_size = 32,
+                               .shuffle = true});
+  wait("InMemory", memory, report);
+  wait("Prefetch", thaw::Prefetch{memory}, report);
   report.finish(arguments);
 }

@@ -77,10 +77,9 @@ int main(int count, char** words) {
   report.add("each epoch after the first", bench::median(ends), hand_epoch, "s", bench::Target::at_least, 50);
 
   const c10::NoGradGuard no_grad;
-  ours.groups.train();
-  const at::Tensor images = ours.input.slice(0, 0, batch_size);
-  (void)thaw::apply(thaw::FreezeTo{-1}, ours.groups);
-  const thaw::FrozenSplit split = thaw::split_frozen(ours.model, ours.groups, images);
+  hand.groups.train();
+  const at::Tensor images = hand.input.slice(0, 0, batch_size);
+  const thaw::FrozenSplit split = thaw::split_frozen(hand.model, hand.groups, images);
   thaw::CompiledPrefix compiled{split};
   const auto s = bench::interleaved(arguments.quick ? 5 : 15,
                                     {[&] { (void)compiled(images); }, [&] { (void)split.features(images); }});

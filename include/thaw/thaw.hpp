@@ -4,6 +4,7 @@
 // TorchScript's headers are heavy: networks from Python need <thaw/groups/script_module.hpp>.
 #include <thaw/core/error.hpp>
 #include <thaw/data/in_memory.hpp>
+#include <thaw/data/prefetch.hpp>
 #include <thaw/find/lr_finder.hpp>
 #include <thaw/find/suggest.hpp>
 #include <thaw/groups/freeze.hpp>
@@ -50,6 +51,7 @@
 #include <thaw/train/metric_segmentation.hpp>
 #include <thaw/train/metric_total.hpp>
 #include <thaw/train/mixup.hpp>
+#include <thaw/train/precision.hpp>
 #include <thaw/train/reduce_on_plateau.hpp>
 #include <thaw/train/save_best.hpp>
 #include <thaw/train/terminate_on_nan.hpp>

@@ -5,6 +5,7 @@
 #include <ATen/ops/cat.h>
 #include <ATen/ops/equal.h>
 #include <ATen/ops/ones.h>
+#include <ATen/ops/rand.h>
 #include <ATen/ops/zeros.h>
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_exception.hpp>
@@ -67,6 +68,37 @@ TEST_CASE("the transform sees each batch's input") {
   const DataSource source =
       InMemory({.input = x, .target = y, .batch_size = 5, .transform = [](const at::Tensor& b) { return b * -1; }});
   CHECK(at::equal(all(source)[0].input, x.slice(0, 0, 5) * -1));
+}
+
+TEST_CASE("a transform that takes a generator gives the same for a batch each time, whatever else draws") {
+  const at::Tensor zeros = at::zeros({10, 2});
+  const auto noise = [](const at::Tensor& b, at::Generator random) { return b + at::rand(b.sizes(), random); };
+  const InMemory source({.input = zeros, .target = y, .batch_size = 4, .transform = noise});
+  const auto first = all(source, 0), second = all(source, 1);
+  (void)at::rand({3});
+  const auto again = all(source, 0);
+  for (std::size_t i = 0; i < 3; ++i) {
+    CHECK(at::equal(again[i].input, first[i].input));
+    CHECK_FALSE(at::equal(second[i].input, first[i].input));
+  }
+  CHECK_FALSE(at::equal(first[0].input, first[1].input));
+  CHECK(at::equal((*source.in_order(1)()).input, second[0].input));
+}
+
+TEST_CASE("a pass can go on from any batch, as if it had never been left") {
+  const auto noise = [](const at::Tensor& b, at::Generator random) { return b + at::rand(b.sizes(), random); };
+  const InMemory source({.input = x, .target = y, .batch_size = 3, .shuffle = true, .transform = noise});
+  const auto whole = all(source, 5);
+  for (std::int64_t i = 0; i <= 4; ++i) {
+    auto next = source.stream(5, i);
+    for (std::size_t k = static_cast<std::size_t>(i); k < whole.size(); ++k) {
+      const auto batch = next();
+      REQUIRE(batch);
+      CHECK(at::equal(batch->input, whole[k].input));
+      CHECK(at::equal(batch->target, whole[k].target));
+    }
+    CHECK_FALSE(next());
+  }
 }
 
 TEST_CASE("all targets can be seen at once") {

@@ -5,15 +5,45 @@
 #include <ATen/ops/randperm.h>
 
 #include <algorithm>
+#include <concepts>
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <type_traits>
 #include <utility>
 
 #include <thaw/core/error.hpp>
 #include <thaw/data/source.hpp>
 
 namespace thaw {
+
+/// Changes a batch's input: resizes, normalises, augments. Any `f(input)` that gives what FieldsLike takes, or
+/// `f(input, generator)`, whose random numbers then depend on seed, epoch and batch alone: on no other draw, and not on
+/// the thread that it runs in.
+class Transform {
+ public:
+  Transform() = default;
+  template <class F>
+    requires(!std::same_as<F, Transform> &&
+             (std::is_invocable_r_v<Fields, F&, const Fields&> ||
+              std::is_invocable_r_v<Fields, F&, const Fields&, at::Generator>))
+  Transform(F f) {
+    if constexpr (std::is_constructible_v<bool, F>)
+      if (!static_cast<bool>(f)) return;  // an empty std::function
+    if constexpr (std::is_invocable_r_v<Fields, F&, const Fields&>)
+      run_ = [f = std::move(f)](const Fields& input, std::uint64_t) mutable -> Fields { return f(input); };
+    else
+      run_ = [f = std::move(f)](const Fields& input, std::uint64_t seed) mutable -> Fields {
+        return f(input, at::make_generator<at::CPUGeneratorImpl>(seed));
+      };
+  }
+
+  [[nodiscard]] explicit operator bool() const { return static_cast<bool>(run_); }
+  [[nodiscard]] Fields operator()(const Fields& input, std::uint64_t seed) const { return run_(input, seed); }
+
+ private:
+  std::function<Fields(const Fields&, std::uint64_t seed)> run_;
+};
 
 /// What an InMemory source is made of. `input` and `target` are one tensor each, or several (see FieldsLike), with one
 /// sample per entry of their first dimension.
@@ -24,7 +54,7 @@ struct InMemoryOptions {
   bool shuffle = false;
   std::uint64_t seed = 0;  ///< with the epoch it fixes the order; the global generator is not touched
   bool drop_last = false;  ///< leave out a last batch that is not full
-  std::function<Fields(const Fields&)> transform = {};  ///< of a batch's input: resize, normalise, augment
+  Transform transform = {};  ///< of each batch's input
 };
 
 /// A data set that fits in memory: one gather per batch, no copy of the whole.
@@ -61,12 +91,15 @@ class InMemory {
 
   [[nodiscard]] const Fields& targets() const { return options_.target; }
 
-  /// One pass. The order depends on seed and epoch alone.
-  [[nodiscard]] BatchStream stream(std::int64_t epoch) const { return stream(order(epoch), batches()); }
+  /// One pass, from its i-th batch on. The order depends on seed and epoch alone.
+  [[nodiscard]] BatchStream stream(std::int64_t epoch, std::int64_t i = 0) const {
+    return stream(order(epoch), mixed(epoch), i, batches());
+  }
 
-  /// Every sample once, in the order of the tensors, also those that `drop_last` leaves out.
-  [[nodiscard]] BatchStream in_order() const {
-    return stream({}, (samples() + options_.batch_size - 1) / options_.batch_size);
+  /// Every sample once, in the order of the tensors, also those that `drop_last` leaves out; transformed as in the epoch
+  /// of that number.
+  [[nodiscard]] BatchStream in_order(std::int64_t pass = 0) const {
+    return stream({}, mixed(pass), 0, (samples() + options_.batch_size - 1) / options_.batch_size);
   }
 
   /// The same samples in the same batches, with another input for each, which is taken as it is.
@@ -78,10 +111,11 @@ class InMemory {
   }
 
  private:
-  /// The first n batches of the samples in this order, or as they are.
-  [[nodiscard]] BatchStream stream(at::Tensor order, std::int64_t n) const {
-    return [o = options_, order = std::move(order), n, i = std::int64_t{0}]() mutable -> std::optional<Batch> {
-      if (i == n) return std::nullopt;
+  /// Batches [i, n) of the samples in this order, or as they are.
+  [[nodiscard]] BatchStream stream(at::Tensor order, std::uint64_t seed, std::int64_t i, std::int64_t n) const {
+    return [o = options_, order = std::move(order), seed, i, n]() mutable -> std::optional<Batch> {
+      if (i >= n) return std::nullopt;
+      const std::uint64_t batch_seed = seed + static_cast<std::uint64_t>(i);
       const std::int64_t from = o.batch_size * i++, to = std::min(from + o.batch_size, o.input[0].size(0));
       const at::Tensor samples = order.defined() ? order.slice(0, from, to) : order;
       const auto gather = [&](const at::Tensor& all) {
@@ -89,16 +123,20 @@ class InMemory {
         return all.index_select(0, samples.device() == all.device() ? samples : samples.to(all.device()));
       };
       Fields input = o.input.map(gather);
-      return Batch{.input = o.transform ? o.transform(input) : std::move(input), .target = o.target.map(gather)};
+      return Batch{.input = o.transform ? o.transform(input, batch_seed) : std::move(input),
+                   .target = o.target.map(gather)};
     };
   }
 
   [[nodiscard]] at::Tensor order(std::int64_t epoch) const {
     if (!options_.shuffle) return {};
+    return at::randperm(samples(), at::make_generator<at::CPUGeneratorImpl>(mixed(epoch)), at::kLong);
+  }
+
+  /// Seed and epoch in one number.
+  [[nodiscard]] std::uint64_t mixed(std::int64_t epoch) const {
     constexpr std::uint64_t golden_ratio = 0x9E3779B97F4A7C15;  // spreads consecutive epochs over the seeds
-    auto generator = at::make_generator<at::CPUGeneratorImpl>(options_.seed ^
-                                                              (golden_ratio * static_cast<std::uint64_t>(epoch + 1)));
-    return at::randperm(samples(), generator, at::kLong);
+    return options_.seed ^ (golden_ratio * static_cast<std::uint64_t>(epoch + 1));
   }
 
   InMemoryOptions options_;

@@ -27,7 +27,8 @@ concept EpochSource = requires(const S& source, std::int64_t epoch) {
 };
 
 /// An EpochSource of which every sample can be had once, in an order of its own, and be given another input: what a
-/// frozen network makes of it (see Stage::cache).
+/// frozen network makes of it (see Stage::cache). A source that augments may offer `in_order(pass)`, each pass augmented
+/// otherwise.
 template <class S>
 concept NumberedSource = EpochSource<S> && requires(const S& source, Fields input) {
   { source.samples() } -> std::convertible_to<std::int64_t>;
@@ -36,6 +37,14 @@ concept NumberedSource = EpochSource<S> && requires(const S& source, Fields inpu
 };
 
 namespace detail {
+
+template <NumberedSource S>
+BatchStream in_order(const S& source, std::int64_t pass) {
+  if constexpr (requires { source.in_order(pass); })
+    return source.in_order(pass);
+  else
+    return source.in_order();
+}
 
 template <class Range>
 using element_t = std::remove_cvref_t<decltype(*std::declval<Range&>().begin())>;
@@ -98,7 +107,7 @@ class DataSource {
   /// What a NumberedSource can do.
   struct Numbered {
     std::int64_t samples;
-    std::function<BatchStream()> in_order;
+    std::function<BatchStream(std::int64_t pass)> in_order;
     std::function<DataSource(Fields input)> with_input;
   };
 
@@ -113,7 +122,7 @@ class DataSource {
       if constexpr (NumberedSource<S>)
         numbered_.reset(new Numbered{
             .samples = source.samples(),
-            .in_order = [source] { return source.in_order(); },
+            .in_order = [source](std::int64_t pass) { return detail::in_order(source, pass); },
             .with_input = [source](Fields input) -> DataSource { return source.with_input(std::move(input)); }});
       stream_ = [s = std::move(source)](std::int64_t epoch) -> BatchStream { return s.stream(epoch); };
     } else if constexpr (detail::RangeOfBatches<S>) {
@@ -149,9 +158,12 @@ class DataSource {
   }
 
   /// The first batch of the epoch that comes next, without using it up: a source that cannot be rewound (a loader)
-  /// gives it again at the next `stream`. None for an empty source.
+  /// gives it again at the next `stream`; one that can leaves random generators as they were. None for an empty source.
   [[nodiscard]] std::optional<Batch> first(std::int64_t epoch = 0) const {
-    if (!one_pass_) return stream_(epoch)();
+    if (!one_pass_) {
+      const RandomState random;
+      return stream_(epoch)();
+    }
     BatchStream rest = stream(epoch);
     std::optional<Batch> batch = rest();
     begun_ = [batch, rest, given = false]() mutable { return std::exchange(given, true) ? rest() : batch; };

@@ -17,8 +17,10 @@
 #include <thaw/groups/freeze.hpp>
 #include <thaw/groups/optimizer_groups.hpp>
 #include <thaw/optim/adamw.hpp>
+#include <thaw/train/detail/compute_mode.hpp>
 #include <thaw/train/detail/feature_room.hpp>
 #include <thaw/train/detail/learner_file.hpp>
+#include <thaw/train/detail/loss_scale.hpp>
 #include <thaw/train/detail/task.hpp>
 #include <thaw/train/frozen_split.hpp>
 #include <thaw/train/history.hpp>
@@ -128,6 +130,8 @@ class Learner {
   [[nodiscard]] torch::optim::Optimizer& optimizer() { return *optimizer_; }
   [[nodiscard]] const std::vector<Metric>& metrics() const { return metrics_; }
   [[nodiscard]] const History& history() const { return history_; }
+  /// How convolutions are laid out in memory: automatic until the data was first tried on the model.
+  [[nodiscard]] Layout layout() const { return mode_->layout; }
   [[nodiscard]] at::Device device() const { return groups_[0].parameters[0].tensor.device(); }
 
  private:
@@ -175,6 +179,7 @@ class Learner {
   struct StepLoss {
     at::Tensor loss;  // the mean over its samples, detached, on the device
     std::int64_t samples;
+    bool overflowed;  // its gradients, at Precision::float16, so that the optimizer did nothing
   };
 
   template <class Event>
@@ -208,7 +213,9 @@ class Learner {
   void check_data();
 
   LayerGroups groups_;
+  std::shared_ptr<detail::ComputeMode> mode_;
   detail::Task task_;
+  std::optional<detail::LossScale> loss_scale_;  // for Precision::float16
   LearnerData data_;
   std::vector<Metric> metrics_;
   std::vector<Callback> callbacks_;
@@ -224,7 +231,8 @@ class Learner {
 template <class Model, class Loss>
 Learner::Learner(Model model, LayerGroups groups, Loss loss, LearnerOptions options)
     : groups_(std::move(groups)),
-      task_(detail::make_task(model, std::move(loss))),
+      mode_(std::make_shared<detail::ComputeMode>(options.layout, options.precision)),
+      task_(detail::in_mode(detail::make_task(model, std::move(loss)), mode_)),
       data_{std::move(options.train), std::move(options.valid)},
       metrics_(std::move(options.metrics)),
       callbacks_(std::move(options.callbacks)),
@@ -235,6 +243,8 @@ Learner::Learner(Model model, LayerGroups groups, Loss loss, LearnerOptions opti
   if (frozen_ && !task_.parts)
     throw ConfigError("LearnerOptions::frozen", "the model cannot be run in parts",
                       "let it be a torch::nn::Sequential, or give it forward_parts(): see thaw::ForwardPart");
+  detail::check_precision(options.precision, device());
+  if (options.precision == Precision::float16) loss_scale_.emplace();
   optimizer_ = options.optimizer ? options.optimizer(groups_) : std::make_unique<AdamW>(groups_);
   (void)OptimizerGroups(*optimizer_, groups_);  // throws when they do not fit each other
   history_.groups.reserve(groups_.size());

@@ -11,6 +11,7 @@
 #include <thaw/train/callback.hpp>
 #include <thaw/train/frozen_split.hpp>
 #include <thaw/train/metric.hpp>
+#include <thaw/train/precision.hpp>
 
 namespace thaw {
 
@@ -30,6 +31,8 @@ struct LearnerOptions {
   /// How the leading parts of the model run in stages in which they are frozen and held: CompiledPrefix::make. Empty:
   /// as all the rest. Needs a model that can be run in parts (SplitForward).
   MakeFrozenForward frozen = {};
+  Layout layout = Layout::automatic;      ///< of images and of the weights of convolutions in memory
+  Precision precision = Precision::full;  ///< of the forward pass; what the CPU cannot do fast is refused
 };
 
 }  // namespace thaw

@@ -12,11 +12,11 @@ namespace thaw {
 namespace detail {
 
 /// What the prefix makes of every sample, in the source's own order.
-inline Fields features_of(const FrozenForward& prefix, const DataSource::Numbered& source, const at::Device& device,
-                          FeatureRoom& room) {
+inline Fields features_of(const FrozenForward& prefix, const DataSource::Numbered& source, std::int64_t pass,
+                          const at::Device& device, FeatureRoom& room) {
   std::vector<at::Tensor> kept;
   std::int64_t done = 0;
-  BatchStream next = source.in_order();
+  BatchStream next = source.in_order(pass);
   while (const std::optional<Batch> host = next()) {
     const Fields features = prefix(host->to(device).input);
     const at::Device home = host->input[0].device();  // data in the device's memory has its features there too
@@ -37,7 +37,7 @@ inline Fields features_of(const FrozenForward& prefix, const DataSource::Numbere
 /// Whether two passes over the first samples differ, or draw random numbers.
 inline bool augments(const DataSource::Numbered& source) {
   const RandomState random;
-  const std::optional<Batch> first = source.in_order()(), again = source.in_order()();
+  const std::optional<Batch> first = source.in_order(0)(), again = source.in_order(1)();
   return random.moved() || !same(first->input, again->input);
 }
 
@@ -80,10 +80,7 @@ inline std::shared_ptr<const Learner::Halves> Learner::halves(const Run& run) {
   if (!first)
     throw DataError("training data", "a second pass over it gives no batches",
                     "give a source that can be run through again");
-  const auto few = [](const at::Tensor& samples) {
-    return samples.slice(0, 0, std::min<std::int64_t>(samples.size(0), 4));
-  };
-  const Fields example = first->to(device()).input.map(few);  // enough to try parts on
+  const Fields example = detail::few(first->to(device()).input);
   {
     const c10::NoGradGuard no_grad;
     groups_.eval();
@@ -104,7 +101,9 @@ inline std::shared_ptr<const Learner::Halves> Learner::halves(const Run& run) {
   std::string& report = history_.stages.back().frozen_part;
   const std::string where = " up to '" + split->prefix.back().name + "'; then " + split->end;
   if (run.stage.cache) {
-    result.task.forward = [split](const Fields& features) { return split->output(features); };
+    result.task.forward = [split, like = prefix(example)](const Fields& features) {
+      return split->output(detail::laid_out_like(features, like));
+    };
     detail::FeatureRoom room{run.stage.cache};
     keep(run, prefix, room, result);
     report = "kept, " + detail::megabytes(room.bytes()) + "," + where;
@@ -117,14 +116,14 @@ inline std::shared_ptr<const Learner::Halves> Learner::halves(const Run& run) {
 
 /// Runs the frozen part over all data.
 inline void Learner::keep(const Run& run, const FrozenForward& prefix, detail::FeatureRoom& room, Halves& result) {
-  const auto of = [&](const DataSource::Numbered& source) {
-    return source.with_input(detail::features_of(prefix, source, device(), room));
+  const auto of = [&](const DataSource::Numbered& source, std::int64_t pass) {
+    return source.with_input(detail::features_of(prefix, source, pass, device(), room));
   };
   for (std::int64_t pass = 0; pass < run.stage.cache.passes; ++pass)
-    result.train.push_back(of(*data_.train.numbered()));
+    result.train.push_back(of(*data_.train.numbered(), pass));
   if (!data_.valid) return;
   groups_.eval();
-  result.valid = of(*data_.valid.numbered());
+  result.valid = of(*data_.valid.numbered(), 0);
   groups_.train();
 }
 

@@ -70,6 +70,11 @@ inline LRCurve Learner::sweep(const LRFinder& finder, const std::vector<Callback
   const RandomState random;
   const TrainingFlags flags{*groups_.module()};
   const Trial trial{*this};
+  const struct KeepLossScale {
+    std::optional<detail::LossScale>& scale;
+    std::optional<detail::LossScale> before = scale ? std::optional(scale->copy()) : std::nullopt;
+    ~KeepLossScale() { scale = before; }
+  } keep_loss_scale{loss_scale_};
   check_data();
   if (finder.on_validation && !data_.valid)
     throw ConfigError("LRFinder", "on_validation is asked for, but there is no validation data",
@@ -78,11 +83,15 @@ inline LRCurve Learner::sweep(const LRFinder& finder, const std::vector<Callback
   const std::int64_t batches = batches_per_step(callbacks);
   std::int64_t epoch = epochs_begun_;
   BatchStream next = data_.train.stream(epoch);
-  const auto one_step = [&]() -> double {
-    groups_.train();
+  const auto on_next_batch = [&] {
     std::optional<Batch> batch = next();
     if (!batch) batch = (next = data_.train.stream(++epoch))();
-    const std::optional<StepLoss> done = step(nullptr, std::move(batch), next, batches, callbacks);
+    return step(nullptr, std::move(batch), next, batches, callbacks);
+  };
+  const auto one_step = [&]() -> double {
+    groups_.train();
+    std::optional<StepLoss> done = on_next_batch();
+    for (int tries = 0; done && done->overflowed && tries < 32; ++tries) done = on_next_batch();  // the scale falls
     if (stop_) return std::numeric_limits<double>::quiet_NaN();  // a callback that ends stages ends the sweep
     if (!done)
       throw DataError("training data", "a second pass over it gives no batches",
@@ -103,6 +112,8 @@ inline void Learner::check_data() {
     throw DataError("validation data", "there are no batches",
                     "give LearnerOptions::valid at least one, or leave it out");
   groups_.eval();
+  if (const std::optional<Batch> first = data_.train.first(epochs_begun_))
+    detail::settle_layout(*mode_, task_, *groups_.module(), detail::few(first->to(device()).input));
   detail::check_source(task_, data_.train, epochs_begun_, device());
   if (data_.valid) detail::check_source(task_, data_.valid, 0, device(), metrics_);
   checked_ = true;

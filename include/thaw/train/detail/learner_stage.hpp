@@ -219,20 +219,21 @@ inline std::optional<Learner::StepLoss> Learner::step(const Halves* halves, std:
     if (stop_) break;
     const std::int64_t n = batch.size();
     if (batches > 1) loss = loss * static_cast<double>(n);
-    loss.backward();
+    (loss_scale_ ? loss_scale_->scaled(loss) : loss).backward();
     samples += n;
     sum = sum.defined() ? sum + loss.detach() : loss.detach();
   }
+  const bool overflowed = samples > 0 && loss_scale_ && !loss_scale_->unscale(groups_.gradients());
   if (samples > 0 && batches > 1 && !stop_) {
     const c10::NoGradGuard no_grad;
     at::_foreach_mul_(groups_.gradients(), 1 / static_cast<double>(samples));
     sum.div_(static_cast<double>(samples));
   }
-  if (samples > 0 && !stop_) tell(callbacks, GradientsReady{.learner = *this});
+  if (samples > 0 && !stop_ && !overflowed) tell(callbacks, GradientsReady{.learner = *this});
   const bool steps = samples > 0 && !stop_;
-  if (steps) optimizer_->step();
+  if (steps && !overflowed) optimizer_->step();
   optimizer_->zero_grad();
-  return steps ? std::optional(StepLoss{.loss = sum, .samples = samples}) : std::nullopt;
+  return steps ? std::optional(StepLoss{.loss = sum, .samples = samples, .overflowed = overflowed}) : std::nullopt;
 }
 
 inline at::Tensor Learner::loss_of(const Halves* halves, Batch& batch, const std::vector<Callback>& callbacks) {
