@@ -10,6 +10,8 @@
 #include <ATen/ops/arange.h>
 #include <ATen/ops/equal.h>
 #include <ATen/ops/full.h>
+#include <ATen/ops/rand_like.h>
+#include <ATen/ops/zeros.h>
 #include <catch2/catch_test_macros.hpp>
 #include <iterator>
 #include <list>
@@ -208,4 +210,16 @@ TEST_CASE("a worker's exception reaches whoever asks for the batch, and nobody e
     CHECK(left().has_value());
   }
   CHECK(source.first()->input[0][0].item<double>() == 0);
+}
+
+TEST_CASE("a look at a pass that can be had again leaves random generators as they were") {
+  const at::Tensor x = at::zeros({6, 2});
+  const thaw::DataSource source =
+      thaw::InMemory({.input = x, .target = x, .batch_size = 3, .transform = [](const at::Tensor& batch) {
+                        return batch + at::rand_like(batch);
+                      }});
+  const thaw::RandomState random;
+  const at::Tensor seen = source.first()->input;
+  CHECK_FALSE(random.moved());
+  CHECK(at::equal((*source.stream()()).input, seen));
 }

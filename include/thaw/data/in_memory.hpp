@@ -28,14 +28,15 @@ class Transform {
              (std::is_invocable_r_v<Fields, F&, const Fields&> ||
               std::is_invocable_r_v<Fields, F&, const Fields&, at::Generator>))
   Transform(F f) {
-    if constexpr (std::is_constructible_v<bool, F>)
-      if (!static_cast<bool>(f)) return;  // an empty std::function
-    if constexpr (std::is_invocable_r_v<Fields, F&, const Fields&>)
-      run_ = [f = std::move(f)](const Fields& input, std::uint64_t) mutable -> Fields { return f(input); };
-    else
-      run_ = [f = std::move(f)](const Fields& input, std::uint64_t seed) mutable -> Fields {
-        return f(input, at::make_generator<at::CPUGeneratorImpl>(seed));
-      };
+    if constexpr (std::is_invocable_r_v<Fields, F&, const Fields&>) {
+      std::function<Fields(const Fields&)> run(std::move(f));
+      if (run) run_ = [run = std::move(run)](const Fields& input, std::uint64_t) { return run(input); };
+    } else {
+      std::function<Fields(const Fields&, at::Generator)> run(std::move(f));
+      if (run) run_ = [run = std::move(run)](const Fields& input, std::uint64_t seed) {
+          return run(input, at::make_generator<at::CPUGeneratorImpl>(seed));
+        };
+    }
   }
 
   [[nodiscard]] explicit operator bool() const { return static_cast<bool>(run_); }
