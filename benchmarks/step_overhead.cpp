@@ -23,6 +23,7 @@
 #include <cstdlib>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <thaw/thaw.hpp>
 #include <tuple>
 #include <vector>
@@ -160,6 +161,22 @@ bool compare(const std::string& name, MakeOptimizer make_optimizer, const Data& 
   return same_weights(ours.model, hand.model);
 }
 
+/// One side alone, for benchmarks/profile.sh to count its instructions: so many passes with AdamW.
+template <class Options>
+void run_alone(std::string_view side, int passes, MakeOptimizer make_optimizer, const Data& data) {
+  Side it = Side::make();
+  if (side == "thaw") {
+    thaw::Learner learner{
+        it.model, it.groups, thaw::cross_entropy, {.train = data.batches(), .optimizer = make_optimizer}};
+    for (int i = 0; i < passes; ++i)
+      (void)learner.fit({.freeze = thaw::Unfrozen{}, .lr = peak_lr, .schedule = one_cycle});
+  } else {
+    const OptimizerPtr optimizer = make_optimizer(it.groups);
+    const at::Tensor order = data.order(0);
+    for (int i = 0; i < passes; ++i) (void)by_hand<Options>(it.model, *optimizer, data, order);
+  }
+}
+
 OptimizerPtr sgd(const thaw::LayerGroups& groups) {
   return std::make_unique<torch::optim::SGD>(thaw::param_groups(groups), torch::optim::SGDOptions(0.1).momentum(0.9));
 }
@@ -171,10 +188,14 @@ OptimizerPtr adamw(const thaw::LayerGroups& groups) {
 }  // namespace
 
 int main(int count, char** words) {
-  const bench::Arguments arguments(count, words);
   at::set_num_threads(1);
   at::manual_seed(0);
   const Data data;
+  if (count == 4 && std::string_view(words[1]) == "--alone") {  // --alone thaw|hand PASSES
+    run_alone<torch::optim::AdamWOptions>(words[2], std::atoi(words[3]), adamw, data);
+    return EXIT_SUCCESS;
+  }
+  const bench::Arguments arguments(count, words);
   const int rounds = arguments.quick ? 60 : 200;
   bench::Report report;
   const bool same = compare<torch::optim::SGDOptions>("SGD", sgd, data, rounds, report) &

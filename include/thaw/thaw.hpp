@@ -1,7 +1,8 @@
 #pragma once
 
 // All of thaw::thaw. Reading weight files is thaw::io's: include <thaw/weights/load.hpp>.
-// TorchScript's headers are heavy: networks from Python need <thaw/groups/script_module.hpp>.
+// Some headers are heavy: networks from Python need <thaw/groups/script_module.hpp> (TorchScript), regular expressions
+// <thaw/groups/regex.hpp> (half a second).
 #include <thaw/core/error.hpp>
 #include <thaw/data/in_memory.hpp>
 #include <thaw/data/prefetch.hpp>
@@ -14,7 +15,6 @@
 #include <thaw/groups/lr_scheduler.hpp>
 #include <thaw/groups/norm_momentum.hpp>
 #include <thaw/groups/rates.hpp>
-#include <thaw/groups/regex.hpp>
 #include <thaw/optim/adam.hpp>
 #include <thaw/optim/adamw.hpp>
 #include <thaw/optim/sgd.hpp>

@@ -1,6 +1,9 @@
 #include <thaw/schedule/progress.hpp>
 
 #include <catch2/catch_test_macros.hpp>
+#include <ranges>
+
+static_assert(std::ranges::forward_range<thaw::Steps> && std::ranges::sized_range<thaw::Steps>);
 
 TEST_CASE("progress gives the fraction of the steps and the epoch") {
   const thaw::Progress at{.step = 5, .steps = 20, .steps_per_epoch = 4};
@@ -18,6 +21,7 @@ TEST_CASE("steps() runs over every step once, t from 0, never 1") {
     ++expected;
   }
   CHECK(expected == 3);
+  CHECK(thaw::steps(3, 2).size() == 3);
 }
 
 TEST_CASE("steps() refuses epochs without steps and less than no steps, which would never end") {

@@ -1,7 +1,7 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
-#include <ranges>
 #include <string>
 
 #include <thaw/core/error.hpp>
@@ -20,15 +20,51 @@ struct Progress {
   [[nodiscard]] constexpr std::int64_t epoch() const { return step / steps_per_epoch; }
 };
 
+/// Every step of a stage, in order: a forward range of Progress. Made by `steps`.
+class Steps {
+ public:
+  class Iterator {
+   public:
+    using value_type = Progress;
+    using difference_type = std::ptrdiff_t;
+
+    constexpr Iterator() = default;
+    constexpr explicit Iterator(const Progress& at) : at_(at) {}
+
+    [[nodiscard]] constexpr Progress operator*() const { return at_; }
+    constexpr Iterator& operator++() { return ++at_.step, *this; }
+    constexpr Iterator operator++(int) {
+      const Iterator before = *this;
+      return ++*this, before;
+    }
+    [[nodiscard]] constexpr bool operator==(const Iterator& other) const { return at_.step == other.at_.step; }
+
+   private:
+    Progress at_;
+  };
+
+  constexpr explicit Steps(const Progress& first) : first_(first) {}
+
+  [[nodiscard]] constexpr Iterator begin() const { return Iterator(first_); }
+  [[nodiscard]] constexpr Iterator end() const {
+    Progress last = first_;
+    last.step = first_.steps;
+    return Iterator(last);
+  }
+  [[nodiscard]] constexpr bool empty() const { return first_.steps == 0; }
+  [[nodiscard]] constexpr std::size_t size() const { return static_cast<std::size_t>(first_.steps); }
+
+ private:
+  Progress first_;
+};
+
 /// Every step of a stage, for a loop that the user writes: `for (thaw::Progress at : thaw::steps(total)) ...`
 /// None of 0; throws ConfigError for less than 0, and for less than one step per epoch.
-[[nodiscard]] constexpr auto steps(std::int64_t total, std::int64_t steps_per_epoch = 1) {
+[[nodiscard]] constexpr Steps steps(std::int64_t total, std::int64_t steps_per_epoch = 1) {
   if (total < 0) throw ConfigError("steps", std::to_string(total) + " steps", "give how many the stage has");
   if (steps_per_epoch < 1)
     throw ConfigError("steps", std::to_string(steps_per_epoch) + " steps per epoch", "give at least 1");
-  return std::views::iota(std::int64_t{0}, total) | std::views::transform([=](std::int64_t step) {
-           return Progress{.step = step, .steps = total, .steps_per_epoch = steps_per_epoch};
-         });
+  return Steps({.step = 0, .steps = total, .steps_per_epoch = steps_per_epoch});
 }
 
 }  // namespace thaw

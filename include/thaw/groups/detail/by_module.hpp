@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <span>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
@@ -16,7 +15,9 @@
 
 namespace thaw::detail {
 
-inline ConfigError unknown_module(const std::string& name, std::span<const std::string> modules) {
+inline ConfigError unknown_module(const std::string& name, const std::vector<ModuleEntry>& entries) {
+  std::vector<std::string> modules;  // but the model itself
+  for (std::size_t i = 1; i < entries.size(); ++i) modules.push_back(entries[i].name);
   // What may stand where the name goes wrong: the children of its longest part that exists.
   std::string parent = name;
   do parent.resize(parent.rfind('.') == std::string::npos ? 0 : parent.rfind('.'));
@@ -33,13 +34,13 @@ inline ConfigError unknown_module(const std::string& name, std::span<const std::
 /// Where each cut lies in the entries.
 [[nodiscard]] inline std::vector<std::size_t> cut_positions(const std::vector<ModuleEntry>& entries,
                                                             const std::vector<std::string>& cuts) {
-  std::vector<std::string> modules;
-  for (std::size_t i = 1; i < entries.size(); ++i) modules.push_back(entries[i].name);
+  std::unordered_map<std::string, std::size_t> position_of;
+  for (std::size_t i = 1; i < entries.size(); ++i) position_of.emplace(entries[i].name, i);
   std::vector<std::size_t> positions;
   for (const std::string& cut : cuts) {
-    const auto found = std::ranges::find(modules, cut);
-    if (found == modules.end()) throw unknown_module(cut, modules);
-    positions.push_back(static_cast<std::size_t>(found - modules.begin()) + 1);
+    const auto found = position_of.find(cut);
+    if (found == position_of.end()) throw unknown_module(cut, entries);
+    positions.push_back(found->second);
     if (positions.size() > 1 && positions.back() <= positions[positions.size() - 2])
       throw ConfigError("LayerGroups::cut_before",
                         "\"" + cut + "\" does not come after \"" + cuts[positions.size() - 2] + "\" in the model",
