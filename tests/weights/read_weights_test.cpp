@@ -138,7 +138,6 @@ TEST_CASE("Without a key, several dicts are an error that lists them") {
 
 TEST_CASE("Files that are no state dict say what they are") {
   const std::vector<std::pair<std::string, std::string>> cases = {
-      {"torchscript.pt", "is a TorchScript archive"},
       {"big_endian.pth", "big-endian"},
       {"big_endian.legacy.pth", "big-endian"},
       {"ancient.pth", "is a tar archive; PyTorch before 0.1.10"},
