@@ -5,6 +5,7 @@
 
 #include <cstring>
 #include <filesystem>
+#include <iterator>
 #include <string>
 #include <thaw/weights/state_dict.hpp>
 #include <vector>
@@ -22,6 +23,7 @@ class Folder {
   Folder& operator=(const Folder&) = delete;
   ~Folder() { std::filesystem::remove_all(path_); }
 
+  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
   [[nodiscard]] std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
   [[nodiscard]] std::size_t files() const {
     return static_cast<std::size_t>(std::distance(std::filesystem::directory_iterator(path_), {}));
@@ -33,9 +35,9 @@ class Folder {
 
 /// The types that safetensors has, and those that only a .pth holds.
 inline const std::vector<at::ScalarType> both_types = {
-    at::kDouble, at::kFloat,  at::kHalf,   at::kBFloat16, at::kLong, at::kInt,  at::kShort,           at::kChar,
-    at::kByte,   at::kUInt16, at::kUInt32, at::kUInt64,   at::kBool, at::kComplexFloat, at::kFloat8_e4m3fn,
-    at::kFloat8_e5m2};
+    at::kDouble, at::kFloat,        at::kHalf,          at::kBFloat16,   at::kLong,   at::kInt,
+    at::kShort,  at::kChar,         at::kByte,          at::kUInt16,     at::kUInt32, at::kUInt64,
+    at::kBool,   at::kComplexFloat, at::kFloat8_e4m3fn, at::kFloat8_e5m2};
 inline const std::vector<at::ScalarType> pth_types = {at::kComplexDouble, at::kComplexHalf, at::kFloat8_e4m3fnuz,
                                                       at::kFloat8_e5m2fnuz};
 
@@ -60,13 +62,15 @@ inline StateDict sample_state(bool safetensors) {
   state.insert("tied.transposed", base.t());
   state.insert("tied.slice", base.slice(0, 1, 3).slice(1, 2, 5));
   state.insert("expanded", at::arange(3, at::kFloat).unsqueeze(0).expand({2, 3}));
-  state.insert("channels_last", at::rand({2, 3, 4, 5}).contiguous(at::MemoryFormat::ChannelsLast));
+  state.insert("channels_last",
+               at::arange(120, at::kFloat).reshape({2, 3, 4, 5}).contiguous(at::MemoryFormat::ChannelsLast));
   state.insert("scalar", at::full({}, 2.5));
   state.insert("empty", at::empty({0}));
   state.insert("empty.matrix", at::empty({3, 0, 2}));
-  state.insert("sm\xc3\xb8rrebr\xc3\xb8"
-               "d \xf0\x9f\xa5\xaa \"quoted\\\"",
-               at::full({1}, 7, at::kLong));
+  state.insert(
+      "sm\xc3\xb8rrebr\xc3\xb8"
+      "d \xf0\x9f\xa5\xaa \"quoted\\\"",
+      at::full({1}, 7, at::kLong));
   return state;
 }
 

@@ -1,6 +1,6 @@
 #include <sys/resource.h>
-#include <torch/nn/modules/container/sequential.h>
 #include <torch/nn/modules/batchnorm.h>
+#include <torch/nn/modules/container/sequential.h>
 #include <torch/nn/modules/conv.h>
 #include <torch/nn/modules/linear.h>
 
@@ -101,8 +101,8 @@ TEST_CASE("Conjugate and negative views are written as their values") {
 TEST_CASE("A module is saved in the order of Python's state_dict, as reference, holder or shared pointer") {
   const thaw::test::Folder folder;
   Net net;
-  const Names expected = {"scale",   "fc.weight", "fc.bias",        "body.0.weight",  "body.0.bias",
-                          "bn.weight", "bn.bias", "bn.running_mean", "bn.running_var", "bn.num_batches_tracked"};
+  const Names expected = {"scale",     "fc.weight", "fc.bias",         "body.0.weight",  "body.0.bias",
+                          "bn.weight", "bn.bias",   "bn.running_mean", "bn.running_var", "bn.num_batches_tracked"};
   CHECK(thaw::state_dict(*net).names() == expected);
   save_weights(*net, folder / "net.pth");
   CHECK(thaw::read_weights(folder / "net.pth").names() == expected);

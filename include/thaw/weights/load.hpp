@@ -14,6 +14,7 @@
 #include <thaw/core/glob.hpp>
 #include <thaw/weights/detail/load_error.hpp>
 #include <thaw/weights/detail/match.hpp>
+#include <thaw/weights/detail/release_pages.hpp>
 #include <thaw/weights/load_report.hpp>
 #include <thaw/weights/module_state_dict.hpp>
 #include <thaw/weights/read_weights.hpp>
@@ -60,8 +61,9 @@ inline void check_drop(const LoadOptions& options, const LoadReport& report, con
   }
 }
 
+/// `once`: nobody else sees the state dict, which was read from a file that is mapped.
 inline LoadReport load_weights(torch::nn::Module& module, const StateDict& state, const LoadOptions& options,
-                               const std::string& where) {
+                               const std::string& where, bool once = false) {
   const StateDict model = state_dict(module);
   check_memory(model);
   const StateDict file = renamed(with_prefix(state, options.prefix, where), options.rename, where);
@@ -73,7 +75,10 @@ inline LoadReport load_weights(torch::nn::Module& module, const StateDict& state
   if (report.loaded.empty() || !(fits || options.partial)) throw misfit(where, report, model, file);
 
   const at::NoGradGuard no_grad;
-  for (auto& [to, from] : copies) to.copy_(from);
+  for (auto& [to, from] : copies) {
+    to.copy_(from);
+    if (once) release_pages(from);
+  }
   return report;
 }
 
@@ -89,11 +94,11 @@ inline LoadReport load_weights(torch::nn::Module& module, const StateDict& state
   return detail::load_weights(module, state, options, "the state dict");
 }
 
-/// The same from a file: see read_weights. A file of any size is copied once, from its mapped pages into the module.
+/// The same from a file: see read_weights. A file of any size is copied once, from the page cache into the module.
 /// Example: `thaw::load_weights(*model, "resnet18.pth", {.drop = {"fc.*"}});` leaves the head as it is.
 inline LoadReport load_weights(torch::nn::Module& module, const std::filesystem::path& path,
                                const LoadOptions& options = {}) {
-  return detail::load_weights(module, read_weights(path, {.key = options.key}), options, path.string());
+  return detail::load_weights(module, read_weights(path, {.key = options.key}), options, path.string(), /*once=*/true);
 }
 
 /// What weights may come from: a StateDict, or a path.

@@ -61,9 +61,8 @@ inline void save_weights(const torch::nn::Module& module, const std::filesystem:
 template <class Model>
   requires(!std::derived_from<Model, torch::nn::Module> && !std::same_as<Model, StateDict>)
 void save_weights(const Model& model, const std::filesystem::path& path, const SaveOptions& options = {}) {
-  const auto module = detail::module_ptr(model);
-  if (module == nullptr) throw ConfigError("save_weights", "the model is null", "make the model first");
-  save_weights(static_cast<const torch::nn::Module&>(*module), path, options);
+  if (!model) throw ConfigError("save_weights", "the model is null", "make the model first");
+  save_weights(static_cast<const torch::nn::Module&>(*detail::module_ptr(model)), path, options);
 }
 
 }  // namespace thaw

@@ -39,14 +39,19 @@ inline std::vector<Candidate> candidates(const Pickle& pickle) {
   constexpr std::size_t depth = 3, most = 100;
   std::vector<Candidate> found, level, next;
   std::unordered_set<const Node*> seen;
-  if (const Node* root = pickle.node(pickle.root, Node::Kind::dict)) level.push_back({".", root});
+  if (const Node* root = pickle.node(pickle.root, Node::Kind::dict)) {
+    level.push_back({".", root});
+    seen.insert(root);
+  }
   for (std::size_t i = 0; i <= depth && found.size() < most; ++i, level = std::exchange(next, {})) {
     for (const auto& [path, dict] : level) {
       if (holds_tensors(pickle, *dict)) found.push_back({path, dict});
       for (std::size_t item = 0; item + 1 < dict->items.size(); item += 2) {
         const auto* key = std::get_if<std::string_view>(&dict->items[item]);
         const Node* inner = pickle.node(dict->items[item + 1], Node::Kind::dict);
-        if (key == nullptr || key->size() > longest_name || !is_utf8(*key) || inner == nullptr || !seen.insert(inner).second) continue;
+        if (key == nullptr || key->size() > longest_name || !is_utf8(*key) || inner == nullptr ||
+            !seen.insert(inner).second)
+          continue;
         next.push_back({path == "." ? std::string(*key) : fmt::format("{}.{}", path, *key), inner});
       }
     }

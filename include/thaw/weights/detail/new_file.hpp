@@ -24,7 +24,8 @@ class NewFile {
     const auto own = reinterpret_cast<std::uintptr_t>(this);  // differs between threads
     beside_ += "." + std::to_string(::getpid()) + "-" + std::to_string(own) + ".tmp";
     file_ = std::fopen(beside_.c_str(), "wbx");
-    if (file_ == nullptr) throw failed("cannot be created", "name a file in a folder that exists and may be written to");
+    if (file_ == nullptr)
+      throw failed("cannot be created", "name a file in a folder that exists and may be written to");
   }
   NewFile(const NewFile&) = delete;
   NewFile& operator=(const NewFile&) = delete;

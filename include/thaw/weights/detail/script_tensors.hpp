@@ -53,7 +53,8 @@ class ScriptWalk {
   std::size_t spent_ = 0;
 };
 
-/// The tensors of a TorchScript program under the names of its state dict. LibTorch's torch::save writes such files too.
+/// The tensors of a TorchScript program under the names of its state dict. LibTorch's torch::save writes such files
+/// too.
 [[nodiscard]] inline std::vector<NamedNode> script_tensors(const Source& source, const Pickle& pickle,
                                                            const std::string& key) {
   if (!key.empty() && key != ".") {

@@ -80,8 +80,8 @@ inline void check_readable(const std::filesystem::path& path) {
   if (error || size == 0) return {path.string(), {}};  // nothing to map
   try {
     constexpr int copy_on_write = 0;
-    const auto map = std::make_shared<at::DataPtr>(
-        at::MapAllocator::makeDataPtr(path.string(), copy_on_write, size, nullptr));
+    const auto map =
+        std::make_shared<at::DataPtr>(at::MapAllocator::makeDataPtr(path.string(), copy_on_write, size, nullptr));
     return {path.string(), {static_cast<const char*>(map->get()), size}, map};
   } catch (const c10::Error& failure) {
     throw FileError(path.string(), "cannot be mapped into memory: " + first_line(failure), "copy it to a local disk");

@@ -54,7 +54,8 @@ inline void write_safetensors(const StateDict& state, const std::map<std::string
     if (name == "__metadata__") throw ConfigError(where, "a tensor has the name '__metadata__'", "give it another");
     tensors.emplace_back(name, savable(where, name, tensor));
   }
-  std::ranges::stable_sort(tensors, std::ranges::greater{}, [](const auto& each) { return each.second.element_size(); });
+  std::ranges::stable_sort(tensors, std::ranges::greater{},
+                           [](const auto& each) { return each.second.element_size(); });
 
   const std::string header = safetensors_header(tensors, metadata, where);
   const auto length = std::bit_cast<std::array<char, 8>>(std::uint64_t{header.size()});

@@ -23,8 +23,7 @@ namespace thaw::detail {
 /// the file.
 class ZipStorages {
  public:
-  ZipStorages(const Source& source, const ZipArchive& archive)
-      : source_(source), archive_(archive) {}
+  ZipStorages(const Source& source, const ZipArchive& archive) : source_(source), archive_(archive) {}
 
   [[nodiscard]] c10::Storage operator()(const StorageRef& ref) {
     auto [place, is_new] = storages_.try_emplace(ref.key);
