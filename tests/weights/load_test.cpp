@@ -9,9 +9,11 @@
 #include <memory>
 #include <string>
 #include <thaw/weights/load.hpp>
+#include <thaw/weights/save.hpp>
 #include <vector>
 
 #include "files.hpp"
+#include "samples.hpp"
 
 using Catch::Matchers::ContainsSubstring;
 using thaw::load_weights;
@@ -218,4 +220,104 @@ TEST_CASE("The key says which dict to load") {
   module.register_parameter("a", at::zeros({2}));
   load_weights(module, weights("model_and_ema.pth"), {.key = "ema.shadow"});
   CHECK(module.named_parameters()["a"][1].item<float>() == 1.5F);
+}
+
+TEST_CASE("Tensors that share pages of a file are all loaded") {
+  const thaw::test::Folder folder;
+  const at::Tensor base = at::arange(90'000, at::kFloat).reshape({300, 300});
+  thaw::StateDict state;
+  for (const auto& [name, tensor] : {std::pair("a", base), {"b", base.t()}, {"c", base}}) state.insert(name, tensor);
+  thaw::save_weights(state, folder / "tied.pth");
+
+  torch::nn::Module module;
+  for (const std::string name : {"a", "b", "c"}) module.register_parameter(name, at::ones({300, 300}));
+  load_weights(module, folder / "tied.pth");
+  for (const auto& [name, tensor] : state) CHECK(module.named_parameters()[name].equal(tensor));
+}
+
+TEST_CASE("A prefix takes what it begins, without it") {
+  thaw::StateDict whole;
+  for (const auto& [name, tensor] : thaw::read_weights(weights("net.pth"))) whole.insert("encoder." + name, tensor);
+  whole.insert("decoder.weight", at::zeros({2}));
+  Net net;
+  CHECK(load_weights(net, whole, {.prefix = "encoder."}).loaded.size() == 8);
+  const std::string message = complaint<thaw::ConfigError>([&] { load_weights(net, whole, {.prefix = "backbone."}); });
+  CHECK_THAT(message, ContainsSubstring("no name begins with .prefix = \"backbone.\""));
+  CHECK_THAT(message, ContainsSubstring("encoder.conv.weight"));
+}
+
+TEST_CASE("Heads of another shape can be left, and nothing else") {
+  Net net(4);
+  const at::Tensor head = net->fc->weight.detach().clone();
+  const auto state = thaw::read_weights(weights("net.pth"));
+  const auto report = load_weights(net, state, {.ignore_mismatched_sizes = true});
+  CHECK(report.loaded.size() == 6);
+  REQUIRE(report.mismatched.size() == 2);
+  CHECK(report.mismatched[1].name == "fc.bias");
+  CHECK(net->fc->weight.equal(head));
+  CHECK_THAT(report.to_string(), ContainsSubstring("of another shape: 2 (fc.weight (model [4, 2], file [3, 2])"));
+  CHECK_THROWS_AS(load_weights(net, without(state, "bn.bias"), {.ignore_mismatched_sizes = true}), thaw::FileError);
+  auto more = state;
+  more.insert("extra", at::zeros({2}));
+  CHECK_THROWS_AS(load_weights(net, more, {.ignore_mismatched_sizes = true}), thaw::FileError);
+}
+
+namespace {
+
+// The ResNet-20 for CIFAR-10 (arXiv:1512.03385, section 4.2) as a user would write it, by the names of its file.
+struct BlockImpl : torch::nn::Module {
+  BlockImpl(std::int64_t in, std::int64_t out) : stride(out / in) {
+    conv1 = register_module("conv1", convolution(in, out, stride));
+    bn1 = register_module("bn1", torch::nn::BatchNorm2d(out));
+    conv2 = register_module("conv2", convolution(out, out, 1));
+    bn2 = register_module("bn2", torch::nn::BatchNorm2d(out));
+  }
+  static torch::nn::Conv2d convolution(std::int64_t in, std::int64_t out, std::int64_t stride) {
+    return torch::nn::Conv2d(torch::nn::Conv2dOptions(in, out, 3).stride(stride).padding(1).bias(false));
+  }
+  at::Tensor forward(const at::Tensor& x) {
+    at::Tensor shortcut = x;
+    if (stride == 2) {  // every other pixel, and zeros for the new channels
+      const std::int64_t zeros = x.size(1) / 2;
+      shortcut = at::constant_pad_nd(x.slice(2, 0, {}, 2).slice(3, 0, {}, 2), {0, 0, 0, 0, zeros, zeros});
+    }
+    return at::relu(bn2(conv2(at::relu(bn1(conv1(x))))) + shortcut);
+  }
+  std::int64_t stride;
+  torch::nn::Conv2d conv1{nullptr}, conv2{nullptr};
+  torch::nn::BatchNorm2d bn1{nullptr}, bn2{nullptr};
+};
+TORCH_MODULE(Block);
+
+struct ResNet20Impl : torch::nn::Module {
+  torch::nn::Conv2d conv1 = register_module("conv1", BlockImpl::convolution(3, 16, 1));
+  torch::nn::BatchNorm2d bn1 = register_module("bn1", torch::nn::BatchNorm2d(16));
+  torch::nn::Sequential layer1 = register_module("layer1", layer(16, 16));
+  torch::nn::Sequential layer2 = register_module("layer2", layer(16, 32));
+  torch::nn::Sequential layer3 = register_module("layer3", layer(32, 64));
+  torch::nn::Linear linear = register_module("linear", torch::nn::Linear(64, 10));
+
+  static torch::nn::Sequential layer(std::int64_t in, std::int64_t out) {
+    return torch::nn::Sequential(Block(in, out), Block(out, out), Block(out, out));
+  }
+  at::Tensor forward(const at::Tensor& x) {
+    const at::Tensor y = layer3->forward(layer2->forward(layer1->forward(at::relu(bn1(conv1(x))))));
+    return linear(y.mean({2, 3}));
+  }
+};
+TORCH_MODULE(ResNet20);
+
+}  // namespace
+
+TEST_CASE("A CIFAR-10 ResNet-20 of a user's own takes the published weights") {
+  ResNet20 net;
+  const auto report = load_weights(net, thaw::test::test_data("resnet20-cifar10.th"));
+  CHECK(report.loaded.size() == 2 + 19 * 5);  // the linear layer; 19 convolutions with their norms
+  CHECK(report.missing.size() == 19);         // the batch counts, which the file is too old to have
+  CHECK(report.unexpected.empty());
+  net->eval();
+  const at::NoGradGuard no_grad;
+  const at::Tensor grey = net->forward(at::zeros({1, 3, 32, 32}));
+  CHECK(at::isfinite(grey).all().item<bool>());
+  CHECK(grey.std().item<float>() > 0.1F);
 }

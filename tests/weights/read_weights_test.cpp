@@ -1,4 +1,9 @@
+#include <torch/nn/modules/batchnorm.h>
+#include <torch/nn/modules/container/sequential.h>
+#include <torch/nn/modules/conv.h>
+#include <torch/nn/modules/linear.h>
 #include <torch/serialize.h>
+#include <unistd.h>
 
 #include <ATen/Functions.h>
 
@@ -7,11 +12,15 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <memory>
 #include <string>
+#include <thaw/weights/module_state_dict.hpp>
 #include <thaw/weights/read_weights.hpp>
+#include <thaw/weights/save.hpp>
 #include <vector>
 
 #include "files.hpp"
+#include "samples.hpp"
 
 using Catch::Matchers::ContainsSubstring;
 using thaw::read_weights;
@@ -117,6 +126,110 @@ TEST_CASE("Tensors that share a storage still do") {
   }
 }
 
+TEST_CASE("A large file is opened without being read, and its tensors lie in it") {
+  const thaw::test::Folder folder;
+  const auto path = folder / "large.safetensors";
+  constexpr std::uint64_t size = std::uint64_t{2} << 30;
+  const std::string half = std::to_string(size / 2), whole = std::to_string(size);
+  std::string header = R"({"a":{"dtype":"F32","shape":[268435456],"data_offsets":[0,)" + half +
+                       R"(]},"b":{"dtype":"F32","shape":[268435456],"data_offsets":[)" + half + "," + whole + "]}}";
+  header.resize((header.size() + 7) / 8 * 8, ' ');
+  const std::uint64_t length = header.size();
+  std::ofstream(path, std::ios::binary).write(reinterpret_cast<const char*>(&length), sizeof length) << header;
+  std::filesystem::resize_file(path, sizeof length + header.size() + size);  // a hole: it takes no room
+
+  const auto resident = [] {
+    std::ifstream file("/proc/self/statm");
+    std::int64_t pages = 0, in_memory = 0;
+    file >> pages >> in_memory;
+    return in_memory * ::sysconf(_SC_PAGESIZE);
+  };
+  const std::int64_t before = resident();
+  const auto state = read_weights(path);
+  const auto* a = static_cast<const char*>(state.at("a").const_data_ptr());
+  CHECK(static_cast<const char*>(state.at("b").const_data_ptr()) - a == size / 2);
+  CHECK(state.at("b")[12345].item<float>() == 0);
+  CHECK(resident() - before < std::int64_t{100} << 20);
+}
+
+TEST_CASE("Writing to a tensor leaves its file as it is; without the map, the file may even change") {
+  const thaw::test::Folder folder;
+  for (const std::string name : {"net.pth", "net.safetensors"}) {
+    INFO(name);
+    std::filesystem::copy_file(weights(name), folder / name);
+    const std::string before = thaw::test::bytes_of(folder / name);
+    const auto mapped = read_weights(folder / name), copied = read_weights(folder / name, {.map = false});
+    mapped.at("fc.weight").fill_(7);
+    CHECK(mapped.at("fc.weight").eq(7).all().item<bool>());
+    CHECK(thaw::test::bytes_of(folder / name) == before);
+    const at::Tensor first = copied.at("fc.weight").clone();
+    const std::string other(before.size(), '\x7f');
+    std::fstream(folder / name, std::ios::binary | std::ios::in | std::ios::out) << other;
+    CHECK(copied.at("fc.weight").equal(first));
+  }
+}
+
+TEST_CASE("Tensors outlive the state dict and the name of their file") {
+  at::Tensor weight;
+  {
+    const thaw::test::Folder folder;
+    std::filesystem::copy_file(weights("net.safetensors"), folder / "net.safetensors");
+    weight = read_weights(folder / "net.safetensors").at("fc.weight");
+  }
+  CHECK(weight.equal(read_weights(weights("net.pth")).at("fc.weight")));
+}
+
+TEST_CASE("A TorchScript archive holds the tensors of its state dict") {
+  const auto state = read_weights(weights("torchscript.pt"));
+  CHECK(state.names() == std::vector<std::string>{"weight", "bias"});
+  CHECK(state.at("weight").sizes() == at::IntArrayRef({1, 2}));
+  CHECK_THAT(complaint([] { (void)read_weights(weights("torchscript.pt"), {.key = "ema"}); }),
+             ContainsSubstring("nothing under the key 'ema'"));
+}
+
+TEST_CASE("What LibTorch's torch::save writes is read by the names of the module") {
+  const thaw::test::Folder folder;
+  const auto net = std::make_shared<torch::nn::Module>();
+  net->register_module("body", torch::nn::Sequential(torch::nn::Conv2d(1, 2, 3), torch::nn::BatchNorm2d(2)));
+  net->register_module("head", torch::nn::Linear(2, 3));
+  torch::save(net, (folder / "net.pt").string());
+  CHECK(thaw::test::differences(thaw::state_dict(*net), read_weights(folder / "net.pt")) == std::vector<std::string>{});
+}
+
+TEST_CASE("An index brings all its shards, of either format") {
+  const thaw::test::Folder folder;
+  const auto whole = read_weights(weights("net.pth"));
+  for (const std::string extension : {".safetensors", ".bin"}) {
+    INFO(extension);
+    thaw::StateDict first, second;
+    nlohmann::json map;
+    for (const auto& [name, tensor] : whole) {
+      const bool is_first = first.size() < 3;
+      (is_first ? first : second).insert("module." + name, tensor);
+      map["module." + name] = (is_first ? "model-1" : "model-2") + extension;
+    }
+    thaw::save_weights(first, folder / ("model-1" + extension));
+    thaw::save_weights(second, folder / ("model-2" + extension));
+    const auto index = folder / ("model" + extension + ".index.json");
+    std::ofstream(index) << nlohmann::json{{"metadata", {{"total_size", 1}}}, {"weight_map", map}};
+    CHECK(thaw::test::differences(whole, read_weights(index)) == std::vector<std::string>{});
+
+    map["module.lost"] = "model-2" + extension;
+    std::ofstream(index) << nlohmann::json{{"weight_map", map}};
+    CHECK_THAT(complaint([&] { (void)read_weights(index); }), ContainsSubstring("it lacks 'module.lost'"));
+    map["module.lost"] = "model-3" + extension;
+    std::ofstream(index) << nlohmann::json{{"weight_map", map}};
+    CHECK_THAT(complaint([&] { (void)read_weights(index); }),
+               ContainsSubstring("model-3") && ContainsSubstring("does not exist"));
+    map["module.lost"] = "model-1" + extension;
+    std::filesystem::copy_file(folder / ("model-1" + extension), folder / ("model-3" + extension));
+    map["module.conv.weight"] = "model-3" + extension;
+    map.erase("module.lost");
+    std::ofstream(index) << nlohmann::json{{"weight_map", map}};
+    CHECK_THAT(complaint([&] { (void)read_weights(index); }), ContainsSubstring("is in another shard too"));
+  }
+}
+
 TEST_CASE("The key says which of several dicts is meant") {
   CHECK(read_weights(weights("two_dicts.pth"), {.key = "encoder"}).names() == std::vector<std::string>{"a"});
   CHECK(read_weights(weights("two_dicts.pth"), {.key = "decoder"}).names() == std::vector<std::string>{"b"});
@@ -138,7 +251,6 @@ TEST_CASE("Without a key, several dicts are an error that lists them") {
 
 TEST_CASE("Files that are no state dict say what they are") {
   const std::vector<std::pair<std::string, std::string>> cases = {
-      {"torchscript.pt", "is a TorchScript archive"},
       {"big_endian.pth", "big-endian"},
       {"big_endian.legacy.pth", "big-endian"},
       {"ancient.pth", "is a tar archive; PyTorch before 0.1.10"},

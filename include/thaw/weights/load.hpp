@@ -14,27 +14,31 @@
 #include <thaw/core/glob.hpp>
 #include <thaw/weights/detail/load_error.hpp>
 #include <thaw/weights/detail/match.hpp>
+#include <thaw/weights/detail/release_pages.hpp>
 #include <thaw/weights/load_report.hpp>
+#include <thaw/weights/module_state_dict.hpp>
 #include <thaw/weights/read_weights.hpp>
+#include <thaw/weights/rename.hpp>
 #include <thaw/weights/state_dict.hpp>
 #include <utility>
 #include <vector>
 
 namespace thaw {
 
-/// Names in a file that `from`, an ECMAScript regular expression, finds become `to`, where $1 is its first group.
-struct Rename {
-  std::string from, to;
-};
-
 /// How load_weights bridges a file and a model that are not quite alike. By default every tensor must be in both.
 struct LoadOptions {
   /// As ReadOptions::key: which dict of a file with several. Without effect on a StateDict.
   std::string key = {};
+  /// Take only the names of the file that begin so, without this beginning: "backbone.". First of all.
+  std::string prefix = {};
   /// Globs (`*`, `?`) of the tensors to leave out, after `rename`: neither taken from the file nor asked of the model.
   std::vector<std::string> drop = {};
-  /// Applied to every name of the file, in this order: `{{"^backbone\\.", ""}, {"^bn(\\d)", "norm$1"}}`.
+  /// Applied to every name of the file, in this order: `{{"^encoder\\.", ""}, {"^bn(\\d)", "norm$1"}}`. Tables for
+  /// networks that two publishers name differently are in weights/renames.hpp.
   std::vector<Rename> rename = {};
+  /// Leave tensors that have another shape in the file, such as a head's for other classes, as they are; the report
+  /// lists them. All others must fit.
+  bool ignore_mismatched_sizes = false;
   /// Load what fits by name and shape; the rest is only reported.
   bool partial = false;
 };
@@ -57,18 +61,24 @@ inline void check_drop(const LoadOptions& options, const LoadReport& report, con
   }
 }
 
+/// `once`: nobody else sees the state dict, which was read from a file that is mapped.
 inline LoadReport load_weights(torch::nn::Module& module, const StateDict& state, const LoadOptions& options,
-                               const std::string& where) {
-  const StateDict model = tensors_of(module);
-  const StateDict file = renamed(state, options.rename, where);
+                               const std::string& where, bool once = false) {
+  const StateDict model = state_dict(module);
+  check_memory(model);
+  const StateDict file = renamed(with_prefix(state, options.prefix, where), options.rename, where);
   auto [report, copies] = match(model, file, options.drop);
   check_drop(options, report, where);
 
-  const bool fits = all_expendable(report.missing) && report.unexpected.empty() && report.mismatched.empty();
+  const bool fits = all_expendable(report.missing) && report.unexpected.empty() &&
+                    (report.mismatched.empty() || options.ignore_mismatched_sizes);
   if (report.loaded.empty() || !(fits || options.partial)) throw misfit(where, report, model, file);
 
   const at::NoGradGuard no_grad;
-  for (auto& [to, from] : copies) to.copy_(from);
+  for (auto& [to, from] : copies) {
+    to.copy_(from);
+    if (once) release_pages(from);
+  }
   return report;
 }
 
@@ -84,11 +94,11 @@ inline LoadReport load_weights(torch::nn::Module& module, const StateDict& state
   return detail::load_weights(module, state, options, "the state dict");
 }
 
-/// The same from a file: see read_weights.
+/// The same from a file: see read_weights. A file of any size is copied once, from the page cache into the module.
 /// Example: `thaw::load_weights(*model, "resnet18.pth", {.drop = {"fc.*"}});` leaves the head as it is.
 inline LoadReport load_weights(torch::nn::Module& module, const std::filesystem::path& path,
                                const LoadOptions& options = {}) {
-  return detail::load_weights(module, read_weights(path, {.key = options.key}), options, path.string());
+  return detail::load_weights(module, read_weights(path, {.key = options.key}), options, path.string(), /*once=*/true);
 }
 
 /// What weights may come from: a StateDict, or a path.

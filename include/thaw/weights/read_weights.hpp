@@ -1,6 +1,7 @@
 #pragma once
 
 #include <c10/util/Exception.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -8,6 +9,7 @@
 #include <string_view>
 #include <thaw/weights/detail/format.hpp>
 #include <thaw/weights/detail/legacy.hpp>
+#include <thaw/weights/detail/shard_index.hpp>
 #include <thaw/weights/detail/source.hpp>
 #include <thaw/weights/detail/zip_file.hpp>
 #include <thaw/weights/safetensors.hpp>
@@ -20,9 +22,19 @@ struct ReadOptions {
   /// Which dict of a file with several: the keys to it, as "model" or "checkpoint.ema"; "." is the top level. Empty:
   /// the only one there is, or the only one under "state_dict", "model", "model_state_dict" or "net".
   std::string key = {};
+  /// Leave the tensors' bytes in the mapped file, copy on write (writing to a tensor leaves the file as it is): the
+  /// file may then be replaced by another or removed while they live, but not be cut short or overwritten in place.
+  /// False: copy them out. The storages of the format before 1.6 are mostly copied anyway, for want of alignment.
+  bool map = true;
 };
 
 namespace detail {
+
+[[nodiscard]] inline Source open_file(const std::filesystem::path& path, const ReadOptions& options) {
+  Source source = map_file(path);
+  source.lends = options.map;
+  return source;
+}
 
 /// DataParallel and DistributedDataParallel put "module." before every name.
 [[nodiscard]] inline StateDict without_module_prefix(StateDict state) {
@@ -34,15 +46,16 @@ namespace detail {
   return stripped;
 }
 
-[[nodiscard]] inline StateDict read_weights(const Source& source, const ReadOptions& options = {}) {
+/// The tensors of one file, as they are named there.
+[[nodiscard]] inline StateDict read_file(const Source& source, const std::string& key) {
   try {
     switch (format_of(source)) {
       case Format::zip:
-        return without_module_prefix(read_zip(source, options.key));
+        return read_zip(source, key);
       case Format::legacy:
-        return without_module_prefix(read_legacy(source, options.key));
+        return read_legacy(source, key);
       case Format::safetensors:
-        return without_module_prefix(read_safetensors(source));
+        return read_safetensors(source);
     }
   } catch (const c10::Error& error) {
     throw source.damaged(first_line(error));
@@ -50,20 +63,44 @@ namespace detail {
   throw not_weights(source);
 }
 
+[[nodiscard]] inline StateDict read_weights(const Source& source, const ReadOptions& options = {}) {
+  return without_module_prefix(read_file(source, options.key));
+}
+
+/// All shards of an index. They are mapped, as any file, so that only those tensors are read that are used.
+[[nodiscard]] inline StateDict read_sharded(const Source& index, const ReadOptions& options) {
+  StateDict state;
+  for (const auto& [file, names] : parse_index(index)) {
+    const Source shard = open_file(std::filesystem::path(index.name).parent_path() / file, options);
+    const StateDict part = read_file(shard, options.key);
+    for (const std::string& name : names) {
+      if (!part.contains(name)) throw shard.damaged(fmt::format("it lacks '{}', which {} names", name, index.name));
+    }
+    for (const auto& [name, tensor] : part) {
+      if (state.contains(name)) throw shard.damaged(fmt::format("'{}' is in another shard too", name));
+      state.insert(name, tensor);
+    }
+  }
+  return without_module_prefix(std::move(state));
+}
+
 }  // namespace detail
 
-/// Reads the tensors of a PyTorch file (`torch.save`, today's zip format or the one before 1.6) or a safetensors file;
-/// which of them it is, its content tells, not its name.
+/// Reads the tensors of a PyTorch file (`torch.save`, today's zip format or the one before 1.6), a TorchScript archive
+/// (`torch.jit.save`, and LibTorch's `torch::save`), a safetensors file, or of all files that an index
+/// ("model.safetensors.index.json") names beside itself; which of them it is, its content tells, not its name.
 ///
 /// Nothing in the file is executed: of a pickle's objects only tensors are understood, any other is an error that
 /// names it. Entries beside the tensors (an epoch, an optimizer) are left out, and so is a "module." that begins every
-/// name. The tensors are on the CPU, without gradient; those that shared their storage still do.
+/// name. The tensors are on the CPU, without gradient; those that shared their storage still do. They lie in the
+/// mapped file, from which only what is used is read: see ReadOptions::map.
 ///
 /// Throws FileError for a file that is missing, damaged, unsafe, of another kind, or of several dicts of tensors.
 /// Example: `auto state = thaw::read_weights("checkpoint.pth", {.key = "ema"});`
 [[nodiscard]] inline StateDict read_weights(const std::filesystem::path& path, const ReadOptions& options = {}) {
-  const detail::MappedFile file(path);
-  return detail::read_weights(file.source(), options);
+  const detail::Source source = detail::open_file(path, options);
+  return detail::looks_like_index(source.bytes) ? detail::read_sharded(source, options)
+                                                : detail::read_weights(source, options);
 }
 
 }  // namespace thaw

@@ -10,6 +10,7 @@
 #include <thaw/core/names.hpp>
 #include <thaw/weights/detail/pickle.hpp>
 #include <thaw/weights/detail/tensor_spec.hpp>
+#include <thaw/weights/detail/utf8.hpp>
 #include <thaw/weights/state_dict.hpp>
 #include <unordered_set>
 #include <utility>
@@ -38,14 +39,19 @@ inline std::vector<Candidate> candidates(const Pickle& pickle) {
   constexpr std::size_t depth = 3, most = 100;
   std::vector<Candidate> found, level, next;
   std::unordered_set<const Node*> seen;
-  if (const Node* root = pickle.node(pickle.root, Node::Kind::dict)) level.push_back({".", root});
+  if (const Node* root = pickle.node(pickle.root, Node::Kind::dict)) {
+    level.push_back({".", root});
+    seen.insert(root);
+  }
   for (std::size_t i = 0; i <= depth && found.size() < most; ++i, level = std::exchange(next, {})) {
     for (const auto& [path, dict] : level) {
       if (holds_tensors(pickle, *dict)) found.push_back({path, dict});
       for (std::size_t item = 0; item + 1 < dict->items.size(); item += 2) {
         const auto* key = std::get_if<std::string_view>(&dict->items[item]);
         const Node* inner = pickle.node(dict->items[item + 1], Node::Kind::dict);
-        if (key == nullptr || key->size() > longest_name || inner == nullptr || !seen.insert(inner).second) continue;
+        if (key == nullptr || key->size() > longest_name || !is_utf8(*key) || inner == nullptr ||
+            !seen.insert(inner).second)
+          continue;
         next.push_back({path == "." ? std::string(*key) : fmt::format("{}.{}", path, *key), inner});
       }
     }
@@ -77,20 +83,39 @@ inline const Node* choose(const Source& source, const std::vector<Candidate>& fo
                   fmt::format("say which: .key = \"{}\"", paths[0]));
 }
 
-/// Fills a state dict from the chosen dict; `storage_of(StorageRef)` brings the bytes. What is no tensor is left out.
-template <class StorageOf>
-StateDict read_state_dict(const Source& source, const Pickle& pickle, const std::string& key, StorageOf&& storage_of) {
+/// A tensor as the pickle describes it, and its name.
+using NamedNode = std::pair<std::string, const Node*>;
+
+/// The name of a tensor, if it can be one.
+[[nodiscard]] inline std::string tensor_name(const Source& source, const Value& key) {
+  const auto* name = std::get_if<std::string_view>(&key);
+  if (name == nullptr || name->size() > longest_name) throw source.damaged("a tensor's name is no text, or too long");
+  if (!is_utf8(*name)) throw source.damaged("a tensor's name is no UTF-8");
+  return std::string(*name);
+}
+
+/// The tensors of the chosen dict. What is no tensor is left out.
+[[nodiscard]] inline std::vector<NamedNode> dict_tensors(const Source& source, const Pickle& pickle,
+                                                         const std::string& key) {
   const Node* dict = choose(source, candidates(pickle), key);
-  const SpecReader reader(source, pickle);
-  StateDict state;
+  std::vector<NamedNode> found;
   for (std::size_t i = 0; i + 1 < dict->items.size(); i += 2) {
     const Node* value = pickle.node(dict->items[i + 1]);
-    if (!SpecReader::describes_tensor(value)) continue;
-    const auto* name = std::get_if<std::string_view>(&dict->items[i]);
-    if (name == nullptr || name->size() > longest_name) throw source.damaged("a tensor's name is no text, or too long");
-    if (state.contains(std::string(*name))) throw source.damaged(fmt::format("tensor '{}' is there twice", *name));
-    const TensorSpec spec = reader.tensor(value);
-    state.insert(std::string(*name), make_tensor(source, spec, storage_of(spec.storage)));
+    if (SpecReader::describes_tensor(value)) found.emplace_back(tensor_name(source, dict->items[i]), value);
+  }
+  return found;
+}
+
+/// Makes the tensors; `storage_of(StorageRef)` brings their bytes.
+template <class StorageOf>
+StateDict read_state_dict(const Source& source, const Pickle& pickle, const std::vector<NamedNode>& found,
+                          StorageOf&& storage_of) {
+  const SpecReader reader(source, pickle);
+  StateDict state;
+  for (const auto& [name, node] : found) {
+    if (state.contains(name)) throw source.damaged(fmt::format("tensor '{}' is there twice", name));
+    const TensorSpec spec = reader.tensor(node);
+    state.insert(name, make_tensor(source, spec, storage_of(spec.storage)));
   }
   return state;
 }

@@ -38,7 +38,7 @@ class LegacyFile {
     if (bytes == bytes_.end()) throw source_.damaged(fmt::format("storage '{}' is missing", ref.key));
     if (bytes->second.size() != ref.bytes) throw wrong_size(ref.key);
     auto [place, is_new] = storages_.try_emplace(ref.key);
-    if (is_new) place->second = copy_bytes(bytes->second);
+    if (is_new) place->second = storage_of(source_, bytes->second);
     return place->second;
   }
 
@@ -101,7 +101,8 @@ class LegacyFile {
 
 [[nodiscard]] inline StateDict read_legacy(const Source& source, const std::string& key) {
   LegacyFile file(source);
-  return read_state_dict(source, file.object(), key, [&](const StorageRef& ref) { return file.storage(ref); });
+  const auto found = dict_tensors(source, file.object(), key);
+  return read_state_dict(source, file.object(), found, [&](const StorageRef& ref) { return file.storage(ref); });
 }
 
 }  // namespace thaw::detail

@@ -2,7 +2,6 @@
 
 #include <ATen/core/Tensor.h>
 #include <fmt/format.h>
-#include <torch/nn/module.h>
 
 #include <algorithm>
 #include <cstddef>
@@ -14,30 +13,41 @@
 #include <thaw/core/glob.hpp>
 #include <thaw/core/names.hpp>
 #include <thaw/weights/load_report.hpp>
+#include <thaw/weights/rename.hpp>
 #include <thaw/weights/state_dict.hpp>
 #include <utility>
 #include <vector>
 
 namespace thaw::detail {
 
-/// The module's parameters, then its buffers. Handles: writing to them writes to the module.
 /// Throws ConfigError for tensors on the meta device, into which copies vanish without a word.
-[[nodiscard]] inline StateDict tensors_of(const torch::nn::Module& module) {
-  StateDict all;
-  for (const auto& item : module.named_parameters()) all.insert(item.key(), item.value());
-  for (const auto& item : module.named_buffers()) all.insert(item.key(), item.value());
-  for (const auto& [name, tensor] : all) {
+inline void check_memory(const StateDict& model) {
+  for (const auto& [name, tensor] : model) {
     if (tensor.is_meta()) {
       throw ConfigError("load_weights", fmt::format("the model's '{}' is on the meta device: it has no memory", name),
                         "make the model on a real device");
     }
   }
-  return all;
 }
 
-/// The same tensors under the names that `rules` (pairs of regex and replacement) make, one rule after the other.
-template <class Rules>
-[[nodiscard]] StateDict renamed(const StateDict& state, const Rules& rules, const std::string& where) {
+/// The tensors whose names begin so, without this beginning.
+[[nodiscard]] inline StateDict with_prefix(const StateDict& state, const std::string& prefix,
+                                           const std::string& where) {
+  if (prefix.empty()) return state;
+  StateDict rest;
+  for (const auto& [name, tensor] : state) {
+    if (name.starts_with(prefix)) rest.insert(name.substr(prefix.size()), tensor);
+  }
+  if (rest.empty()) {
+    throw ConfigError(where, fmt::format("no name begins with .prefix = \"{}\"", prefix),
+                      fmt::format("its names are: {}", join_names(state.names(), 6)));
+  }
+  return rest;
+}
+
+/// The same tensors under the names that the rules make, one rule after the other.
+[[nodiscard]] inline StateDict renamed(const StateDict& state, std::span<const Rename> rules,
+                                       const std::string& where) {
   std::vector<std::pair<std::regex, std::string>> compiled;
   for (const auto& [from, to] : rules) {
     try {

@@ -23,10 +23,11 @@ using Value = std::variant<std::monostate, bool, std::int64_t, double, std::stri
 
 /// A Python object, described but not made.
 struct Node {
-  enum class Kind { tuple, list, dict, global, call, persistent };
+  enum class Kind { tuple, list, dict, global, call, persistent, object };
   Kind kind;
   const Global* global = nullptr;  ///< of a global, and of the one that a call would call
-  std::vector<Value> items = {};   ///< elements; a dict's keys and values in turn; a call's argument tuple; an id
+  std::vector<Value> items = {};   ///< elements; a dict's keys and values in turn; a call's argument tuple; an id;
+                                   ///< the attributes of a TorchScript object
 };
 
 /// One unpickled object with all that it refers to. Nodes refer by number, so nothing here recurses, however deep.
@@ -168,7 +169,9 @@ class Unpickler {
     const Value arguments = pop(), callee = pop();
     const Node* global = pickle_.node(callee, Kind::global);
     if (global == nullptr || pickle_.node(arguments, Kind::tuple) == nullptr) throw damaged("a call of no function");
-    if (global->global->role == Role::ordered_dict) {
+    if (global->global->role == Role::object) {
+      push_node({Kind::object, global->global});
+    } else if (global->global->role == Role::ordered_dict) {
       push_node({Kind::dict, nullptr, ordered_items(*pickle_.node(arguments))});
     } else {
       push_node({Kind::call, global->global, {arguments}});
@@ -190,11 +193,14 @@ class Unpickler {
     return items;
   }
 
-  /// Attributes, such as a state dict's `_metadata`, are of no use here.
+  /// Attributes are of use in TorchScript alone; others, such as a state dict's `_metadata`, are not.
   void build() {
-    (void)pop();
-    const Node* target = pickle_.node(top());
-    if (target == nullptr || (target->kind != Kind::dict && target->kind != Kind::call)) {
+    const Value attributes = pop();
+    const auto* id = std::get_if<NodeId>(&top());
+    Node* target = id == nullptr ? nullptr : &pickle_.nodes[static_cast<std::size_t>(*id)];
+    if (target != nullptr && target->kind == Kind::object) {
+      target->items = {attributes};
+    } else if (target == nullptr || (target->kind != Kind::dict && target->kind != Kind::call)) {
       throw damaged("attributes of something that has none");
     }
   }

@@ -13,6 +13,7 @@ namespace thaw::detail {
 enum class Role {
   opaque,        ///< harmless, found beside the tensors, not looked into
   ordered_dict,  ///< a dict
+  object,        ///< a TorchScript class, whose objects are their attributes
   storage,       ///< the element type of a storage
   dtype,
   tensor,     ///< (storage, offset, sizes, strides, ...)
@@ -80,12 +81,21 @@ inline constexpr std::array pickle_globals = {
     Global{"builtins.set"},
     Global{"builtins.bytearray"},
     Global{"builtins.complex"},
+    Global{"torch.jit._pickle.build_intlist"},
+    Global{"torch.jit._pickle.build_doublelist"},
+    Global{"torch.jit._pickle.build_boollist"},
+    Global{"torch.jit._pickle.build_tensorlist"},
+    Global{"torch.jit._pickle.restore_type_tag"},
 };
+
+/// Any class of a TorchScript program.
+inline constexpr Global script_class{"__torch__", Role::object};
 
 /// The global of that name, or nullptr if no state dict needs it.
 [[nodiscard]] inline const Global* find_global(std::string_view module, std::string_view name) {
   if (module == "__builtin__") module = "builtins";  // Python 2
   if (module == "torch.cuda" && name.ends_with("Storage")) module = "torch";
+  if (module == "__torch__" || module.starts_with("__torch__.")) return &script_class;
   const auto full = std::string(module).append(".").append(name);
   const auto found = std::ranges::find(pickle_globals, full, &Global::name);
   return found == pickle_globals.end() ? nullptr : &*found;

@@ -7,7 +7,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <string>
@@ -28,36 +28,49 @@ struct SafeTensor {
   std::uint64_t begin, end;
 };
 
+/// The types of safetensors that LibTorch has too.
+inline constexpr std::array<std::pair<std::string_view, at::ScalarType>, 16> safetensors_types = {
+    {{"F64", at::kDouble},
+     {"F32", at::kFloat},
+     {"F16", at::kHalf},
+     {"BF16", at::kBFloat16},
+     {"F8_E4M3", at::kFloat8_e4m3fn},
+     {"F8_E5M2", at::kFloat8_e5m2},
+     {"I64", at::kLong},
+     {"I32", at::kInt},
+     {"I16", at::kShort},
+     {"I8", at::kChar},
+     {"U64", at::kUInt64},
+     {"U32", at::kUInt32},
+     {"U16", at::kUInt16},
+     {"U8", at::kByte},
+     {"BOOL", at::kBool},
+     {"C64", at::kComplexFloat}}};
+
+/// Its name for a type; empty if it has none.
+[[nodiscard]] inline std::string_view safetensors_name(at::ScalarType dtype) {
+  for (const auto& [name, type] : safetensors_types) {
+    if (type == dtype) return name;
+  }
+  return {};
+}
+
 [[nodiscard]] inline at::ScalarType safetensors_dtype(const Source& source, const std::string& name) {
-  static constexpr std::array<std::pair<std::string_view, at::ScalarType>, 16> dtypes = {
-      {{"F64", at::kDouble},
-       {"F32", at::kFloat},
-       {"F16", at::kHalf},
-       {"BF16", at::kBFloat16},
-       {"F8_E4M3", at::kFloat8_e4m3fn},
-       {"F8_E5M2", at::kFloat8_e5m2},
-       {"I64", at::kLong},
-       {"I32", at::kInt},
-       {"I16", at::kShort},
-       {"I8", at::kChar},
-       {"U64", at::kUInt64},
-       {"U32", at::kUInt32},
-       {"U16", at::kUInt16},
-       {"U8", at::kByte},
-       {"BOOL", at::kBool},
-       {"C64", at::kComplexFloat}}};
-  const auto found = std::ranges::find(dtypes, name, &std::pair<std::string_view, at::ScalarType>::first);
-  if (found != dtypes.end()) return found->second;
+  for (const auto& [known, type] : safetensors_types) {
+    if (known == name) return type;
+  }
   throw FileError(source.name, fmt::format("holds tensors of type '{}', which thaw does not know", name),
                   "convert them to F32, F16 or BF16 in Python");
 }
 
-/// JSON whose outermost object names nothing twice.
-[[nodiscard]] inline nlohmann::json parse_header(const Source& source, std::string_view text) {
+/// JSON whose objects at this depth (1 is the outermost) name nothing twice.
+[[nodiscard]] inline nlohmann::json parse_json(const Source& source, std::string_view text, int unique_depth = 1) {
   using nlohmann::json;
   std::set<std::string> names;
   const auto only_once = [&](int depth, json::parse_event_t event, json& parsed) {
-    if (event == json::parse_event_t::key && depth == 1 && !names.insert(parsed.get<std::string>()).second) {
+    if (event != json::parse_event_t::key) return true;
+    if (depth < unique_depth) names.clear();  // another object begins
+    if (depth == unique_depth && !names.insert(parsed.get<std::string>()).second) {
       throw source.damaged(fmt::format("tensor '{}' is there twice", parsed.get<std::string>()));
     }
     return true;
@@ -109,7 +122,7 @@ struct SafeTensor {
 [[nodiscard]] inline std::vector<SafeTensor> parse_tensors(const Source& source, std::string_view text,
                                                            std::uint64_t data_size) {
   std::vector<SafeTensor> tensors;
-  const nlohmann::json header = parse_header(source, text);
+  const nlohmann::json header = parse_json(source, text);
   for (const auto& [name, entry] : header.items()) {
     if (name != "__metadata__") tensors.push_back(parse_tensor(source, name, entry));
   }
@@ -122,6 +135,20 @@ struct SafeTensor {
   }
   if (at != data_size) throw source.damaged(fmt::format("its tensors take {} bytes, but it has {}", at, data_size));
   return tensors;
+}
+
+/// What a header holds beside the tensors, which is texts alone.
+[[nodiscard]] inline std::map<std::string, std::string> parse_metadata(const Source& source, std::string_view text) {
+  const nlohmann::json header = parse_json(source, text);
+  std::map<std::string, std::string> metadata;
+  const auto found = header.find("__metadata__");
+  if (found == header.end()) return metadata;
+  if (!found->is_object()) throw source.damaged("its metadata is no JSON object");
+  for (const auto& [key, value] : found->items()) {
+    if (!value.is_string()) throw source.damaged(fmt::format("its metadata '{}' is no text", key));
+    metadata.emplace(key, value.get<std::string>());
+  }
+  return metadata;
 }
 
 }  // namespace thaw::detail

@@ -11,20 +11,22 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <system_error>
 #include <thaw/core/error.hpp>
-#include <utility>
 
 namespace thaw::detail {
 
 static_assert(std::endian::native == std::endian::little, "thaw reads weight files on little-endian machines only");
 
-/// The bytes of a weight file, borrowed, and the name that errors give it.
+/// The bytes of a weight file and the name that errors give it.
 struct Source {
   std::string name;
   std::string_view bytes;
+  std::shared_ptr<const void> owner = {};  ///< keeps the bytes; without one, whoever made the source does
+  bool lends = true;                       ///< tensors may lie in the owner's bytes, and write to them
 
   [[nodiscard]] FileError damaged(const std::string& how) const {
     return {name, "is damaged: " + how, "fetch or save the file again, and compare its size or checksum"};
@@ -51,44 +53,39 @@ template <std::unsigned_integral Number>
   return text.substr(0, text.find('\n'));
 }
 
-/// A whole file in memory: mapped, so that nothing is read but what is used. Nobody may cut it short meanwhile.
-class MappedFile {
- public:
-  explicit MappedFile(const std::filesystem::path& path) : name_(path.string()) {
-    check(path);
-    if (size_ == 0) return;  // nothing to map
-    try {
-      constexpr int private_read_only = 0;
-      data_ = at::MapAllocator::makeDataPtr(name_, private_read_only, size_, nullptr);
-    } catch (const c10::Error& failure) {
-      throw FileError(name_, "cannot be mapped into memory: " + first_line(failure), "copy it to a local disk");
-    }
+/// Throws FileError unless `path` is a regular file that can be read.
+inline void check_readable(const std::filesystem::path& path) {
+  std::error_code error;
+  const auto status = std::filesystem::status(path, error);
+  if (!std::filesystem::exists(status)) {
+    throw FileError(path.string(), "does not exist", "check the path; it is relative to the working directory");
   }
-
-  [[nodiscard]] Source source() const { return {name_, {static_cast<const char*>(data_.get()), size_}}; }
-
- private:
-  void check(const std::filesystem::path& path) {
-    std::error_code error;
-    const auto status = std::filesystem::status(path, error);
-    if (!std::filesystem::exists(status)) {
-      throw FileError(name_, "does not exist", "check the path; it is relative to the working directory");
-    }
-    if (std::filesystem::is_directory(status)) {
-      throw FileError(name_, "is a directory, not a file of weights", "name the file inside it");
-    }
-    if (!std::filesystem::is_regular_file(status)) {
-      throw FileError(name_, "is not a regular file", "write the weights to a file first");
-    }
-    size_ = static_cast<std::size_t>(std::filesystem::file_size(path, error));
-    if (error || !std::ifstream(path)) {
-      throw FileError(name_, "cannot be opened", "check the permissions of the file and its folders");
-    }
+  if (std::filesystem::is_directory(status)) {
+    throw FileError(path.string(), "is a directory, not a file of weights", "name the file inside it");
   }
+  if (!std::filesystem::is_regular_file(status)) {
+    throw FileError(path.string(), "is not a regular file", "write the weights to a file first");
+  }
+  if (!std::ifstream(path)) {
+    throw FileError(path.string(), "cannot be opened", "check the permissions of the file and its folders");
+  }
+}
 
-  std::string name_;
-  at::DataPtr data_;
-  std::size_t size_ = 0;
-};
+/// A whole file, mapped into memory copy on write: nothing is read but what is used, and what is written to it stays
+/// in memory. Nobody may cut the file short meanwhile.
+[[nodiscard]] inline Source map_file(const std::filesystem::path& path) {
+  check_readable(path);
+  std::error_code error;
+  const auto size = static_cast<std::size_t>(std::filesystem::file_size(path, error));
+  if (error || size == 0) return {path.string(), {}};  // nothing to map
+  try {
+    constexpr int copy_on_write = 0;
+    const auto map =
+        std::make_shared<at::DataPtr>(at::MapAllocator::makeDataPtr(path.string(), copy_on_write, size, nullptr));
+    return {path.string(), {static_cast<const char*>(map->get()), size}, map};
+  } catch (const c10::Error& failure) {
+    throw FileError(path.string(), "cannot be mapped into memory: " + first_line(failure), "copy it to a local disk");
+  }
+}
 
 }  // namespace thaw::detail

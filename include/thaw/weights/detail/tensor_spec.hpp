@@ -10,7 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <optional>
+#include <memory>
 #include <string_view>
 #include <thaw/weights/detail/pickle.hpp>
 #include <thaw/weights/detail/source.hpp>
@@ -170,11 +170,26 @@ inline std::int64_t checked_offset(const Source& source, const TensorSpec& spec)
   return at::empty({0}, at::TensorOptions().dtype(spec.dtype)).set_(storage, offset, spec.sizes, spec.strides);
 }
 
-/// A storage with a copy of these bytes, aligned for any element.
-[[nodiscard]] inline c10::Storage copy_bytes(std::string_view bytes) {
+/// The deleter of storages that lie in a source's own bytes.
+inline void forget_owner(void* owner) {
+  delete static_cast<std::shared_ptr<const void>*>(owner);
+}
+
+/// A storage of these bytes of the source: of those bytes themselves where it lends them and they are aligned for any
+/// element, else of a copy.
+[[nodiscard]] inline c10::Storage storage_of(const Source& source, std::string_view bytes) {
+  constexpr std::uintptr_t alignment = 8;
+  const auto storage = [&](at::DataPtr data) {
+    return c10::Storage(c10::Storage::use_byte_size_t{}, bytes.size(), std::move(data), nullptr, false);
+  };
+  if (source.owner && source.lends && !bytes.empty() &&
+      reinterpret_cast<std::uintptr_t>(bytes.data()) % alignment == 0) {
+    const auto owner = new std::shared_ptr<const void>(source.owner);
+    return storage({const_cast<char*>(bytes.data()), owner, forget_owner, at::kCPU});
+  }
   at::DataPtr data = c10::GetCPUAllocator()->allocate(bytes.size());
   if (!bytes.empty()) std::memcpy(data.get(), bytes.data(), bytes.size());
-  return {c10::Storage::use_byte_size_t{}, bytes.size(), std::move(data), nullptr, false};
+  return storage(std::move(data));
 }
 
 }  // namespace thaw::detail

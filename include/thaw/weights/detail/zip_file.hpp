@@ -4,10 +4,13 @@
 #include <fmt/format.h>
 
 #include <cstdint>
+#include <iterator>
+#include <map>
 #include <string>
 #include <string_view>
 #include <thaw/weights/detail/find_state_dict.hpp>
 #include <thaw/weights/detail/pickle.hpp>
+#include <thaw/weights/detail/script_tensors.hpp>
 #include <thaw/weights/detail/source.hpp>
 #include <thaw/weights/detail/tensor_spec.hpp>
 #include <thaw/weights/detail/zip_archive.hpp>
@@ -16,27 +19,35 @@
 
 namespace thaw::detail {
 
-/// The storages of a zip file, copied out once each. Together they cannot be larger than the file, so that records that
-/// overlap cannot fill the memory.
+/// The storages of a zip file, each made once. No two have bytes in common, so that together they cannot be larger than
+/// the file.
 class ZipStorages {
  public:
-  ZipStorages(const Source& source, const ZipArchive& archive)
-      : source_(source), archive_(archive), left_(source.bytes.size()) {}
+  ZipStorages(const Source& source, const ZipArchive& archive) : source_(source), archive_(archive) {}
 
   [[nodiscard]] c10::Storage operator()(const StorageRef& ref) {
     auto [place, is_new] = storages_.try_emplace(ref.key);
-    if (is_new) place->second = copy(ref);
+    if (is_new) place->second = make(ref);
     if (place->second.nbytes() != ref.bytes) throw wrong_size(ref, place->second.nbytes());
     return place->second;
   }
 
  private:
-  [[nodiscard]] c10::Storage copy(const StorageRef& ref) {
+  [[nodiscard]] c10::Storage make(const StorageRef& ref) {
     const std::string_view bytes = archive_.read(fmt::format("data/{}", ref.key));
     if (bytes.size() != ref.bytes) throw wrong_size(ref, bytes.size());
-    if (bytes.size() > left_) throw source_.damaged("its records overlap");
-    left_ -= bytes.size();
-    return copy_bytes(bytes);
+    if (!bytes.empty()) take(bytes);
+    return storage_of(source_, bytes);
+  }
+
+  void take(std::string_view bytes) {
+    const char* begin = bytes.data();
+    const auto next = taken_.upper_bound(begin);
+    const bool overlaps_next = next != taken_.end() && next->first < begin + bytes.size();
+    if (overlaps_next || (next != taken_.begin() && std::prev(next)->second > begin)) {
+      throw source_.damaged("its records overlap");
+    }
+    taken_.emplace(begin, begin + bytes.size());
   }
 
   [[nodiscard]] FileError wrong_size(const StorageRef& ref, std::uint64_t bytes) const {
@@ -45,17 +56,14 @@ class ZipStorages {
 
   const Source& source_;
   const ZipArchive& archive_;
-  std::uint64_t left_;
+  std::map<const char*, const char*> taken_;  // where each begins, and ends
   std::unordered_map<std::string_view, c10::Storage> storages_;
 };
 
-/// What torch.save writes since 1.6: data.pkl, and a record for every storage.
+/// What torch.save writes since 1.6: data.pkl, and a record for every storage. TorchScript archives have the same, and
+/// their program, which stays unread.
 [[nodiscard]] inline StateDict read_zip(const Source& source, const std::string& key) {
   const ZipArchive archive(source);
-  if (archive.has("constants.pkl")) {
-    throw FileError(source.name, "is a TorchScript archive: a program with its weights, not a state dict",
-                    "save its tensors in Python: torch.save(torch.jit.load(path).state_dict(), new_path)");
-  }
   if (!archive.has("data.pkl")) {
     throw FileError(source.name, "is a zip archive, but torch.save did not write it",
                     "unpack it and name the file inside it");
@@ -65,7 +73,9 @@ class ZipStorages {
                     "load it in Python and save it again on a little-endian machine");
   }
   const Pickle pickle = Unpickler(source, archive.read("data.pkl")).read();
-  return read_state_dict(source, pickle, key, ZipStorages(source, archive));
+  const bool is_program = archive.has("constants.pkl");
+  const auto found = is_program ? script_tensors(source, pickle, key) : dict_tensors(source, pickle, key);
+  return read_state_dict(source, pickle, found, ZipStorages(source, archive));
 }
 
 }  // namespace thaw::detail

@@ -1,0 +1,67 @@
+#pragma once
+
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <thaw/core/error.hpp>
+#include <utility>
+
+namespace thaw::detail {
+
+/// A file that is written beside `path` and takes its name when it is whole and on the disk: whatever happens before,
+/// the old file of that name is still there.
+class NewFile {
+ public:
+  /// Throws FileError if no file can be made there.
+  explicit NewFile(std::filesystem::path path) : path_(std::move(path)), beside_(path_) {
+    const auto own = reinterpret_cast<std::uintptr_t>(this);  // differs between threads
+    beside_ += "." + std::to_string(::getpid()) + "-" + std::to_string(own) + ".tmp";
+    file_ = std::fopen(beside_.c_str(), "wbx");
+    if (file_ == nullptr)
+      throw failed("cannot be created", "name a file in a folder that exists and may be written to");
+  }
+  NewFile(const NewFile&) = delete;
+  NewFile& operator=(const NewFile&) = delete;
+  ~NewFile() {
+    if (file_ == nullptr) return;
+    std::fclose(file_);
+    std::error_code ignored;
+    std::filesystem::remove(beside_, ignored);
+  }
+
+  /// A failure is kept, and thrown by `commit`.
+  void write(std::string_view bytes) {
+    if (error_ == 0 && std::fwrite(bytes.data(), 1, bytes.size(), file_) != bytes.size()) error_ = errno;
+  }
+
+  /// Throws FileError if anything could not be written, or the old file not be replaced.
+  void commit() {
+    if (error_ == 0 && (std::fflush(file_) != 0 || ::fsync(::fileno(file_)) != 0)) error_ = errno;
+    if (error_ != 0) {
+      errno = error_;
+      throw failed("cannot be written", "make room on the disk, or write to another one");
+    }
+    if (std::rename(beside_.c_str(), path_.c_str()) != 0) {
+      throw failed("cannot be replaced", "name a file that may be written to");
+    }
+    std::fclose(std::exchange(file_, nullptr));
+  }
+
+ private:
+  [[nodiscard]] FileError failed(const std::string& what, std::string fix) const {
+    return {path_.string(), what + ": " + std::generic_category().message(errno), std::move(fix)};
+  }
+
+  std::filesystem::path path_, beside_;
+  std::FILE* file_ = nullptr;
+  int error_ = 0;
+};
+
+}  // namespace thaw::detail

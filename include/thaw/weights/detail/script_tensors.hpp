@@ -1,0 +1,71 @@
+#pragma once
+
+#include <fmt/format.h>
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <thaw/core/error.hpp>
+#include <thaw/weights/detail/find_state_dict.hpp>
+#include <thaw/weights/detail/pickle.hpp>
+#include <thaw/weights/detail/source.hpp>
+#include <thaw/weights/detail/tensor_spec.hpp>
+#include <vector>
+
+namespace thaw::detail {
+
+/// Walks the modules of a TorchScript archive, whose attributes are tensors, modules, and what is left out.
+class ScriptWalk {
+ public:
+  ScriptWalk(const Source& source, const Pickle& pickle) : source_(source), pickle_(pickle) {}
+
+  void visit(const Node& module, const std::string& prefix, int depth = 0) {
+    constexpr int deepest = 64;  // a hostile module may hold itself
+    const Node* attributes = module.items.empty() ? nullptr : pickle_.node(module.items[0], Node::Kind::dict);
+    if (depth == deepest || (attributes != nullptr && !spend(attributes->items.size()))) {
+      throw source_.damaged("its modules hold each other without end");
+    }
+    for (std::size_t i = 0; attributes != nullptr && i + 1 < attributes->items.size(); i += 2) {
+      const Node* value = pickle_.node(attributes->items[i + 1]);
+      const bool is_tensor = SpecReader::describes_tensor(value);
+      if (!is_tensor && (value == nullptr || value->kind != Node::Kind::object)) continue;
+      std::string name = prefix + tensor_name(source_, attributes->items[i]);
+      if (name.size() > longest_name) throw source_.damaged("a tensor's name is too long");
+      if (is_tensor) {
+        found.emplace_back(std::move(name), value);
+      } else {
+        visit(*value, name + ".", depth + 1);
+      }
+    }
+  }
+
+  std::vector<NamedNode> found;
+
+ private:
+  [[nodiscard]] bool spend(std::size_t steps) {
+    constexpr std::size_t most = std::size_t{1} << 20;
+    spent_ += steps;
+    return spent_ <= most;
+  }
+
+  const Source& source_;
+  const Pickle& pickle_;
+  std::size_t spent_ = 0;
+};
+
+/// The tensors of a TorchScript program under the names of its state dict. LibTorch's torch::save writes such files
+/// too.
+[[nodiscard]] inline std::vector<NamedNode> script_tensors(const Source& source, const Pickle& pickle,
+                                                           const std::string& key) {
+  if (!key.empty() && key != ".") {
+    throw FileError(source.name, fmt::format("is a TorchScript archive, which has nothing under the key '{}'", key),
+                    "leave the key empty, and map names with .prefix or .rename");
+  }
+  const Node* root = pickle.node(pickle.root, Node::Kind::object);
+  if (root == nullptr) throw source.damaged("its TorchScript program holds no module");
+  ScriptWalk walk(source, pickle);
+  walk.visit(*root, "");
+  return std::move(walk.found);
+}
+
+}  // namespace thaw::detail

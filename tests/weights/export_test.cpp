@@ -1,0 +1,74 @@
+#include <torch/nn/modules/linear.h>
+
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+#include <string>
+#include <thaw/weights/export.hpp>
+#include <thaw/weights/load.hpp>
+#include <vector>
+
+#include "files.hpp"
+#include "samples.hpp"
+
+using Catch::Matchers::ContainsSubstring;
+using thaw::test::complaint;
+
+namespace {
+
+thaw::ExportInfo info() {
+  return {.model = "linear",
+          .classes = {"cat", "caf\xc3\xa9 \"au lait\""},
+          .mean = {0.485, 127. / 255},
+          .std = {0.1, 1},
+          .image_size = 96,
+          .options = {{"head", "concat_pool"}}};
+}
+
+}  // namespace
+
+TEST_CASE("An exported network brings its weights, classes and preprocessing") {
+  const thaw::test::Folder folder;
+  torch::nn::Linear net(3, 2), other(3, 2);
+  thaw::export_model(net, folder / "net.safetensors", info());
+  const thaw::ExportInfo read = thaw::read_export(folder / "net.safetensors");
+  CHECK(read.model == info().model);
+  CHECK(read.classes == info().classes);
+  CHECK(read.mean == info().mean);
+  CHECK(read.std == info().std);
+  CHECK(read.image_size == 96);
+  CHECK(read.options == info().options);
+  CHECK(thaw::load_weights(other, folder / "net.safetensors").loaded.size() == 2);
+  CHECK(other->weight.equal(net->weight));
+}
+
+TEST_CASE("Exports that no reader could work with are errors, and leave no file") {
+  const thaw::test::Folder folder;
+  const auto failure = [&](auto change) {
+    thaw::ExportInfo changed = info();
+    change(changed);
+    return complaint<thaw::ConfigError>(
+        [&] { thaw::export_model(torch::nn::Linear(3, 2), folder / "net.safetensors", changed); });
+  };
+  CHECK_THAT(failure([](auto& i) { i.model.clear(); }), ContainsSubstring("model has no name"));
+  CHECK_THAT(failure([](auto& i) { i.classes.clear(); }), ContainsSubstring("no classes"));
+  CHECK_THAT(failure([](auto& i) { i.mean.pop_back(); }), ContainsSubstring("1 means and 2 deviations"));
+  CHECK_THAT(failure([](auto& i) { i.std[1] = 0; }), ContainsSubstring("not above 0"));
+  CHECK_THAT(failure([](auto& i) { i.image_size = 0; }), ContainsSubstring("image_size is 0"));
+  CHECK_THAT(failure([](auto& i) { i.classes[0] = "\xff"; }), ContainsSubstring("no UTF-8"));
+  CHECK(folder.files() == 0);
+}
+
+TEST_CASE("Files that are no exports say so") {
+  const thaw::test::Folder folder;
+  const auto failure = [&](const std::string& json) {
+    thaw::save_weights(torch::nn::Linear(3, 2), folder / "net.safetensors", {.metadata = {{"thaw", json}}});
+    return complaint([&] { (void)thaw::read_export(folder / "net.safetensors"); });
+  };
+  CHECK_THAT(complaint([] { (void)thaw::read_export(thaw::test::weights("net.safetensors")); }),
+             ContainsSubstring("holds weights alone"));
+  CHECK_THAT(failure("{"), ContainsSubstring("describes its network wrongly"));
+  CHECK_THAT(failure("[]"), ContainsSubstring("describes its network wrongly"));
+  CHECK_THAT(failure(R"({"model":7})"), ContainsSubstring("describes its network wrongly"));
+  CHECK_THAT(failure(R"({"model":"a","classes":[],"mean":[],"std":[],"image_size":1,"options":{}})"),
+             ContainsSubstring("no classes"));
+}
