@@ -17,7 +17,9 @@
 #include <ATen/ops/randint.h>
 #include <ATen/ops/stack.h>
 #include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
+#include <functional>
 
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
@@ -261,6 +263,37 @@ TEST_CASE("each kind of BERT's dropout draws in training, and in training alone"
   auto classify = net->forward_parts().back();
   const at::Tensor features = net->features(ids);
   CHECK_FALSE(at::equal(classify.forward({features})[0], classify.forward({features})[0]));
+}
+
+TEST_CASE("dropout is where Hugging Face has it: in the embeddings, and on what each half of a layer adds") {
+  const at::NoGradGuard no_grad;
+  BertOptions options = small();
+  options.dropout = 0.5;
+  Bert net(options);
+  const at::Tensor ids = at::randint(1, 40, {50, 9});
+  CHECK(std::abs(net->embeddings->forward(ids).eq(0).to(at::kDouble).mean().item<double>() - 0.5) < 0.05);
+  auto& layer = *(*net->layers)[0]->as<BertLayer>();
+  for (BertOutput& half : {std::ref(layer.attended), std::ref(layer.output)}) {
+    half->dense->weight.zero_();
+    half->dense->bias.fill_(1);
+    const at::Tensor x = at::zeros({400, half->dense->options.in_features()});
+    const at::Tensor y = half->forward(x, at::zeros({400, 24}));
+    CHECK(std::abs(y.gt(0).to(at::kDouble).mean().item<double>() - 0.5) < 0.03);  // 0 or 2 before the norm
+  }
+}
+
+TEST_CASE("a text of which nothing is seen gives numbers, and leaves the others alone") {
+  const at::NoGradGuard no_grad;
+  for (const BertPooling pooling : {BertPooling::first_token, BertPooling::mean}) {
+    BertOptions options = small();
+    options.pooling = pooling;
+    Bert net(options);
+    const at::Tensor ids = at::randint(1, 40, {2, 9}), mask = at::ones_like(ids);
+    const at::Tensor y = net(ids, mask);
+    mask[1].zero_();
+    CHECK(net(ids, mask).isfinite().all().item<bool>());
+    CHECK(at::allclose(net(ids, mask)[0], y[0], 1e-5, 1e-6));
+  }
 }
 
 TEST_CASE("BERT's parts, one after the other, are its forward pass, with a mask and without") {

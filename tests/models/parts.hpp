@@ -13,8 +13,8 @@ inline at::Tensor all_parameters(const torch::nn::Module& module) {
   return at::cat(all);
 }
 
-/// In eval mode the parts, one after the other, give what forward gives of one tensor or of three, leave the tensor that
-/// they are given alone, and hold every parameter once.
+/// In eval mode the parts, one after the other, give what forward gives of one tensor or of three, leave the tensor
+/// that they are given alone, and hold every parameter once.
 template <class Model>
 void check_parts(Model net, const thaw::ForwardPart::Tensors& input, std::size_t parts, const std::string& last) {
   const at::NoGradGuard no_grad;

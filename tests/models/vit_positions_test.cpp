@@ -51,7 +51,8 @@ TEST_CASE("resampled position embeddings keep their dtype, and lead gradients to
 }
 
 TEST_CASE("position embeddings of no square, and empty grids, are errors") {
-  for (const at::Tensor& wrong : {at::empty({1, 16, 6}), at::empty({17, 6}), at::empty({2, 17, 6}), at::empty({1, 1, 6})})
+  for (const at::Tensor& wrong :
+       {at::empty({1, 16, 6}), at::empty({17, 6}), at::empty({2, 17, 6}), at::empty({1, 1, 6})})
     CHECK_THROWS_AS(resample_positions(wrong, 4, 4, VitNames::timm), thaw::ConfigError);
   CHECK_THROWS_WITH(resample_positions(at::empty({1, 16, 6}), 4, 4, VitNames::timm),
                     ContainsSubstring("[1, 16, 6]") && ContainsSubstring("[1, 1 + n n, width]"));

@@ -206,6 +206,12 @@ TEST_CASE("dropout is where torchvision and timm have it") {
   const at::Tensor x = at::randn({400, 2, 48}), added = block.forward(x) - x;  // 0, or 1 / (.5 * .75)
   CHECK(std::abs(zeros(added.round()) - (1 - 0.5 * 0.75)) < 0.02);
   CHECK(std::abs(added.mean().item<double>() - 1) < 0.1);
+
+  block.mlp->fc1->weight.zero_();
+  block.mlp->fc1->bias.fill_(1);
+  block.mlp->fc2->bias.zero_();
+  block.mlp->fc2->weight.slice(1, 0, 48).fill_diagonal_(1);  // what half of the hidden ones are
+  CHECK(std::abs(zeros(block.mlp->forward(x)) - 0.5) < 0.02);
 }
 
 TEST_CASE("a vision transformer's parts, one after the other, are its forward pass") {

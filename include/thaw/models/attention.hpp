@@ -12,8 +12,8 @@
 
 namespace thaw::models {
 
-/// Multi-head attention (arXiv:1706.03762) without its projections: softmax(q k^T / sqrt(width / heads)) v in each head,
-/// where head h has the h-th part of the width. q, k, v [N, tokens, width] -> [N, tokens, width].
+/// Multi-head attention (arXiv:1706.03762) without its projections: softmax(q k^T / sqrt(width / heads)) v in each
+/// head, where head h has the h-th part of the width. q, k, v [N, tokens, width] -> [N, tokens, width].
 ///
 /// `mask`, bool, says which keys may be looked at and must broadcast to [N, heads, tokens, tokens]; undefined: all.
 /// `dropout` is the probability with which an attention weight becomes 0: give 0 outside training. `heads` must divide

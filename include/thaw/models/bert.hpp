@@ -145,7 +145,8 @@ struct BertForSequenceClassificationImpl : torch::nn::Module {
                        }});
     std::vector<std::shared_ptr<torch::nn::Module>> of_pooling;
     if (pooler) of_pooling.push_back(pooler.ptr());
-    parts.push_back({pooler ? "bert.pooler" : "mean", of_pooling, [this](const Tensors& x) { return Tensors{pool(x)}; }});
+    parts.push_back(
+        {pooler ? "bert.pooler" : "mean", of_pooling, [this](const Tensors& x) { return Tensors{pool(x)}; }});
     if (head)
       for (ForwardPart& layer : thaw::forward_parts(*head, "head")) parts.push_back(std::move(layer));
     else
@@ -200,7 +201,7 @@ struct BertForSequenceClassificationImpl : torch::nn::Module {
     if (pooler) return pooler(x[0].select(1, 0)).tanh();
     if (x.size() < 2 || !x[1].defined()) return x[0].mean(1);
     const at::Tensor weight = x[1].select(1, 0).transpose(1, 2).to(x[0].scalar_type());
-    return (x[0] * weight).sum(1) / weight.sum(1);
+    return (x[0] * weight).sum(1) / weight.sum(1).clamp_min(1e-9);
   }
 
   at::Tensor classify(const at::Tensor& x) {

@@ -115,8 +115,8 @@ inline void check_head(const char* where, std::int64_t features, std::int64_t cl
 }
 
 /// A network whose head can be replaced: `features(x)` is all of it but the head and gives [N, head_features(), H, W],
-/// of a PooledBackbone [N, head_features()]; `set_head(head)` takes out the classifier and registers `head`, as the last
-/// child, to be run on the features.
+/// of a PooledBackbone [N, head_features()]; `set_head(head)` takes out the classifier and registers `head`, as the
+/// last child, to be run on the features.
 template <class Net>
 concept Backbone = std::derived_from<Net, torch::nn::Module> &&
                    requires(Net& net, const at::Tensor& x, const torch::nn::Sequential& head) {
@@ -198,8 +198,8 @@ void replace_head(Model model, torch::nn::Sequential head) {
 }
 
 /// Replaces the model's last layers by fastai's head for so many classes, with random weights. See create_head for the
-/// head, which is without pooling on a PooledBackbone (as fastai has it on timm's transformers), and above for the rest.
-/// Throws ConfigError if `classes` is below 1, or for options out of range.
+/// head, which is without pooling on a PooledBackbone (as fastai has it on timm's transformers), and above for the
+/// rest. Throws ConfigError if `classes` is below 1, or for options out of range.
 /// Example: `thaw::models::replace_head(model, 10);`
 template <class Model>
 void replace_head(Model model, std::int64_t classes, HeadOptions options = {}) {

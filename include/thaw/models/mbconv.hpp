@@ -2,7 +2,6 @@
 
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/constant_pad_nd.h>
-#include <ATen/ops/relu6.h>
 #include <torch/nn/module.h>
 #include <torch/nn/modules/batchnorm.h>
 #include <torch/nn/modules/conv.h>
@@ -11,6 +10,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include <thaw/models/conv_norm.hpp>
 #include <thaw/models/stochastic_depth.hpp>
 
 namespace thaw::models {
@@ -36,11 +36,6 @@ struct SameConv2dImpl : torch::nn::Conv2dImpl {
   }
 };
 TORCH_MODULE(SameConv2d);
-
-/// ReLU6 in the place of its input: neither convolutions nor norms need their output for the backward pass.
-[[nodiscard]] inline at::Tensor relu6_in_place(at::Tensor x) {
-  return at::relu6_(x);
-}
 
 struct MBConvOptions {
   std::int64_t in = 1, out = 1;  ///< channels

@@ -74,8 +74,9 @@ inline void check(const VitOptions& options) {
 /// Images [N, in_channels, H, W] with H and W multiples of the patch size give logits [N, classes]. Where they are not
 /// `image_size`, position embeddings are resampled as the names' publisher does (see resample_positions); gradients
 /// reach those that were learned, so progressive resizing needs nothing else. Names and shapes in the state dict, and
-/// initial values, are the publisher's; modules are registered in the order in which they run. Both publishers' ImageNet
-/// weights expect imagenet_mean and imagenet_std. Throws ConfigError for options out of range. Source: torchvision 0.28, models/vision_transformer.py; timm 1.0.31, vision_transformer.py.
+/// initial values, are the publisher's; modules are registered in the order in which they run. ViT-B/16's and DeiT's
+/// ImageNet weights expect imagenet_mean and imagenet_std. Throws ConfigError for options out of range.
+/// Source: torchvision 0.28, models/vision_transformer.py; timm 1.0.31, models/vision_transformer.py.
 /// Example: ViT-S/16 of timm is `VisionTransformer(VitOptions{.width = 384, .heads = 6, .mlp_width = 1536, .names =
 /// VitNames::timm})`.
 struct VisionTransformerImpl : torch::nn::Module {

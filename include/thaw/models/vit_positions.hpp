@@ -17,8 +17,8 @@
 namespace thaw::models {
 
 /// Position embeddings of a class token and n x n patches for a grid of `rows` x `columns` patches:
-/// [1, 1 + n n, width] -> [1, 1 + rows columns, width]. The class token's stays as it is, and so does all where the grid
-/// is n x n already; the others are interpolated bicubically, with gradient,
+/// [1, 1 + n n, width] -> [1, 1 + rows columns, width]. The class token's stays as it is, and so does all where the
+/// grid is n x n already; the others are interpolated bicubically, with gradient,
 ///
 ///     torchvision   with align_corners, not antialiased: as its `interpolate_embeddings`
 ///     timm          without align_corners, antialiased, at least in float32: as its `resample_abs_pos_embed`
