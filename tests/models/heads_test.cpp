@@ -54,6 +54,19 @@ std::vector<std::string> layers(const torch::nn::Module& head) {
 static_assert(Backbone<EfficientNetLiteImpl> && Backbone<SmallImpl>);
 static_assert(!Backbone<torch::nn::LinearImpl> && !Backbone<int>);
 
+namespace {
+struct PooledImpl : SmallImpl {
+  static constexpr bool pooled_features = true;
+  at::Tensor features(const at::Tensor& x) { return SmallImpl::features(x).mean({2, 3}); }
+  at::Tensor forward(const at::Tensor& x) { return head->forward(features(x)); }
+};
+struct SaysNoImpl : SmallImpl {
+  static constexpr bool pooled_features = false;
+};
+}  // namespace
+
+static_assert(PooledBackbone<PooledImpl> && !PooledBackbone<SmallImpl> && !PooledBackbone<SaysNoImpl>);
+
 TEST_CASE("concat pooling gives maxima, then means") {
   const at::Tensor x = wave({1, 2, 2, 2}, 0.37).to(at::kFloat);
   const at::Tensor pooled = AdaptiveConcatPool2d()(x);
@@ -131,6 +144,28 @@ TEST_CASE("linear_head: mean, flatten, dropout, linear with bias") {
   CHECK(layers(*head) == std::vector<std::string>{"AdaptiveAvgPool2d", "Flatten", "Dropout", "Linear"});
   CHECK(thaw::test::names_and_shapes(*head) == nlohmann::json::parse(R"([["3.weight", [4, 6]], ["3.bias", [4]]])"));
   CHECK(head->children()[2]->as<torch::nn::Dropout>()->options.p() == 0.1);
+}
+
+TEST_CASE("without pooling, heads are for features [N, C]") {
+  auto head = create_head(6, 4, {.hidden = {5}, .pool = false});
+  CHECK(layers(*head) ==
+        std::vector<std::string>{"BatchNorm1d", "Dropout", "Linear", "ReLU", "BatchNorm1d", "Dropout", "Linear"});
+  CHECK(head->forward(at::randn({3, 6})).sizes() == at::IntArrayRef{3, 4});
+  auto plain = linear_head(6, 4, 0.1, /*pool=*/false);
+  CHECK(layers(*plain) == std::vector<std::string>{"Dropout", "Linear"});
+  CHECK(plain->children()[0]->as<torch::nn::Dropout>()->options.p() == 0.1);
+  CHECK(plain->forward(at::randn({3, 6})).sizes() == at::IntArrayRef{3, 4});
+}
+
+TEST_CASE("replace_head on pooled features makes a head without pooling, and tries every head") {
+  const auto net = std::make_shared<PooledImpl>();
+  replace_head(net, 2);
+  CHECK(layers(*net->head).front() == "BatchNorm1d");
+  CHECK(net->forward(at::randn({2, 3, 5, 5})).sizes() == at::IntArrayRef{2, 2});
+  CHECK_THROWS_WITH(replace_head(net, Sequential(torch::nn::Linear(5, 2))),
+                    ContainsSubstring("does not fit the model's 6 features") && ContainsSubstring("without pooling"));
+  CHECK_THROWS_AS(replace_head(net, create_head(6, 2)), thaw::ConfigError);
+  CHECK(net->forward(at::randn({2, 3, 5, 5})).sizes() == at::IntArrayRef{2, 2});
 }
 
 TEST_CASE("heads of impossible sizes are errors") {

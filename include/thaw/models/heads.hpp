@@ -45,6 +45,7 @@ struct HeadOptions {
   double dropout = 0.5;                      ///< before the last layer, half of it before the others; 0 for none
   bool concat_pool = true;                   ///< maximum and mean of every channel, else the mean alone
   bool bn_final = false;                     ///< batch norm (momentum .01) of the logits
+  bool pool = true;                          ///< false: features are [N, C] already; leaves out pooling and Flatten
 };
 
 namespace detail {
@@ -73,14 +74,15 @@ inline void check_head(const char* where, std::int64_t features, std::int64_t cl
                                                        const HeadOptions& options = {}) {
   detail::check_head("create_head", features, classes, options.dropout);
   torch::nn::Sequential head;
-  if (options.concat_pool) {
-    head->push_back(AdaptiveConcatPool2d());
-  } else {
-    head->push_back(torch::nn::AdaptiveAvgPool2d(1));
+  if (options.pool) {
+    if (options.concat_pool)
+      head->push_back(AdaptiveConcatPool2d());
+    else
+      head->push_back(torch::nn::AdaptiveAvgPool2d(1));
+    head->push_back(torch::nn::Flatten());
   }
-  head->push_back(torch::nn::Flatten());
 
-  std::int64_t inputs = options.concat_pool ? 2 * features : features;
+  std::int64_t inputs = options.pool && options.concat_pool ? 2 * features : features;
   const auto add = [&](std::int64_t outputs, double dropout) {
     torch::nn::BatchNorm1d norm(inputs);
     torch::nn::init::constant_(norm->bias, 1e-3);
@@ -102,16 +104,19 @@ inline void check_head(const char* where, std::int64_t features, std::int64_t cl
 }
 
 /// The plain head of most networks: mean of every channel (0), Flatten (1), Dropout (2), Linear with bias (3), with
-/// LibTorch's initial values. [N, features, H, W] -> logits [N, classes]. Throws ConfigError as create_head does.
+/// LibTorch's initial values. [N, features, H, W] -> logits [N, classes]. Without `pool`, dropout (0) and linear (1)
+/// alone: [N, features] -> logits. Throws ConfigError as create_head does.
 [[nodiscard]] inline torch::nn::Sequential linear_head(std::int64_t features, std::int64_t classes,
-                                                       double dropout = 0.2) {
+                                                       double dropout = 0.2, bool pool = true) {
   detail::check_head("linear_head", features, classes, dropout);
+  if (!pool) return torch::nn::Sequential(torch::nn::Dropout(dropout), torch::nn::Linear(features, classes));
   return torch::nn::Sequential(torch::nn::AdaptiveAvgPool2d(1), torch::nn::Flatten(), torch::nn::Dropout(dropout),
                                torch::nn::Linear(features, classes));
 }
 
-/// A network whose head can be replaced: `features(x)` is all of it but the head and gives [N, head_features(), H, W];
-/// `set_head(head)` takes out the classifier and registers `head`, as the last child, to be run on the features.
+/// A network whose head can be replaced: `features(x)` is all of it but the head and gives [N, head_features(), H, W],
+/// of a PooledBackbone [N, head_features()]; `set_head(head)` takes out the classifier and registers `head`, as the
+/// last child, to be run on the features.
 template <class Net>
 concept Backbone = std::derived_from<Net, torch::nn::Module> &&
                    requires(Net& net, const at::Tensor& x, const torch::nn::Sequential& head) {
@@ -119,6 +124,10 @@ concept Backbone = std::derived_from<Net, torch::nn::Module> &&
                      { net.head_features() } -> std::convertible_to<std::int64_t>;
                      net.set_head(head);
                    };
+
+/// A backbone whose features need no pooling: it says `static constexpr bool pooled_features = true;`.
+template <class Net>
+concept PooledBackbone = Backbone<Net> && requires { requires Net::pooled_features; };
 
 namespace detail {
 
@@ -131,10 +140,11 @@ template <class Model>
   return *model;
 }
 
-/// Tries on zeros a head that begins with adaptive pooling; others may need feature maps of a certain size.
-inline void try_head(torch::nn::SequentialImpl& head, std::int64_t features) {
+/// Tries a head on zeros; on feature maps only one that begins with adaptive pooling, since others may need maps of a
+/// certain size.
+inline void try_head(torch::nn::SequentialImpl& head, std::int64_t features, bool pooled) {
   const auto first = head.children().front();
-  if (!first->as<AdaptiveConcatPool2d>() && !first->as<torch::nn::AdaptiveAvgPool2d>() &&
+  if (!pooled && !first->as<AdaptiveConcatPool2d>() && !first->as<torch::nn::AdaptiveAvgPool2d>() &&
       !first->as<torch::nn::AdaptiveMaxPool2d>())
     return;
   const at::NoGradGuard no_grad;
@@ -142,13 +152,15 @@ inline void try_head(torch::nn::SequentialImpl& head, std::int64_t features) {
   const auto like = parameters.empty() ? at::TensorOptions() : parameters.front().options();
   head.eval();
   try {
-    (void)head.forward(at::zeros({2, features, 1, 1}, like));
+    const std::vector<std::int64_t> one_pixel{2, features, 1, 1}, vector{2, features};
+    (void)head.forward(at::zeros(pooled ? vector : one_pixel, like));
   } catch (const c10::Error& error) {
     const std::string message = error.what_without_backtrace();
     throw ConfigError("replace_head",
                       fmt::format("the head does not fit the model's {} features: {}", features,
                                   message.substr(0, message.find('\n'))),
-                      "make it for model->head_features() channels, twice as many after AdaptiveConcatPool2d");
+                      pooled ? "make it for [N, model->head_features()], without pooling"
+                             : "make it for model->head_features() channels, twice as many after AdaptiveConcatPool2d");
   }
 }
 
@@ -172,25 +184,28 @@ inline void to_device_and_dtype_of(const torch::nn::Module& model, torch::nn::Mo
 ///
 /// `model` is a torch::nn::ModuleHolder or std::shared_ptr of a Backbone. The head goes to the model's device, dtype
 /// and train or eval mode. Layer groups and optimizers made before still hold the old layers, so load the weights,
-/// replace the head, then make those. Throws ConfigError, the model unchanged, for an empty head and for one that
-/// begins with adaptive pooling and does not fit the features.
+/// replace the head, then make those. Throws ConfigError, the model unchanged, for an empty head and for one that does
+/// not fit the features: of feature maps, only a head that begins with adaptive pooling is tried.
 template <class Model>
 void replace_head(Model model, torch::nn::Sequential head) {
   auto& net = detail::backbone(model);
   if (!head || head->is_empty())
     throw ConfigError("replace_head", "the head has no layers", "give create_head(...), linear_head(...) or your own");
-  detail::try_head(*head, net.head_features());
+  detail::try_head(*head, net.head_features(), PooledBackbone<std::remove_cvref_t<decltype(net)>>);
   detail::to_device_and_dtype_of(net, *head);
   head->train(net.is_training());
   net.set_head(head);
 }
 
 /// Replaces the model's last layers by fastai's head for so many classes, with random weights. See create_head for the
-/// head, and above for the rest. Throws ConfigError if `classes` is below 1, or for options out of range.
+/// head, which is without pooling on a PooledBackbone (as fastai has it on timm's transformers), and above for the
+/// rest. Throws ConfigError if `classes` is below 1, or for options out of range.
 /// Example: `thaw::models::replace_head(model, 10);`
 template <class Model>
-void replace_head(Model model, std::int64_t classes, const HeadOptions& options = {}) {
-  replace_head(model, create_head(detail::backbone(model).head_features(), classes, options));
+void replace_head(Model model, std::int64_t classes, HeadOptions options = {}) {
+  auto& net = detail::backbone(model);
+  if (PooledBackbone<std::remove_cvref_t<decltype(net)>>) options.pool = false;
+  replace_head(model, create_head(net.head_features(), classes, options));
 }
 
 }  // namespace thaw::models
