@@ -155,7 +155,7 @@ TEST_CASE("options out of range are errors, each with its fix") {
   const std::vector<std::pair<EfficientNetLiteOptions, const char*>> wrong{{{.classes = 0}, "classes is 0"},
                                                                            {{.in_channels = 0}, "in_channels is 0"},
                                                                            {{.dropout = 1}, "dropout is 1"},
-                                                                           {{.drop_connect = -1}, "drop_connect -1"},
+                                                                           {{.drop_connect = -1}, "drop_connect is -1"},
                                                                            {{.bn_momentum = 99}, "momentum is 99"},
                                                                            {{.bn_eps = 0}, "bn_eps 0"},
                                                                            {{.width = 0}, "width is 0"},

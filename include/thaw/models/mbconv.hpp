@@ -2,17 +2,16 @@
 
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/constant_pad_nd.h>
-#include <ATen/ops/empty.h>
-#include <ATen/ops/relu6.h>
 #include <torch/nn/module.h>
 #include <torch/nn/modules/batchnorm.h>
 #include <torch/nn/modules/conv.h>
 #include <torch/nn/pimpl.h>
 
 #include <algorithm>
-#include <cstddef>
 #include <cstdint>
-#include <vector>
+
+#include <thaw/models/conv_norm.hpp>
+#include <thaw/models/stochastic_depth.hpp>
 
 namespace thaw::models {
 
@@ -37,19 +36,6 @@ struct SameConv2dImpl : torch::nn::Conv2dImpl {
   }
 };
 TORCH_MODULE(SameConv2d);
-
-/// ReLU6 in the place of its input: neither convolutions nor norms need their output for the backward pass.
-[[nodiscard]] inline at::Tensor relu6_in_place(at::Tensor x) {
-  return at::relu6_(x);
-}
-
-/// Stochastic depth (arXiv:1603.09382): of x [N, ...], an example becomes 0 with probability `drop`, else x / (1 -
-/// drop).
-[[nodiscard]] inline at::Tensor drop_examples(const at::Tensor& x, double drop) {
-  std::vector<std::int64_t> per_example(static_cast<std::size_t>(x.dim()), 1);
-  per_example[0] = x.size(0);
-  return x * at::empty(per_example, x.options()).bernoulli_(1 - drop).div_(1 - drop);
-}
 
 struct MBConvOptions {
   std::int64_t in = 1, out = 1;  ///< channels
