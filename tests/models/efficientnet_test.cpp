@@ -1,6 +1,7 @@
 #include <thaw/models/efficientnet.hpp>
 
 #include "models/backbone.hpp"
+#include "models/norms.hpp"
 
 #include <ATen/ops/empty.h>
 
@@ -53,14 +54,7 @@ TEST_CASE("EfficientNet's stochastic depth rises from block to block") {
 
 TEST_CASE("EfficientNet's other options reach every layer") {
   EfficientNet net = efficientnet_b0({.dropout = 0.9, .bn_eps = 1e-3, .bn_momentum = 0.01});
-  std::size_t norms = 0;
-  for (const auto& layer : net->modules())
-    if (const auto* norm = layer->as<torch::nn::BatchNorm2d>()) {
-      CHECK(norm->options.momentum() == 0.01);
-      CHECK(norm->options.eps() == 1e-3);
-      ++norms;
-    }
-  CHECK(norms == 49);
+  CHECK(thaw::test::count_norms(*net, 1e-3, 0.01) == 49);
   const at::Tensor means = at::ones({1, 1280});
   CHECK_FALSE(at::equal(net->classifier->forward(means), net->classifier->forward(means)));
   net->eval();

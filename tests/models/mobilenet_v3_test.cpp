@@ -1,6 +1,7 @@
 #include <thaw/models/mobilenet_v3.hpp>
 
 #include "models/backbone.hpp"
+#include "models/norms.hpp"
 
 #include <ATen/ops/empty.h>
 
@@ -41,14 +42,7 @@ TEST_CASE("with a new head, MobileNetV3's cuts make three groups") {
 
 TEST_CASE("MobileNetV3's options reach every layer") {
   MobileNetV3 net = mobilenet_v3_large({.dropout = 0.9, .bn_eps = 1e-4, .bn_momentum = 0.3});
-  std::size_t norms = 0;
-  for (const auto& layer : net->modules())
-    if (const auto* norm = layer->as<torch::nn::BatchNorm2d>()) {
-      CHECK(norm->options.momentum() == 0.3);
-      CHECK(norm->options.eps() == 1e-4);
-      ++norms;
-    }
-  CHECK(norms == 46);
+  CHECK(thaw::test::count_norms(*net, 1e-4, 0.3) == 46);
   const at::Tensor means = at::ones({1, 960});
   CHECK_FALSE(at::equal(net->classifier->forward(means), net->classifier->forward(means)));
   net->eval();

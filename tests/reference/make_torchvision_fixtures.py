@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes tests/fixtures/models/{resnet,mobilenet_v2,mobilenet_v3,efficientnet,convnext}.json from torchvision's networks.
+"""Makes resnet, mobilenet_v2, mobilenet_v3, efficientnet and convnext.json in tests/fixtures/models from torchvision.
 
     python3 -m venv venv
     venv/bin/pip install --no-deps torch==2.13.0  # a build for CPUs will do
@@ -70,7 +70,8 @@ def case(name, shape, initial):
 
 for family in sys.argv[1:] or FAMILIES:
     names, shape, initial = FAMILIES[family]
-    about = "torchvision 0.28.0, weights by formula; logits: the first 8 of each image. See make_torchvision_fixtures.py."
+    about = ("torchvision 0.28.0, weights by formula; logits: the first 8 of each image. "
+             "See make_torchvision_fixtures.py.")
     value = {"about": about, "images": shape, "cases": [case(name, shape, initial) for name in names]}
     text = json.dumps(value, separators=(",", ":"))
     (OUT / f"{family}.json").write_text(text.replace('],"', '],\n"').replace("},{", "},\n{") + "\n")

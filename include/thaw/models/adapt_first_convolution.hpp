@@ -26,9 +26,9 @@ namespace detail {
 /// adapt_input_channels): its first convolution gets another weight, and `model->options.in_channels`, where there is
 /// one, another value.
 ///
-/// `model` is a ModuleHolder or std::shared_ptr. The weight stays the same parameter, without its gradient; an optimizer
-/// or layer groups made before would hold state of the old shape, so adapt first. Throws ConfigError if the first
-/// convolution does not take three channels, or `channels` is below 1.
+/// `model` is a ModuleHolder or std::shared_ptr. The weight stays the same parameter, without its gradient; an
+/// optimizer made before would hold state of the old shape, so adapt first. Throws ConfigError if the first convolution
+/// does not take three channels, or `channels` is below 1.
 ///
 ///     auto model = thaw::models::resnet34();
 ///     thaw::load_weights(model, "resnet34-b627a593.pth");

@@ -31,7 +31,7 @@ namespace thaw::models {
 struct ConvNeXtOptions {
   std::int64_t classes = 1000;
   std::int64_t in_channels = 3;
-  std::array<std::int64_t, 4> blocks = {3, 3, 9, 3};          ///< of each stage
+  std::array<std::int64_t, 4> blocks = {3, 3, 9, 3};           ///< of each stage
   std::array<std::int64_t, 4> channels = {96, 192, 384, 768};  ///< of each stage
   double stochastic_depth = 0.1;  ///< how often an example skips a block in training, from 0 to this at the last one
   double layer_scale = 1e-6;      ///< what each block's output is multiplied by at first
@@ -39,8 +39,7 @@ struct ConvNeXtOptions {
 
 /// Layer norm over the channels of each pixel, [N, channels, H, W] (epsilon 1e-6).
 struct LayerNorm2dImpl : torch::nn::LayerNormImpl {
-  explicit LayerNorm2dImpl(std::int64_t channels)
-      : LayerNormImpl(torch::nn::LayerNormOptions({channels}).eps(1e-6)) {}
+  explicit LayerNorm2dImpl(std::int64_t channels) : LayerNormImpl(torch::nn::LayerNormOptions({channels}).eps(1e-6)) {}
   at::Tensor forward(const at::Tensor& x) {
     return LayerNormImpl::forward(x.permute({0, 2, 3, 1})).permute({0, 3, 1, 2});
   }
@@ -114,7 +113,7 @@ struct ConvNeXtImpl : FeaturesClassifier<ConvNeXtOptions> {
       const auto* conv = layer->as<Conv2d>();
       const auto* linear = layer->as<torch::nn::Linear>();
       if (!conv && !linear) continue;
-      torch::nn::init::normal_(conv ? conv->weight : linear->weight, 0, 0.02);  // cut at 100 deviations: never
+      torch::nn::init::normal_(conv ? conv->weight : linear->weight, 0, 0.02);  // cut at 2, so never
       torch::nn::init::zeros_(conv ? conv->bias : linear->bias);
     }
   }

@@ -26,7 +26,7 @@ struct EfficientNetOptions {
   double bn_eps = 1e-5, bn_momentum = 0.1;  ///< weights that come from TensorFlow were trained with 1e-3 and .01
 };
 
-/// EfficientNet-B0 (arXiv:1905.11946) as torchvision has it: inverted bottlenecks with squeeze-and-excitation and swish.
+/// EfficientNet-B0 (arXiv:1905.11946) as torchvision has it: inverted bottlenecks, squeeze-and-excitation, swish.
 ///
 /// Images [N, in_channels, H, W] of any size give logits [N, classes]. Names and shapes in the state dict are
 /// torchvision's (`features.0.0.weight`, ..., `classifier.1.bias`), so published weights load; they expect images by

@@ -40,8 +40,8 @@ struct FeaturesClassifier : torch::nn::Module {
     return head ? head->forward(maps) : classifier->forward(maps.mean({2, 3}));
   }
 
-  /// Each layer of `features`, those of a stage one by one, each layer of the head, so that frozen ones can be run apart
-  /// from the rest.
+  /// Each layer of `features`, those of a stage one by one, each layer of the head, so that frozen ones can be run
+  /// apart from the rest.
   std::vector<ForwardPart> forward_parts() {
     std::vector<ForwardPart> parts;
     const auto add = [&parts](std::vector<ForwardPart> row) {

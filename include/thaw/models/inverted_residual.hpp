@@ -47,10 +47,9 @@ struct InvertedResidualOptions {
   std::int64_t wide = 6;         ///< channels inside; if as many as come in, nothing widens
   std::int64_t kernel = 3, stride = 1;
   Activation activation = relu6_in_place;
-  std::int64_t squeezed = 0;                         ///< channels amid squeeze-and-excitation, 0 for none of it
-  Activation squeeze_activation = relu_in_place;     ///< its own
-  Activation gate = sigmoid_gate;                    ///< its own
-  double drop = 0;                                   ///< stochastic depth: how often an example skips the block
+  std::int64_t squeezed = 0;  ///< channels in the middle of squeeze-and-excitation; 0 for none
+  Activation squeeze_activation = relu_in_place, gate = sigmoid_gate;
+  double drop = 0;  ///< stochastic depth: how often an example skips the block in training
   double bn_eps = 1e-5, bn_momentum = 0.1;
   bool v2_names = false;  ///< MobileNetV2's: "conv" for "block", and the narrowing layers bare
 };
