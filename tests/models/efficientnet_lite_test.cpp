@@ -4,6 +4,7 @@
 #include <thaw/weights/load.hpp>
 
 #include "models/formula.hpp"
+#include "models/norms.hpp"
 #include "support/data.hpp"
 
 #include <ATen/Context.h>
@@ -139,14 +140,7 @@ TEST_CASE("initial values are TensorFlow's") {
 TEST_CASE("options reach every layer") {
   auto net = efficientnet_lite0({.dropout = 0.4, .drop_connect = 0.16, .bn_momentum = 0.3, .bn_eps = 1e-4});
   CHECK(net->options.dropout == 0.4);
-  std::size_t norms = 0;
-  for (const auto& layer : net->modules())
-    if (const auto* norm = layer->as<torch::nn::BatchNorm2d>()) {
-      CHECK(norm->options.momentum() == 0.3);
-      CHECK(norm->options.eps() == 1e-4);
-      ++norms;
-    }
-  CHECK(norms == 49);
+  CHECK(thaw::test::count_norms(*net, 1e-4, 0.3) == 49);
   CHECK(net->blocks->children()[0]->as<MBConv>()->options.drop == 0);
   CHECK(std::abs(net->blocks->children()[12]->as<MBConv>()->options.drop - 0.12) < 1e-12);  // 12 of 16 blocks
 }
@@ -155,7 +149,7 @@ TEST_CASE("options out of range are errors, each with its fix") {
   const std::vector<std::pair<EfficientNetLiteOptions, const char*>> wrong{{{.classes = 0}, "classes is 0"},
                                                                            {{.in_channels = 0}, "in_channels is 0"},
                                                                            {{.dropout = 1}, "dropout is 1"},
-                                                                           {{.drop_connect = -1}, "drop_connect -1"},
+                                                                           {{.drop_connect = -1}, "drop_connect is -1"},
                                                                            {{.bn_momentum = 99}, "momentum is 99"},
                                                                            {{.bn_eps = 0}, "bn_eps 0"},
                                                                            {{.width = 0}, "width is 0"},

@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-// Inputs and weights by formula, as in tests/reference/make_model_fixtures.py and make_resnet_fixtures.py.
+// Inputs and weights by formula, as in tests/reference/formula.py.
 namespace thaw::test {
 
 inline at::Tensor wave(at::IntArrayRef shape, double w, double start = 0) {

@@ -86,7 +86,7 @@ Parity measure(Model net, const nlohmann::json& expected, const std::vector<std:
   if (expected.contains("running")) parity.running = digest_error(running_statistics(*net), expected["running"]);
   for (const auto& parameter : net->named_parameters()) {
     const double error = digest_error(parameter.value().grad(), expected["gradients"][parameter.key()]);
-    if (error <= parity.gradients) continue;  // so that NaN is kept
+    if (std::isnan(parity.gradients) || error <= parity.gradients) continue;
     parity.gradients = error;
     parity.parameter = parameter.key();
   }

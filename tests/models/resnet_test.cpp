@@ -3,14 +3,11 @@
 #include <thaw/groups/layer_groups.hpp>
 #include <thaw/models/heads.hpp>
 
-#include "models/formula.hpp"
-#include "support/data.hpp"
+#include "models/backbone.hpp"
 
-#include <ATen/Context.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/equal.h>
 #include <ATen/ops/randn.h>
-#include <algorithm>
 #include <stdexcept>
 
 #include <catch2/catch_test_macros.hpp>
@@ -18,8 +15,7 @@
 
 using namespace thaw::models;
 using Catch::Matchers::ContainsSubstring;
-using thaw::test::distance;
-using thaw::test::wave;
+using thaw::test::count;
 
 static_assert(Backbone<ResNetImpl>);
 
@@ -35,83 +31,20 @@ ResNet make(const std::string& name, const ResNetOptions& options = {}) {
   throw std::invalid_argument(name);
 }
 
-/// FNV-1a, 64 bits, of lines like "fc.weight [1000,512]".
-std::string hash_of_state(const torch::nn::Module& module) {
-  std::uint64_t hash = 0xcbf29ce484222325;
-  for (const auto& [name, tensor] : thaw::test::state_dict(module))
-    for (const char c : fmt::format("{} [{}]\n", name, fmt::join(tensor.sizes(), ",")))
-      hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
-  return fmt::format("{:016x}", hash);
-}
-
-/// A tensor's product with a chirp and its norm against the original's, relative to the norm.
-double digest_error(const at::Tensor& tensor, const nlohmann::json& expected) {
-  const at::Tensor x = tensor.detach().to(at::kDouble).flatten();
-  const double product = x.dot(thaw::test::repeat(thaw::test::chirp(0.5), x.numel())).item<double>();
-  const double norm = x.norm().item<double>();
-  return std::max(std::abs(product - expected[0].get<double>()), std::abs(norm - expected[1].get<double>())) / norm;
-}
-
-/// The first 8 logits of each image, relative to the largest.
-double logits_error(const at::Tensor& logits, const nlohmann::json& expected) {
-  const at::Tensor first = logits.slice(1, 0, 8);
-  return distance(first, expected) / first.abs().max().item<double>();
-}
-
-std::int64_t count(const torch::nn::Module& module) {
-  std::int64_t parameters = 0;
-  for (const at::Tensor& parameter : module.parameters()) parameters += parameter.numel();
-  return parameters;
-}
-
 }  // namespace
 
-TEST_CASE("with weights by formula, logits, gradients and statistics are torchvision's") {
+TEST_CASE("with weights by formula, ResNet's logits, gradients and statistics are torchvision's") {
   const auto fixture = thaw::test::json_fixture("models/resnet.json");
   REQUIRE(fixture["cases"].size() == 6);
-  for (const auto& expected : fixture["cases"]) {
-    const auto name = expected["name"].get<std::string>();
-    CAPTURE(name);
-    ResNet net = make(name);
-    CHECK(thaw::test::state_dict(*net).size() == expected["tensors"]);
-    CHECK(hash_of_state(*net) == expected["state"].get<std::string>());
-    thaw::test::fill(*net, thaw::test::chirp, 3);
-    const at::Tensor x = wave({2, 3, 64, 64}, 0.37);
-    net->eval();
-    {
-      const at::NoGradGuard no_grad;
-      CHECK(logits_error(net(x.to(at::kFloat)), expected["eval"]) < 1e-4);
-    }
-
-    thaw::test::to_double(*net);
-    thaw::test::fill(*net, thaw::test::chirp, 3);
-    net->train();
-    const at::Tensor y = net(x);
-    (y * wave(y.sizes(), 0.7)).sum().backward();
-    CHECK(logits_error(y, expected["train"]) < 1e-6);
-    std::vector<at::Tensor> running;
-    for (const auto& buffer : net->named_buffers())
-      if (buffer.value().is_floating_point()) running.push_back(buffer.value().flatten());
-    CHECK(digest_error(at::cat(running), expected["running"]) < 1e-6);
-    CHECK(net->parameters().size() == expected["gradients"].size());
-    for (const auto& parameter : net->named_parameters()) {
-      CAPTURE(parameter.key());
-      CHECK(digest_error(parameter.value().grad(), expected["gradients"][parameter.key()]) < 1e-5);
-    }
-  }
+  for (const auto& expected : fixture["cases"])
+    thaw::test::check_parity(make(expected["name"]), expected, fixture["images"]);
 }
 
-TEST_CASE("from the same seed, initial values are torchvision's") {
+TEST_CASE("from the same seed, ResNet's initial values are torchvision's") {
   const auto fixture = thaw::test::json_fixture("models/resnet.json");
   for (const auto& expected : fixture["cases"]) {
     at::manual_seed(1);
-    const ResNet net = make(expected["name"]);
-    const auto parameters = net->named_parameters();
-    REQUIRE(expected["initial"].size() == 3);
-    for (const auto& [name, digest] : expected["initial"].items()) {
-      CAPTURE(expected["name"].dump(), name);
-      CHECK(digest_error(parameters[name], digest) < 1e-4);
-    }
+    thaw::test::check_initial_values(make(expected["name"]), expected);
   }
 }
 
@@ -201,25 +134,9 @@ TEST_CASE("with a new head, the cuts make fastai's three groups") {
 }
 
 TEST_CASE("ResNet's parts, one after the other, are its forward pass") {
-  const at::NoGradGuard no_grad;
-  auto net = thaw::models::resnet18({.classes = 5});
-  net->eval();
+  ResNet net = resnet18({.classes = 5});
   const at::Tensor images = at::randn({2, 3, 64, 64});
-  const auto check = [&](std::size_t parts, const std::string& last) {
-    const auto all = thaw::forward_parts(net);
-    CHECK(all.size() == parts);
-    CHECK(all.back().name == last);
-    thaw::ForwardPart::Tensors x{images};
-    std::size_t parameters = 0;
-    for (const thaw::ForwardPart& part : all) {
-      x = part.forward(x);
-      for (const auto& module : part.modules) parameters += module->parameters().size();
-    }
-    CHECK(x[0].equal(net(images)));
-    CHECK(parameters == net->parameters().size());
-  };
-  check(1 + 8 + 2, "fc");
-  thaw::models::replace_head(net, 3);
-  net->eval();
-  check(1 + 8 + 9, "head.8");
+  thaw::test::check_parts(net, images, 2 + 8 + 2, "fc");
+  replace_head(net, 3);
+  thaw::test::check_parts(net, images, 2 + 8 + 9, "head.8");
 }

