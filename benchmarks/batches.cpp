@@ -64,10 +64,8 @@ template <class S>
 void wait(const std::string& name, const S& source, bench::Report& report) {
   auto model = thaw::models::resnet18({.classes = 10});
   double waited = 0;
-  thaw::Learner learner{model,
-                        thaw::LayerGroups::cut_before(model, {"fc"}),
-                        thaw::cross_entropy,
-                        {.train = Timed<S>{source, &waited}}};
+  thaw::Learner learner{
+      model, thaw::LayerGroups::cut_before(model, {"fc"}), thaw::cross_entropy, {.train = Timed<S>{source, &waited}}};
   const thaw::Stage stage{.freeze = thaw::Unfrozen{}};
   (void)learner.fit(stage);
   waited = 0;

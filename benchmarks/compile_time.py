@@ -158,8 +158,7 @@ def bench_command(build):
             next(rest)
         elif word not in ("-MD", "-Winvalid-pch") and not word.startswith("-O"):
             kept.append(word)
-    json_folder = [word for word in kept if word.startswith("-I") or word == "-isystem"]
-    assert json_folder, "the bench build names no include folder"
+    assert any(word.startswith("-I") or word == "-isystem" for word in kept), "the bench build names no include folder"
     return kept + ["-O0"]
 
 
@@ -206,7 +205,7 @@ class Report:
                 "unit": "s",
                 "ratio": ratio,
                 "target": f"at most {limit:.3g}x" if limit else "",
-                "met": ratio <= limit if limit else True,
+                "met": ratio <= limit if limit else None,
             }
         )
 

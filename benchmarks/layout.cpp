@@ -35,14 +35,13 @@ void compare(const std::string& name, Make make, std::int64_t pixels, int rounds
     if (frozen) stage.freeze = thaw::FreezeTo{-1};
     std::vector<std::function<void()>> sides{steps(make(), pixels, stage, {.layout = thaw::Layout::contiguous}),
                                              steps(make(), pixels, stage, {})};
-    if (thaw::detail::cpu_computes_in(thaw::Precision::bfloat16))
+    if (thaw::cpu_computes_in(thaw::Precision::bfloat16))
       sides.push_back(steps(make(), pixels, stage,
                             {.layout = thaw::Layout::channels_last, .precision = thaw::Precision::bfloat16}));
     const auto s = bench::interleaved(rounds, sides);
     const std::string step = fmt::format("a step of {} at {} px, {}", name, pixels, frozen ? "body frozen" : "thawed");
     report.add(step + ": layout by default", s[1], s[0], "s", bench::Target::at_least, 1);
-    if (sides.size() > 2)
-      report.add(step + ": bfloat16, channels-last", s[2], s[0], "s", bench::Target::at_least, 1);
+    if (sides.size() > 2) report.add(step + ": bfloat16, channels-last", s[2], s[0], "s", bench::Target::at_least, 1);
   }
 }
 

@@ -1,5 +1,6 @@
-// What the LR finder costs: 100 steps of it against 100 plain steps of the same Learner and one copy of all that it must
-// put back. resnet18 at 64 pixels (32 if --quick), batches of 16, thawed; the optimizer has its state, of some steps before.
+// What the LR finder costs: 100 steps of it against 100 plain steps of the same Learner and one copy of all that it
+// must put back. resnet18 at 64 pixels (32 if --quick), batches of 16, thawed; the optimizer has its state, of some
+// steps before.
 //
 //   cmake --preset bench && cmake --build --preset bench && build/bench/benchmarks/lr_finder
 
@@ -38,11 +39,11 @@ int main(int count, char** words) {
   const at::Tensor input = at::randn({steps * batch_size, 3, pixels, pixels});
   const at::Tensor target = at::randint(classes, {steps * batch_size}, at::kLong);
   thaw::models::ResNet model = thaw::models::resnet18({.classes = classes});
-  thaw::Learner learner{model,
-                        thaw::LayerGroups::cut_before(model, {"layer3", "fc"}),
-                        thaw::cross_entropy,
-                        {.train = thaw::InMemory(
-                             {.input = input, .target = target, .batch_size = batch_size, .shuffle = true})}};
+  thaw::Learner learner{
+      model,
+      thaw::LayerGroups::cut_before(model, {"layer3", "fc"}),
+      thaw::cross_entropy,
+      {.train = thaw::InMemory({.input = input, .target = target, .batch_size = batch_size, .shuffle = true})}};
   learner.unfreeze();
 
   std::size_t copies = 0;

@@ -54,7 +54,7 @@ bench() {
     echo "FAILED" && failed=1
   fi
 }
-for name in step_overhead optimizer_step batches frozen_body lr_finder; do bench $name "build/bench/benchmarks/$name"; done
+for name in step_overhead optimizer_step batches frozen_body layout lr_finder; do bench $name "build/bench/benchmarks/$name"; done
 bench whole_job benchmarks/whole_job.py "${peers[@]}"
 bench scaling build/bench/benchmarks/scaling
 bench compile_time benchmarks/compile_time.py

@@ -200,8 +200,7 @@ struct Weights {
     const c10::NoGradGuard no_grad;
     std::vector<at::Tensor> parameters, gradients, first, second, steps;
     for (const at::Tensor& parameter : model->parameters()) {
-      auto& state =
-          static_cast<torch::optim::AdamWParamState&>(*optimizer.state().at(parameter.unsafeGetTensorImpl()));
+      auto& state = static_cast<torch::optim::AdamWParamState&>(*optimizer.state().at(parameter.unsafeGetTensorImpl()));
       parameters.push_back(parameter);
       gradients.push_back(parameter.grad());
       first.push_back(state.exp_avg());
@@ -276,9 +275,9 @@ thaw::Panel by_steps(bool quick, bench::Report& report) {
   Quantity steps("steps", sizes, 3, report);
   const auto fit = [](std::int64_t epochs, std::int64_t batches) -> Turn {
     auto model = network(3);
-    auto learner = std::make_shared<thaw::Learner>(model, thaw::LayerGroups::cut_before(model, {"2"}),
-                                                   thaw::cross_entropy,
-                                                   thaw::LearnerOptions{.train = rows(batches * batch_size)});
+    auto learner =
+        std::make_shared<thaw::Learner>(model, thaw::LayerGroups::cut_before(model, {"2"}), thaw::cross_entropy,
+                                        thaw::LearnerOptions{.train = rows(batches * batch_size)});
     return [=] {
       (void)learner->fit({.epochs = epochs, .freeze = thaw::Unfrozen{}, .lr = 1e-3, .schedule = thaw::OneCycle{}});
     };

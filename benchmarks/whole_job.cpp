@@ -31,8 +31,8 @@ struct Job {
 };
 
 constexpr std::int64_t classes = 10;
-constexpr double head_lr = 2e-3, body_lr = 1e-5, top_lr = 1e-3;                // peaks of one-cycle
-constexpr double weight_decay = 0.01, beta1 = 0.9, beta2 = 0.99, eps = 1e-5;   // AdamW's: fastai's and thaw's defaults
+constexpr double head_lr = 2e-3, body_lr = 1e-5, top_lr = 1e-3;               // peaks of one-cycle
+constexpr double weight_decay = 0.01, beta1 = 0.9, beta2 = 0.99, eps = 1e-5;  // AdamW's: fastai's and thaw's defaults
 constexpr double finder_start = 1e-7, finder_end = 1e-2, finder_beta = 0.98;  // no early stop: all sides do all steps
 
 struct Data {

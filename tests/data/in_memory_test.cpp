@@ -82,6 +82,9 @@ TEST_CASE("a transform that takes a generator gives the same for a batch each ti
     CHECK_FALSE(at::equal(second[i].input, first[i].input));
   }
   CHECK_FALSE(at::equal(first[0].input, first[1].input));
+  const InMemory neighbour({.input = zeros, .target = y, .batch_size = 4, .seed = 1, .transform = noise});
+  for (const auto& batch : all(neighbour, 0))
+    for (const auto& other : first) CHECK_FALSE(at::equal(batch.input, other.input));
   CHECK(at::equal((*source.in_order(1)()).input, second[0].input));
 }
 

@@ -103,8 +103,8 @@ TEST_CASE("a tensor that cannot be put back is warned of, and keeps nothing else
 
 namespace {
 
-/// Two states that are not LibTorch's: a class of its own, and one that adds to SGD's. LibTorch's archive reads into the
-/// tensors that are there.
+/// Two states that are not LibTorch's: a class of its own, and one that adds to SGD's. LibTorch's archive reads into
+/// the tensors that are there.
 struct ForeignState : torch::optim::OptimizerCloneableParamState<ForeignState> {
   TORCH_ARG(at::Tensor, velocity);
   void serialize(torch::serialize::InputArchive& archive) override { archive.read("velocity", velocity_); }

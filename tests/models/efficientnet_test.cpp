@@ -21,8 +21,7 @@ TEST_CASE("with weights by formula, EfficientNet-B0 gives torchvision's numbers"
 
 TEST_CASE("from the same seed, EfficientNet-B0's initial values are torchvision's") {
   at::manual_seed(1);
-  thaw::test::check_initial_values(efficientnet_b0(),
-                                   thaw::test::json_fixture("models/efficientnet.json")["cases"][0]);
+  thaw::test::check_initial_values(efficientnet_b0(), thaw::test::json_fixture("models/efficientnet.json")["cases"][0]);
 }
 
 TEST_CASE("EfficientNet takes images of any size, with any number of channels and classes") {

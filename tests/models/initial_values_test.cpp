@@ -1,8 +1,8 @@
 #include <thaw/models/initial_values.hpp>
 
 #include <ATen/Context.h>
-#include <cmath>
 #include <torch/nn/modules/container/sequential.h>
+#include <cmath>
 
 #include <catch2/catch_test_macros.hpp>
 

@@ -19,8 +19,7 @@ TEST_CASE("with weights by formula, MobileNetV2 gives torchvision's numbers") {
 
 TEST_CASE("from the same seed, MobileNetV2's initial values are torchvision's") {
   at::manual_seed(1);
-  thaw::test::check_initial_values(mobilenet_v2(),
-                                   thaw::test::json_fixture("models/mobilenet_v2.json")["cases"][0]);
+  thaw::test::check_initial_values(mobilenet_v2(), thaw::test::json_fixture("models/mobilenet_v2.json")["cases"][0]);
 }
 
 TEST_CASE("MobileNetV2 takes images of any size, with any number of channels and classes") {
@@ -51,9 +50,9 @@ TEST_CASE("MobileNetV2 drops out before its classifier, in training alone") {
 TEST_CASE("what MobileNetV2 cannot take is an error that says what it can") {
   MobileNetV2 net = mobilenet_v2();
   CHECK_THROWS_AS(thaw::forward_parts(net)[0].forward({at::empty({3, 64, 64})}), thaw::DataError);
-  CHECK_THROWS_WITH(net(at::empty({1, 1, 64, 64})),
-                    ContainsSubstring("MobileNetV2::features: the images are [1, 1, 64, 64]") &&
-                        ContainsSubstring("[N, 3, H, W]"));
+  CHECK_THROWS_WITH(
+      net(at::empty({1, 1, 64, 64})),
+      ContainsSubstring("MobileNetV2::features: the images are [1, 1, 64, 64]") && ContainsSubstring("[N, 3, H, W]"));
   CHECK_THROWS_WITH(mobilenet_v2({.classes = 0}), ContainsSubstring("MobileNetV2: classes is 0"));
   CHECK_THROWS_WITH(mobilenet_v2({.in_channels = 0}), ContainsSubstring("in_channels is 0"));
   CHECK_THROWS_WITH(mobilenet_v2({.dropout = 1}), ContainsSubstring("dropout is 1"));

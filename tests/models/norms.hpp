@@ -1,9 +1,9 @@
 #pragma once
 
-#include <catch2/catch_test_macros.hpp>
-#include <cstddef>
 #include <torch/nn/module.h>
 #include <torch/nn/modules/batchnorm.h>
+#include <catch2/catch_test_macros.hpp>
+#include <cstddef>
 
 namespace thaw::test {
 

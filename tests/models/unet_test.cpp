@@ -10,9 +10,9 @@
 #include "models/backbone.hpp"
 
 #include <ATen/ops/cross_entropy_loss.h>
+#include <torch/optim/adamw.h>
 #include <thaw/groups/freeze.hpp>
 #include <thaw/train/frozen_split.hpp>
-#include <torch/optim/adamw.h>
 
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>

@@ -149,20 +149,19 @@ TEST_CASE("images that a vision transformer cannot take are an error that says w
 }
 
 TEST_CASE("a vision transformer's options out of range are errors, each with its fix") {
-  const std::vector<std::pair<VitOptions, const char*>> wrong{
-      {{.classes = 0}, "classes is 0"},
-      {{.in_channels = 0}, "in_channels is 0"},
-      {{.image_size = 225}, "image_size is 225"},
-      {{.image_size = 0}, "image_size is 0"},
-      {{.patch_size = 0}, "patch_size 0"},
-      {{.width = 100}, "width is 100, heads 12"},
-      {{.depth = 0}, "depth is 0"},
-      {{.heads = 0}, "heads 0"},
-      {{.mlp_width = 0}, "mlp_width 0"},
-      {{.dropout = 1}, "dropout is 1"},
-      {{.attention_dropout = -1}, "attention_dropout is -1"},
-      {{.head_dropout = 2}, "head_dropout is 2"},
-      {{.drop_path = 1}, "drop_path is 1"}};
+  const std::vector<std::pair<VitOptions, const char*>> wrong{{{.classes = 0}, "classes is 0"},
+                                                              {{.in_channels = 0}, "in_channels is 0"},
+                                                              {{.image_size = 225}, "image_size is 225"},
+                                                              {{.image_size = 0}, "image_size is 0"},
+                                                              {{.patch_size = 0}, "patch_size 0"},
+                                                              {{.width = 100}, "width is 100, heads 12"},
+                                                              {{.depth = 0}, "depth is 0"},
+                                                              {{.heads = 0}, "heads 0"},
+                                                              {{.mlp_width = 0}, "mlp_width 0"},
+                                                              {{.dropout = 1}, "dropout is 1"},
+                                                              {{.attention_dropout = -1}, "attention_dropout is -1"},
+                                                              {{.head_dropout = 2}, "head_dropout is 2"},
+                                                              {{.drop_path = 1}, "drop_path is 1"}};
   for (const auto& [options, problem] : wrong) {
     CHECK_THROWS_AS(VisionTransformer(options), thaw::ConfigError);
     CHECK_THROWS_WITH(VisionTransformer(options), ContainsSubstring(problem) && ContainsSubstring("fix:"));
@@ -173,7 +172,7 @@ TEST_CASE("each kind of dropout draws in training, and in training alone") {
   const at::NoGradGuard no_grad;
   const at::Tensor images = at::randn({4, 3, 32, 32});
   for (const VitNames names : both)
-    for (double VitOptions::*const dropout :
+    for (double VitOptions::* const dropout :
          {&VitOptions::dropout, &VitOptions::attention_dropout, &VitOptions::head_dropout, &VitOptions::drop_path}) {
       VitOptions options = small(names);
       options.*dropout = 0.5;

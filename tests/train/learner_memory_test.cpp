@@ -1,7 +1,5 @@
 #include <thaw/train/learner.hpp>
 
-#include <malloc.h>
-
 #include <catch2/catch_test_macros.hpp>
 #include <cstddef>
 #include <cstdint>
@@ -9,6 +7,10 @@
 #include <vector>
 
 #include "support/bench.hpp"
+
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #ifdef __SANITIZE_ADDRESS__
 extern "C" std::size_t __sanitizer_get_current_allocated_bytes();  // not every g++ brings its header
@@ -39,7 +41,11 @@ std::int64_t bytes_of(const std::vector<T>& values) {
 #else
   constexpr std::int64_t header = sizeof(std::size_t);
 #endif
+#ifdef __GLIBC__
   return header + static_cast<std::int64_t>(malloc_usable_size(const_cast<T*>(values.data())));
+#else
+  return header;
+#endif
 }
 
 std::int64_t bytes_of(const thaw::History& history) {

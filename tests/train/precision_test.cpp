@@ -67,6 +67,15 @@ struct Setup {
   bool last_input_was_channels_last = false;
 };
 
+/// A head that only training has, as Inception's, which wants channels first.
+struct AuxiliaryImpl : torch::nn::Module {
+  at::Tensor forward(const at::Tensor& x) {
+    if (is_training()) (void)x.view({x.size(0), -1});
+    return x.mean({2, 3});
+  }
+};
+TORCH_MODULE(Auxiliary);
+
 const thaw::Stage all{.epochs = 3, .freeze = thaw::Unfrozen{}, .lr = 1e-2};
 const thaw::Stage head{.epochs = 3, .freeze = thaw::FreezeTo{-1}, .lr = 1e-2};
 
@@ -119,6 +128,23 @@ TEST_CASE("a network that cannot run channels-last goes on as it is, unless that
   CHECK(reading.weight(0).is_contiguous());
 }
 
+TEST_CASE("what only training shows, and a network of just so many samples, are found out") {
+  Setup baked({}, [](const at::Tensor& x) { return x.reshape({8, -1}); });
+  baked.learner->fit(all);
+  CHECK(baked.learner->layout() == Layout::contiguous);
+
+  torch::nn::Sequential net(torch::nn::Conv2d(3, 4, 3), torch::nn::BatchNorm2d(4), Auxiliary(),
+                            torch::nn::Linear(4, 3));
+  thaw::Learner learner{net, thaw::LayerGroups::cut_at(net, {3}), thaw::cross_entropy,
+                        thaw::LearnerOptions{.train = thaw::InMemory({.input = at::randn({6, 3, 5, 5}),
+                                                                      .target = at::randint(3, {6}, at::kLong)})}};
+  const auto before = thaw::test::state_of(*net);
+  (void)learner.describe({all});
+  CHECK(thaw::test::same_state(before, *net));
+  learner.fit(all);
+  CHECK(learner.layout() == Layout::contiguous);
+}
+
 TEST_CASE("a weight that shares its memory with another tensor keeps it") {
   Setup setup({.layout = Layout::channels_last});
   const at::Tensor alias = setup.weight(0).detach();
@@ -166,15 +192,24 @@ TEST_CASE("Autocast computes in its type while it lives, and puts back what was"
   CHECK_FALSE(at::autocast::is_autocast_enabled(at::kCPU));
 }
 
-TEST_CASE("a precision that this CPU would be slow in is refused at once; else it trains in it") {
+TEST_CASE("a precision that this CPU would be slow in is refused at once") {
+  bool all_fast = true;
+  for (const Precision precision : {Precision::bfloat16, Precision::float16}) {
+    if (thaw::cpu_computes_in(precision)) continue;
+    all_fast = false;
+    CHECK_THROWS_MATCHES(
+        Setup({.precision = precision}), thaw::ConfigError,
+        MessageMatches(ContainsSubstring("this CPU has neither") && ContainsSubstring("Precision::full")));
+  }
+  if (all_fast) SKIP("this CPU computes in all of them");
+}
+
+TEST_CASE("a CPU that computes in a precision trains in it") {
+  bool none = true;
   for (const Precision precision : {Precision::bfloat16, Precision::float16}) {
     CAPTURE(static_cast<int>(precision));
-    if (!thaw::detail::cpu_computes_in(precision)) {
-      CHECK_THROWS_MATCHES(
-          Setup({.precision = precision}), thaw::ConfigError,
-          MessageMatches(ContainsSubstring("this CPU has neither") && ContainsSubstring("Precision::full")));
-      continue;
-    }
+    if (!thaw::cpu_computes_in(precision)) continue;
+    none = false;
     Setup full, low({.precision = precision});
     const thaw::EpochRecord expected = full.learner->fit(all), record = low.learner->fit(all);
     CHECK(record.train_loss != expected.train_loss);
@@ -183,5 +218,26 @@ TEST_CASE("a precision that this CPU would be slow in is refused at once; else i
     const at::Tensor output = low.learner->predict(at::randn({2, 3, 8, 8}));
     CHECK(output.scalar_type() == at::kFloat);
     CHECK(output.equal(output.to(at::kBFloat16).to(at::kFloat)) == (precision == Precision::bfloat16));
+  }
+  if (none) SKIP("this CPU has neither AVX512-BF16 nor AVX512-FP16");
+}
+
+TEST_CASE("in a precision, parts give what the whole gives, and the outside sees floats") {
+  Setup setup;
+  for (const Precision precision : {Precision::bfloat16, Precision::float16}) {
+    const auto mode = std::make_shared<thaw::detail::ComputeMode>();
+    mode->precision = precision;
+    const thaw::detail::Task task =
+        thaw::detail::in_mode(thaw::detail::make_task(setup.net, thaw::cross_entropy), mode);
+    setup.net->eval();
+    const c10::NoGradGuard no_grad;
+    const at::Tensor x = at::randn({2, 3, 8, 8});
+    const at::Tensor whole = task.forward(x), parts = thaw::FrozenSplit{.suffix = task.parts()}.output(x);
+    CHECK(whole.scalar_type() == at::kFloat);
+    CHECK(at::equal(parts, whole));
+    CHECK_FALSE(at::equal(whole, setup.net->forward(x)));
+    CHECK(at::allclose(whole, setup.net->forward(x), 0.05, 0.05));
+    CHECK_THROWS(task.forward(at::randn({2, 5, 8, 8})));
+    CHECK_FALSE(at::autocast::is_autocast_enabled(at::kCPU));
   }
 }

@@ -19,12 +19,12 @@ namespace thaw {
 
 /// Changes a batch's input: resizes, normalises, augments. Any `f(input)` that gives what FieldsLike takes, or
 /// `f(input, generator)`, whose random numbers then depend on seed, epoch and batch alone: on no other draw, and not on
-/// the thread that it runs in.
+/// the thread that it runs in. The generator is the CPU's kind: for data on another device draw on the CPU, then move.
 class Transform {
  public:
   Transform() = default;
   template <class F>
-    requires(!std::same_as<F, Transform> &&
+    requires(std::copy_constructible<F> && !std::same_as<F, Transform> &&
              (std::is_invocable_r_v<Fields, F&, const Fields&> ||
               std::is_invocable_r_v<Fields, F&, const Fields&, at::Generator>))
   Transform(F f) {
@@ -33,7 +33,8 @@ class Transform {
       if (run) run_ = [run = std::move(run)](const Fields& input, std::uint64_t) { return run(input); };
     } else {
       std::function<Fields(const Fields&, at::Generator)> run(std::move(f));
-      if (run) run_ = [run = std::move(run)](const Fields& input, std::uint64_t seed) {
+      if (run)
+        run_ = [run = std::move(run)](const Fields& input, std::uint64_t seed) {
           return run(input, at::make_generator<at::CPUGeneratorImpl>(seed));
         };
     }
@@ -53,8 +54,8 @@ struct InMemoryOptions {
   Fields target;
   std::int64_t batch_size = 64;
   bool shuffle = false;
-  std::uint64_t seed = 0;  ///< with the epoch it fixes the order; the global generator is not touched
-  bool drop_last = false;  ///< leave out a last batch that is not full
+  std::uint64_t seed = 0;    ///< with the epoch it fixes the order; the global generator is not touched
+  bool drop_last = false;    ///< leave out a last batch that is not full
   Transform transform = {};  ///< of each batch's input
 };
 
@@ -97,8 +98,8 @@ class InMemory {
     return stream(order(epoch), mixed(epoch), i, batches());
   }
 
-  /// Every sample once, in the order of the tensors, also those that `drop_last` leaves out; transformed as in the epoch
-  /// of that number.
+  /// Every sample once, in the order of the tensors, also those that `drop_last` leaves out; transformed as in the
+  /// epoch of that number.
   [[nodiscard]] BatchStream in_order(std::int64_t pass = 0) const {
     return stream({}, mixed(pass), 0, (samples() + options_.batch_size - 1) / options_.batch_size);
   }
@@ -116,7 +117,7 @@ class InMemory {
   [[nodiscard]] BatchStream stream(at::Tensor order, std::uint64_t seed, std::int64_t i, std::int64_t n) const {
     return [o = options_, order = std::move(order), seed, i, n]() mutable -> std::optional<Batch> {
       if (i >= n) return std::nullopt;
-      const std::uint64_t batch_seed = seed + static_cast<std::uint64_t>(i);
+      const std::uint64_t batch_seed = scattered(scattered(seed) + static_cast<std::uint64_t>(i));
       const std::int64_t from = o.batch_size * i++, to = std::min(from + o.batch_size, o.input[0].size(0));
       const at::Tensor samples = order.defined() ? order.slice(0, from, to) : order;
       const auto gather = [&](const at::Tensor& all) {
@@ -138,6 +139,13 @@ class InMemory {
   [[nodiscard]] std::uint64_t mixed(std::int64_t epoch) const {
     constexpr std::uint64_t golden_ratio = 0x9E3779B97F4A7C15;  // spreads consecutive epochs over the seeds
     return options_.seed ^ (golden_ratio * static_cast<std::uint64_t>(epoch + 1));
+  }
+
+  /// Neighbouring numbers far apart: the last step of splitmix64 (Steele, Lea and Flood 2014).
+  [[nodiscard]] static std::uint64_t scattered(std::uint64_t x) {
+    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9;
+    x = (x ^ (x >> 27)) * 0x94D049BB133111EB;
+    return x ^ (x >> 31);
   }
 
   InMemoryOptions options_;

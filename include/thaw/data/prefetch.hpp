@@ -118,7 +118,7 @@ class BackgroundPass {
 ///
 /// The source must not draw from LibTorch's global generators, which the model draws from at the same time: no run
 /// could be repeated. InMemory's transforms may take a generator of their own. Throws ConfigError for a source that
-/// does, found out by asking it for a batch.
+/// does, and for one that gives tensors of another device than the CPU; both are found out by asking it for a batch.
 template <EpochSource S>
 class Prefetch {
  public:
@@ -126,7 +126,9 @@ class Prefetch {
     if (options_.batches < 1)
       throw ConfigError("Prefetch", std::to_string(options_.batches) + " batches ahead", "give at least 1");
     const RandomState random;
-    (void)source_.stream(0)();
+    const std::optional<Batch> batch = source_.stream(0)();
+    if (batch && !batch->input[0].is_cpu())
+      throw ConfigError("Prefetch", "the data is in a device's memory already", "give the source as it is");
     if (random.moved())
       throw ConfigError("Prefetch", "the source draws from LibTorch's global random generator, as the model may do",
                         "let InMemory's transform take a generator: [](const thaw::Fields& x, at::Generator random)");

@@ -27,8 +27,8 @@ concept EpochSource = requires(const S& source, std::int64_t epoch) {
 };
 
 /// An EpochSource of which every sample can be had once, in an order of its own, and be given another input: what a
-/// frozen network makes of it (see Stage::cache). A source that augments may offer `in_order(pass)`, each pass augmented
-/// otherwise.
+/// frozen network makes of it (see Stage::cache). A source that augments may offer `in_order(pass)`, each pass
+/// augmented otherwise.
 template <class S>
 concept NumberedSource = EpochSource<S> && requires(const S& source, Fields input) {
   { source.samples() } -> std::convertible_to<std::int64_t>;

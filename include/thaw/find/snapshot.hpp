@@ -69,10 +69,11 @@ inline std::unique_ptr<torch::optim::OptimizerParamState> deep_copy(const torch:
   return known ? std::move(copy) : nullptr;
 }
 
-/// Lets glibc keep what is freed at the top of its heap, up to twice this block, for the next step. It learns that from
-/// the largest block that it saw freed (see mallopt(3); 32 MB is the most that counts). With a snapshot's copies in the
-/// holes of the heap, each step of a sweep would otherwise give back and fetch tens of megabytes, page by page: a
-/// quarter more time, measured on resnet18. The block is never touched; elsewhere this does nothing.
+/// Lets glibc keep what is freed at the top of its heap for the next step, up to 62 MB: it learns that, for the whole
+/// process, from the largest block that it saw freed (M_TRIM_THRESHOLD in mallopt(3)), as from any tensor of that size.
+/// With a snapshot's copies in the holes of the heap, each step of a sweep would otherwise give back and fetch tens of
+/// megabytes page by page: a quarter more time, by benchmarks/lr_finder. The block is never touched; with another
+/// allocator this does nothing.
 inline void keep_heap() {
   (void)at::empty({31 << 20}, at::kByte);
 }
@@ -125,7 +126,7 @@ class Snapshot {
  public:
   Snapshot(const torch::nn::Module& module, torch::optim::Optimizer& optimizer)
       : optimizer_(&optimizer), flags_(module) {
-    detail::keep_heap();
+    if (const auto parameters = module.parameters(); !parameters.empty() && parameters[0].is_cpu()) detail::keep_heap();
     for (const at::Tensor& tensor : module.parameters()) save(tensor);
     for (const auto& group : optimizer.param_groups()) {
       for (const at::Tensor& tensor : group.params()) save(tensor);

@@ -97,15 +97,14 @@ struct BertForSequenceClassificationImpl : torch::nn::Module {
                                  .attention_dropout = options.attention_dropout,
                                  .norm_eps = options.norm_eps};
     const auto bert = detail::submodule(*this, "bert");
-    embeddings = bert->register_module(
-        "embeddings",
-        BertEmbeddings(layer, options.vocabulary, options.max_tokens, options.token_types, options.padding));
+    embeddings = bert->register_module("embeddings", BertEmbeddings(layer, options.vocabulary, options.max_tokens,
+                                                                    options.token_types, options.padding));
     const auto encoder = detail::submodule(*bert, "encoder");
     layers = encoder->register_module("layer", torch::nn::ModuleList());
     for (std::int64_t i = 0; i < options.depth; ++i) layers->push_back(BertLayer(layer));
     if (options.pooling == BertPooling::first_token)
-      pooler = detail::submodule(*bert, "pooler")
-                   ->register_module("dense", torch::nn::Linear(options.width, options.width));
+      pooler =
+          detail::submodule(*bert, "pooler")->register_module("dense", torch::nn::Linear(options.width, options.width));
     detail::initialise_as_hugging_face(*bert);
     classifier = register_module("classifier", torch::nn::Linear(options.width, options.classes));
     detail::initialise_as_hugging_face(*classifier);

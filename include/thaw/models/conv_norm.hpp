@@ -68,9 +68,9 @@ struct ConvNormImpl : torch::nn::Module {
                                                       .padding((options.kernel - 1) / 2)
                                                       .groups(options.groups)
                                                       .bias(false)));
-    norm = register_module("1", torch::nn::BatchNorm2d(torch::nn::BatchNorm2dOptions(options.out)
-                                                           .eps(options.bn_eps)
-                                                           .momentum(options.bn_momentum)));
+    norm = register_module(
+        "1", torch::nn::BatchNorm2d(
+                 torch::nn::BatchNorm2dOptions(options.out).eps(options.bn_eps).momentum(options.bn_momentum)));
   }
 
   at::Tensor forward(const at::Tensor& x) {

@@ -52,12 +52,12 @@ struct ConvNeXtBlockImpl : torch::nn::Module {
   ConvNeXtBlockImpl(std::int64_t channels, double layer_scale_, double drop_) : drop(drop_) {
     using namespace torch::nn;
     layer_scale = register_parameter("layer_scale", at::full({channels, 1, 1}, layer_scale_, at::kFloat));
-    block = register_module(
-        "block", Sequential(Conv2d(Conv2dOptions(channels, channels, 7).padding(3).groups(channels)),
-                            Functional([](const at::Tensor& x) { return x.permute({0, 2, 3, 1}); }),
-                            LayerNorm(LayerNormOptions({channels}).eps(1e-6)), Linear(channels, 4 * channels), GELU(),
-                            Linear(4 * channels, channels),
-                            Functional([](const at::Tensor& x) { return x.permute({0, 3, 1, 2}); })));
+    block =
+        register_module("block", Sequential(Conv2d(Conv2dOptions(channels, channels, 7).padding(3).groups(channels)),
+                                            Functional([](const at::Tensor& x) { return x.permute({0, 2, 3, 1}); }),
+                                            LayerNorm(LayerNormOptions({channels}).eps(1e-6)),
+                                            Linear(channels, 4 * channels), GELU(), Linear(4 * channels, channels),
+                                            Functional([](const at::Tensor& x) { return x.permute({0, 3, 1, 2}); })));
   }
 
   at::Tensor forward(const at::Tensor& x) {
@@ -89,14 +89,13 @@ struct ConvNeXtImpl : FeaturesClassifier<ConvNeXtOptions> {
                     "give every stage a block and a channel or more; ConvNeXt-Tiny has {3, 3, 9, 3}");
     least = 32;
     const auto& widths = options.channels;
-    body->push_back(
-        Layers(Conv2d(Conv2dOptions(options.in_channels, widths[0], 4).stride(4)), LayerNorm2d(widths[0])));
+    body->push_back(Layers(Conv2d(Conv2dOptions(options.in_channels, widths[0], 4).stride(4)), LayerNorm2d(widths[0])));
     std::int64_t count = 0, index = 0;
     for (const std::int64_t blocks : options.blocks) count += blocks;
     for (std::size_t i = 0; i < widths.size(); ++i) {
       if (i > 0)
-        body->push_back(Layers(LayerNorm2d(widths[i - 1]),
-                               Conv2d(Conv2dOptions(widths[i - 1], widths[i], 2).stride(2))));
+        body->push_back(
+            Layers(LayerNorm2d(widths[i - 1]), Conv2d(Conv2dOptions(widths[i - 1], widths[i], 2).stride(2))));
       Layers stage;
       for (std::int64_t j = 0; j < options.blocks[i]; ++j, ++index) {
         const double place = static_cast<double>(index) / static_cast<double>(count - 1);

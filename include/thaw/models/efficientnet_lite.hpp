@@ -36,8 +36,8 @@ struct EfficientNetLiteOptions {
   std::int64_t image_size = 224;  ///< pixels; only the padding depends on it, so other sizes work too
 };
 
-/// The seven stages of EfficientNet-B0, scaled: channels as round_channels does, blocks up. In the lite family the first
-/// and last stage keep their depth.
+/// The seven stages of EfficientNet-B0, scaled: channels as round_channels does, blocks up. In the lite family the
+/// first and last stage keep their depth.
 [[nodiscard]] inline auto efficientnet_lite_stages(const EfficientNetLiteOptions& options = {}) {
   auto stages = efficientnet_b0_stages;
   for (EfficientNetStage& stage : stages) {

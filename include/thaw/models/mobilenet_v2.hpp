@@ -39,8 +39,8 @@ struct MobileNetV2Impl : FeaturesClassifier<MobileNetV2Options> {
         {{1, 16, 1, 1}, {6, 24, 2, 2}, {6, 32, 3, 2}, {6, 64, 4, 2}, {6, 96, 3, 1}, {6, 160, 3, 2}, {6, 320, 1, 1}}};
 
     std::int64_t in = 32;
-    body->push_back(ConvNorm(
-        ConvNormOptions{.in = options.in_channels, .out = in, .stride = 2, .activation = relu6_in_place}));
+    body->push_back(
+        ConvNorm(ConvNormOptions{.in = options.in_channels, .out = in, .stride = 2, .activation = relu6_in_place}));
     for (const Stage& stage : stages)
       for (std::int64_t i = 0; i < stage.blocks; ++i) {
         body->push_back(InvertedResidual(InvertedResidualOptions{.in = in,

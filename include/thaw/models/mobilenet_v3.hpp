@@ -70,17 +70,17 @@ struct MobileNetV3Impl : FeaturesClassifier<MobileNetV3Options> {
     std::int64_t in = 16;
     conv(options.in_channels, in, 3, 2);
     for (const Block& block : blocks) {
-      body->push_back(InvertedResidual(InvertedResidualOptions{
-          .in = in,
-          .out = block.out,
-          .wide = block.wide,
-          .kernel = block.kernel,
-          .stride = block.stride,
-          .activation = block.hard ? hard_swish : relu_in_place,
-          .squeezed = block.squeeze ? round_channels(static_cast<double>(block.wide) / 4) : 0,
-          .gate = hard_gate,
-          .bn_eps = options.bn_eps,
-          .bn_momentum = options.bn_momentum}));
+      body->push_back(InvertedResidual(
+          InvertedResidualOptions{.in = in,
+                                  .out = block.out,
+                                  .wide = block.wide,
+                                  .kernel = block.kernel,
+                                  .stride = block.stride,
+                                  .activation = block.hard ? hard_swish : relu_in_place,
+                                  .squeezed = block.squeeze ? round_channels(static_cast<double>(block.wide) / 4) : 0,
+                                  .gate = hard_gate,
+                                  .bn_eps = options.bn_eps,
+                                  .bn_momentum = options.bn_momentum}));
       in = block.out;
     }
     channels = 960;

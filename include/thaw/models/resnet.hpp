@@ -150,8 +150,8 @@ struct ResNetImpl : torch::nn::Module {
 
   /// Stem, pooling, each block, each layer of the head, so that frozen ones can be run apart from the rest.
   std::vector<ForwardPart> forward_parts() {
-    std::vector<ForwardPart> parts{
-        {"conv1", {conv1.ptr(), bn1.ptr()}, [this](const at::Tensor& x) { return stem(x); }}, {"maxpool", {}, pool}};
+    std::vector<ForwardPart> parts{{"conv1", {conv1.ptr(), bn1.ptr()}, [this](const at::Tensor& x) { return stem(x); }},
+                                   {"maxpool", {}, pool}};
     const auto add = [&](torch::nn::Sequential& row, const char* name) {
       for (ForwardPart& part : thaw::forward_parts(*row, name)) parts.push_back(std::move(part));
     };

@@ -184,8 +184,9 @@ template <class Model>
   detail::check(options);
   detail::require("unet", channels > 0, "the body has no convolution", "give a network for images");
   net.set_head(torch::nn::Sequential());
-  UNet model(thaw::detail::module_ptr(body), [body]() mutable { return thaw::forward_parts(body); }, channels,
-             net.head_features(), options);
+  UNet model(
+      thaw::detail::module_ptr(body), [body]() mutable { return thaw::forward_parts(body); }, channels,
+      net.head_features(), options);
   detail::to_device_and_dtype_of(net, *model->decoder);
   return model;
 }

@@ -116,10 +116,9 @@ struct VisionTransformerImpl : torch::nn::Module {
 
   /// Embeddings, each block, last norm, each layer of the head, so that frozen ones can be run apart from the rest.
   std::vector<ForwardPart> forward_parts() {
-    std::vector<ForwardPart> parts{{timm() ? "patch_embed" : "conv_proj",
-                                    {embeddings_alone()},
-                                    [this](const at::Tensor& x) { return embed(x); }}};
-    for (std::int64_t i = 0; ForwardPart& block : thaw::forward_parts(*blocks)) {
+    std::vector<ForwardPart> parts{
+        {timm() ? "patch_embed" : "conv_proj", {embeddings_alone()}, [this](const at::Tensor& x) { return embed(x); }}};
+    for (std::int64_t i = 0; ForwardPart & block : thaw::forward_parts(*blocks)) {
       block.name = block_name(i++);
       parts.push_back(std::move(block));
     }
@@ -246,9 +245,8 @@ template <class State>
   const std::int64_t side = model.options.image_size / model.options.patch_size;
   State fitted;
   for (const auto& [name, tensor] : state)
-    fitted.insert(name, name == model.positions_name()
-                            ? resample_positions(tensor, side, side, model.options.names)
-                            : tensor);
+    fitted.insert(
+        name, name == model.positions_name() ? resample_positions(tensor, side, side, model.options.names) : tensor);
   return fitted;
 }
 

@@ -73,9 +73,7 @@ struct MlpImpl : torch::nn::Module {
     }
   }
 
-  at::Tensor forward(const at::Tensor& x) {
-    return fc2(at::dropout(at::gelu(fc1(x)), options.dropout, is_training()));
-  }
+  at::Tensor forward(const at::Tensor& x) { return fc2(at::dropout(at::gelu(fc1(x)), options.dropout, is_training())); }
 
   VitBlockOptions options;
   torch::nn::Linear fc1{nullptr}, fc2{nullptr};

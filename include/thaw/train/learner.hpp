@@ -141,6 +141,7 @@ class Learner {
     detail::Unchanged unchanged;         // of the frozen part
     std::vector<DataSource> train = {};  // what that part gives, one per pass that is kept; empty: it runs in each step
     DataSource valid = {};
+    std::vector<at::MemoryFormat> formats = {};  // of those features
 
     [[nodiscard]] bool kept() const { return !train.empty(); }
   };
@@ -224,6 +225,7 @@ class Learner {
   History history_;
   std::int64_t epochs_begun_ = 0;    // numbers the passes over the training data, so that each is shuffled anew
   bool checked_ = false;             // the data was tried on the model
+  bool sweeping_ = false;            // the LR finder runs
   std::optional<std::string> stop_;  // why the running stage is to end
   double lr_scale_ = 1;              // what callbacks made of the running stage's rates
 };
@@ -231,7 +233,7 @@ class Learner {
 template <class Model, class Loss>
 Learner::Learner(Model model, LayerGroups groups, Loss loss, LearnerOptions options)
     : groups_(std::move(groups)),
-      mode_(std::make_shared<detail::ComputeMode>(options.layout, options.precision)),
+      mode_(std::make_shared<detail::ComputeMode>(detail::ComputeMode{options.layout, options.precision})),
       task_(detail::in_mode(detail::make_task(model, std::move(loss)), mode_)),
       data_{std::move(options.train), std::move(options.valid)},
       metrics_(std::move(options.metrics)),

@@ -18,7 +18,7 @@ namespace thaw {
 enum class Precision {
   full,      ///< in the weights' own type
   bfloat16,  ///< autocast: convolutions and matrix products in bfloat16, what needs it in float32
-  float16,   ///< autocast to float16; the loss is scaled, so that small gradients do not vanish
+  float16,   ///< autocast to float16, the loss scaled; where gradients overflow, a step counts but changes nothing
 };
 
 /// How the weights of convolutions and the images given to them lie in memory. Values are the same, sums are rounded
@@ -54,14 +54,12 @@ class Autocast {
   at::ScalarType old_dtype_;
 };
 
-namespace detail {
-
 /// Whether this CPU multiplies in these numbers. Elsewhere than on x86 nothing is known, and it counts as true.
 [[nodiscard]] inline bool cpu_computes_in([[maybe_unused]] Precision precision) {
 #if defined(__x86_64__) && __has_include(<cpuid.h>)
   unsigned a = 0, b = 0, c = 0, d = 0, a1 = 0;
   if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0) return false;
-  const unsigned d0 = d;  // AMX-BF16: bit 22; AVX512-FP16: bit 23
+  const unsigned d0 = d;                                      // AMX-BF16: bit 22; AVX512-FP16: bit 23
   if (__get_cpuid_count(7, 1, &a1, &b, &c, &d) == 0) a1 = 0;  // AVX512-BF16: bit 5; AMX-FP16: bit 21
   if (precision == Precision::bfloat16) return ((d0 >> 22 | a1 >> 5) & 1) != 0;
   return precision == Precision::full || ((d0 >> 23 | a1 >> 21) & 1) != 0;
@@ -69,6 +67,8 @@ namespace detail {
   return true;
 #endif
 }
+
+namespace detail {
 
 /// Throws ConfigError where a precision would make training slower.
 inline void check_precision(Precision precision, const at::Device& device) {

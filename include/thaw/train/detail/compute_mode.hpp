@@ -1,6 +1,8 @@
 #pragma once
 
+#include <ATen/ops/abs.h>
 #include <ATen/ops/allclose.h>
+#include <ATen/ops/nan_to_num.h>
 #include <c10/core/GradMode.h>
 #include <c10/core/MemoryFormat.h>
 #include <torch/nn/module.h>
@@ -13,6 +15,8 @@
 #include <utility>
 #include <vector>
 
+#include <thaw/core/random_state.hpp>
+#include <thaw/find/snapshot.hpp>
 #include <thaw/train/detail/task.hpp>
 #include <thaw/train/precision.hpp>
 
@@ -28,7 +32,7 @@ struct ComputeMode {
     if (layout != Layout::channels_last) return input;
     return input.map([](const at::Tensor& tensor) {
       return tensor.dim() == 4 && tensor.is_floating_point() ? tensor.contiguous(at::MemoryFormat::ChannelsLast)
-                                                              : tensor;
+                                                             : tensor;
     });
   }
 
@@ -53,23 +57,22 @@ struct ComputeMode {
 
 /// The same task, its model run in a mode that may still change.
 inline Task in_mode(Task task, std::shared_ptr<const ComputeMode> mode) {
-  Task result = task;
-  result.forward = [forward = std::move(task.forward), mode](const Fields& input) {
+  task.forward = [forward = std::move(task.forward), mode](const Fields& input) {
     return mode->out(mode->run(forward, mode->in(input)));
   };
   if (task.parts)
-    result.parts = [parts = std::move(task.parts), mode] {
+    task.parts = [parts = std::move(task.parts), mode] {
       std::vector<ForwardPart> list = parts();
       for (std::size_t i = 0; i < list.size(); ++i)
-        list[i].forward = [forward = std::move(list[i].forward), mode, first = i == 0, last = i + 1 == list.size()](
-                              const ForwardPart::Tensors& input) {
+        list[i].forward = [forward = std::move(list[i].forward), mode, first = i == 0,
+                           last = i + 1 == list.size()](const ForwardPart::Tensors& input) {
           const auto given = first ? mode->in(input).as<ForwardPart::Tensors>() : input;
           ForwardPart::Tensors output = mode->run(forward, given);
           return last ? mode->out(output).as<ForwardPart::Tensors>() : output;
         };
       return list;
     };
-  return result;
+  return task;
 }
 
 /// As many samples as are enough to try a model on.
@@ -78,14 +81,7 @@ inline Fields few(const Fields& batch) {
       [](const at::Tensor& tensor) { return tensor.slice(0, 0, std::min<std::int64_t>(tensor.size(0), 4)); });
 }
 
-/// Feature maps, each channels-last where the other is.
-inline Fields laid_out_like(const Fields& features, const Fields& others) {
-  return features.map([&, i = std::size_t{0}](const at::Tensor& tensor) mutable {
-    return tensor.contiguous(others[i++].suggest_memory_format());
-  });
-}
-
-/// The weights of 2d convolutions. Those that share their memory with another tensor are left out.
+/// Parameters of four dimensions, as convolutions have. Those that share their memory with another tensor are left out.
 inline std::vector<at::Tensor> convolution_weights(const torch::nn::Module& module) {
   std::vector<at::Tensor> weights;
   for (const at::Tensor& parameter : module.parameters())
@@ -98,32 +94,53 @@ inline std::vector<at::Tensor> convolution_weights(const torch::nn::Module& modu
 /// Whether two outputs differ by rounding at most.
 inline bool nearly_equal(const Fields& a, const Fields& b) {
   return std::ranges::equal(a, b, [](const at::Tensor& x, const at::Tensor& y) {
-    return x.sizes() == y.sizes() && at::allclose(x, y, 1e-3, 1e-3 * y.abs().max().item<double>(), /*equal_nan=*/true);
+    return x.sizes() == y.sizes() &&
+           at::allclose(x, y, 1e-3, 1e-3 * y.nan_to_num().abs().max().item<double>(), /*equal_nan=*/true);
   });
 }
 
-/// Lays out the weights for the mode, having found out what Layout::automatic means: it tries an example, in the module's
-/// evaluation mode, both ways.
-inline void settle_layout(ComputeMode& mode, const Task& task, const torch::nn::Module& module, const Fields& example) {
+/// What the model gives in evaluation mode. Runs it in training mode too, in which some have heads more. Buffers, modes
+/// and generators are as they were, then.
+inline Fields tried(const Task& task, torch::nn::Module& module, const Fields& example) {
+  const c10::NoGradGuard no_grad;
+  const RandomState random;
+  const TrainingFlags flags{module};
+  struct Buffers {
+    std::vector<std::pair<at::Tensor, at::Tensor>> kept = {};
+    ~Buffers() {
+      for (auto& [buffer, value] : kept) buffer.copy_(value);
+    }
+  } buffers;
+  for (const at::Tensor& buffer : module.buffers()) buffers.kept.emplace_back(buffer, buffer.clone());
+  module.eval();
+  Fields output = task.forward(example);
+  module.train();
+  (void)task.forward(example);
+  return output;
+}
+
+/// Lays out the weights for the mode, having found out what Layout::automatic means: it tries an example both ways.
+inline void settle_layout(ComputeMode& mode, const Task& task, torch::nn::Module& module, const Fields& example) {
   if (mode.layout == Layout::contiguous) return;
   const c10::NoGradGuard no_grad;
   const std::vector<at::Tensor> weights = convolution_weights(module);
-  const bool automatic = mode.layout == Layout::automatic;
+  const auto lay_out = [&] {
+    for (const at::Tensor& weight : weights) weight.set_data(weight.contiguous(at::MemoryFormat::ChannelsLast));
+    mode.layout = Layout::channels_last;
+  };
+  if (mode.layout == Layout::channels_last) return lay_out();
   const auto is_image = [](const at::Tensor& input) { return input.dim() == 4 && input.is_cpu(); };
-  if (automatic &&
-      (weights.empty() || mode.precision != Precision::full || std::ranges::none_of(example, is_image))) {
+  if (weights.empty() || mode.precision != Precision::full || std::ranges::none_of(example, is_image)) {
     mode.layout = Layout::contiguous;
     return;
   }
-  const Fields expected = automatic ? task.forward(example) : Fields();
   std::vector<at::Tensor> before;
   for (const at::Tensor& weight : weights) before.push_back(weight.detach());
-  for (const at::Tensor& weight : weights) weight.set_data(weight.contiguous(at::MemoryFormat::ChannelsLast));
-  mode.layout = Layout::channels_last;
-  if (!automatic) return;
   try {
-    if (nearly_equal(task.forward(example), expected)) return;
-  } catch (const std::exception&) {  // a view() that needs channels first, say
+    const Fields expected = tried(task, module, example);
+    lay_out();
+    if (nearly_equal(tried(task, module, example), expected)) return;
+  } catch (const std::exception&) {  // a view() that needs channels first, say, or one of just so many samples
   }
   for (std::size_t i = 0; i < weights.size(); ++i) weights[i].set_data(before[i]);
   mode.layout = Layout::contiguous;

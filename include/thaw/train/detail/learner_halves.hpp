@@ -13,7 +13,7 @@ namespace detail {
 
 /// What the prefix makes of every sample, in the source's own order.
 inline Fields features_of(const FrozenForward& prefix, const DataSource::Numbered& source, std::int64_t pass,
-                          const at::Device& device, FeatureRoom& room) {
+                          const at::Device& device, FeatureRoom& room, std::vector<at::MemoryFormat>& formats) {
   std::vector<at::Tensor> kept;
   std::int64_t done = 0;
   BatchStream next = source.in_order(pass);
@@ -21,6 +21,7 @@ inline Fields features_of(const FrozenForward& prefix, const DataSource::Numbere
     const Fields features = prefix(host->to(device).input);
     const at::Device home = host->input[0].device();  // data in the device's memory has its features there too
     for (std::size_t i = 0; i < features.size(); ++i) {
+      if (formats.size() == i) formats.push_back(features[i].suggest_memory_format());
       const at::Tensor rows = features[i].to(home);
       if (kept.size() == i) kept.push_back(room.make(rows, source.samples));
       kept[i].slice(0, done, done + rows.size(0)).copy_(rows);
@@ -101,11 +102,13 @@ inline std::shared_ptr<const Learner::Halves> Learner::halves(const Run& run) {
   std::string& report = history_.stages.back().frozen_part;
   const std::string where = " up to '" + split->prefix.back().name + "'; then " + split->end;
   if (run.stage.cache) {
-    result.task.forward = [split, like = prefix(example)](const Fields& features) {
-      return split->output(detail::laid_out_like(features, like));
-    };
     detail::FeatureRoom room{run.stage.cache};
     keep(run, prefix, room, result);
+    result.task.forward = [split, formats = result.formats](const Fields& features) {
+      return split->output(features.map([&, i = std::size_t{0}](const at::Tensor& tensor) mutable {
+        return tensor.contiguous(formats[i++]);  // as the suffix would have had it from the prefix
+      }));
+    };
     report = "kept, " + detail::megabytes(room.bytes()) + "," + where;
   } else {
     result.task.forward = [split, prefix](const Fields& input) { return split->output(prefix(input)); };
@@ -117,7 +120,7 @@ inline std::shared_ptr<const Learner::Halves> Learner::halves(const Run& run) {
 /// Runs the frozen part over all data.
 inline void Learner::keep(const Run& run, const FrozenForward& prefix, detail::FeatureRoom& room, Halves& result) {
   const auto of = [&](const DataSource::Numbered& source, std::int64_t pass) {
-    return source.with_input(detail::features_of(prefix, source, pass, device(), room));
+    return source.with_input(detail::features_of(prefix, source, pass, device(), room, result.formats));
   };
   for (std::int64_t pass = 0; pass < run.stage.cache.passes; ++pass)
     result.train.push_back(of(*data_.train.numbered(), pass));

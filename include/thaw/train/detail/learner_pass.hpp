@@ -5,6 +5,7 @@
 #include <ATen/ops/cat.h>
 #include <c10/core/GradMode.h>
 
+#include <cmath>
 #include <functional>
 #include <limits>
 
@@ -70,11 +71,13 @@ inline LRCurve Learner::sweep(const LRFinder& finder, const std::vector<Callback
   const RandomState random;
   const TrainingFlags flags{*groups_.module()};
   const Trial trial{*this};
-  const struct KeepLossScale {
-    std::optional<detail::LossScale>& scale;
-    std::optional<detail::LossScale> before = scale ? std::optional(scale->copy()) : std::nullopt;
-    ~KeepLossScale() { scale = before; }
-  } keep_loss_scale{loss_scale_};
+  const struct Sweeping {
+    Learner& learner;
+    std::optional<detail::LossScale> scale =
+        learner.loss_scale_ ? std::optional(learner.loss_scale_->copy()) : std::nullopt;
+    ~Sweeping() { learner.loss_scale_ = scale, learner.sweeping_ = false; }
+  } sweeping{*this};
+  sweeping_ = true;
   check_data();
   if (finder.on_validation && !data_.valid)
     throw ConfigError("LRFinder", "on_validation is asked for, but there is no validation data",
@@ -91,12 +94,13 @@ inline LRCurve Learner::sweep(const LRFinder& finder, const std::vector<Callback
   const auto one_step = [&]() -> double {
     groups_.train();
     std::optional<StepLoss> done = on_next_batch();
-    for (int tries = 0; done && done->overflowed && tries < 32; ++tries) done = on_next_batch();  // the scale falls
+    while (done && done->overflowed && loss_scale_->may_fall() && std::isfinite(done->loss.item<double>()))
+      done = on_next_batch();
     if (stop_) return std::numeric_limits<double>::quiet_NaN();  // a callback that ends stages ends the sweep
     if (!done)
       throw DataError("training data", "a second pass over it gives no batches",
                       "give a source that can be run through again");
-    return done->loss.item<double>();
+    return done->overflowed ? std::numeric_limits<double>::quiet_NaN() : done->loss.item<double>();
   };
   LRCurve curve = finder.run(groups_, *optimizer_, one_step, [&] { return validate(data_.valid).loss; });
   stop_.reset();
@@ -112,8 +116,10 @@ inline void Learner::check_data() {
     throw DataError("validation data", "there are no batches",
                     "give LearnerOptions::valid at least one, or leave it out");
   groups_.eval();
-  if (const std::optional<Batch> first = data_.train.first(epochs_begun_))
-    detail::settle_layout(*mode_, task_, *groups_.module(), detail::few(first->to(device()).input));
+  if (mode_->layout != Layout::contiguous)
+    if (const std::optional<Batch> first = data_.train.first(epochs_begun_))
+      detail::settle_layout(*mode_, task_, *groups_.module(),
+                            Batch{.input = detail::few(first->input), .target = {}}.to(device()).input);
   detail::check_source(task_, data_.train, epochs_begun_, device());
   if (data_.valid) detail::check_source(task_, data_.valid, 0, device(), metrics_);
   checked_ = true;

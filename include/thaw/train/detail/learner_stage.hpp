@@ -210,7 +210,7 @@ inline std::optional<Learner::StepLoss> Learner::step(const Halves* halves, std:
                                                       BatchStream& next, std::int64_t batches,
                                                       const std::vector<Callback>& callbacks) {
   at::Tensor sum;
-  std::int64_t samples = 0;
+  std::int64_t samples = 0, unit = 1;
   for (std::int64_t i = 0; i < batches && !stop_; ++i) {
     const std::optional<Batch> host = i == 0 ? std::exchange(first, {}) : next();
     if (!host) break;
@@ -218,16 +218,21 @@ inline std::optional<Learner::StepLoss> Learner::step(const Halves* halves, std:
     at::Tensor loss = loss_of(halves, batch, callbacks);
     if (stop_) break;
     const std::int64_t n = batch.size();
-    if (batches > 1) loss = loss * static_cast<double>(n);
+    if (i == 0 && loss_scale_) unit = n;  // a sum over samples would overflow float16
+    if (batches > 1) loss = loss * (static_cast<double>(n) / static_cast<double>(unit));
     (loss_scale_ ? loss_scale_->scaled(loss) : loss).backward();
     samples += n;
     sum = sum.defined() ? sum + loss.detach() : loss.detach();
   }
   const bool overflowed = samples > 0 && loss_scale_ && !loss_scale_->unscale(groups_.gradients());
+  if (overflowed && !sweeping_ && !loss_scale_->may_fall())
+    throw DataError("Precision::float16", "gradients are not finite, however the loss is scaled",
+                    "lower the rates, or train at Precision::bfloat16 or ::full");
   if (samples > 0 && batches > 1 && !stop_) {
     const c10::NoGradGuard no_grad;
-    at::_foreach_mul_(groups_.gradients(), 1 / static_cast<double>(samples));
-    sum.div_(static_cast<double>(samples));
+    const double units = static_cast<double>(samples) / static_cast<double>(unit);
+    at::_foreach_mul_(groups_.gradients(), 1 / units);
+    sum.div_(units);
   }
   if (samples > 0 && !stop_ && !overflowed) tell(callbacks, GradientsReady{.learner = *this});
   const bool steps = samples > 0 && !stop_;

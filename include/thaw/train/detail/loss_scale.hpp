@@ -29,12 +29,16 @@ class LossScale {
   [[nodiscard]] bool unscale(std::vector<at::Tensor> gradients) {
     const c10::NoGradGuard no_grad;
     at::Tensor overflow = at::zeros({1}, scale_.options());
-    if (!gradients.empty())
-      at::_amp_foreach_non_finite_check_and_unscale_(gradients, overflow, scale_.reciprocal());
+    for (at::Tensor& gradient : gradients)
+      if (gradient.is_sparse()) gradient = gradient._values();
+    if (!gradients.empty()) at::_amp_foreach_non_finite_check_and_unscale_(gradients, overflow, scale_.reciprocal());
     at::_amp_update_scale_(scale_, growth_, overflow, /*growth_factor=*/2, /*backoff_factor=*/0.5,
                            /*growth_interval=*/2000);
     return overflow.item<float>() == 0;
   }
+
+  /// False once the scale is so low that another cause than float16 must be sought.
+  [[nodiscard]] bool may_fall() const { return scale_.item<float>() >= 1e-4F; }
 
   /// One that goes its own way from here.
   [[nodiscard]] LossScale copy() const {
