@@ -109,8 +109,8 @@ TEST_CASE("a cached stage gives bit for bit what the whole model gives, in memor
     const int before = cached.counter->training;
     cached.fit(cache);
     check_equal(plain, cached);
-    // 5 training batches once, plus trying parts; the plain run has 5 in each of 4 epochs
-    CHECK(cached.counter->training - before < 10);
+    // 5 training batches once, plus trying parts and layouts; the plain run has 5 in each of 4 epochs
+    CHECK(cached.counter->training - before <= 10);
     CHECK(plain.counter->training >= 20);
     CHECK(cached.counter->evaluation < plain.counter->evaluation);
     CHECK_THAT(cached.learner->history().stages[0].frozen_part,
