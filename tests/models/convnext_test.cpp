@@ -97,8 +97,7 @@ TEST_CASE("what ConvNeXt cannot take is an error that says what it can") {
   CHECK_THROWS_WITH(ConvNeXt(ConvNeXtOptions{.stochastic_depth = 1}), ContainsSubstring("stochastic_depth is 1"));
 }
 
-TEST_CASE(
-    "a ConvNeXt-Tiny is frozen up to its head, or with stochastic depth up to the first block that skips") {
+TEST_CASE("a ConvNeXt-Tiny is frozen up to its head, or with stochastic depth up to the first block that skips") {
   const auto end = [](auto net) {
     auto groups = thaw::LayerGroups::cut_before(net, {"classifier"});
     (void)thaw::apply(thaw::FreezeTo{1}, groups);

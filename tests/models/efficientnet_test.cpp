@@ -71,8 +71,7 @@ TEST_CASE("what EfficientNet cannot take is an error that says what it can") {
   CHECK_THROWS_WITH(efficientnet_b0({.bn_momentum = 99}), ContainsSubstring("bn_momentum is 99"));
 }
 
-TEST_CASE(
-    "an EfficientNet-B0 is frozen up to its head, or with stochastic depth up to the first block that skips") {
+TEST_CASE("an EfficientNet-B0 is frozen up to its head, or with stochastic depth up to the first block that skips") {
   const auto end = [](auto net) {
     auto groups = thaw::LayerGroups::cut_before(net, {"classifier"});
     (void)thaw::apply(thaw::FreezeTo{1}, groups);
