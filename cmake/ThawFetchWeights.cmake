@@ -4,12 +4,13 @@
 #   thaw_fetch_weights(resnet34 DESTINATION ${CMAKE_SOURCE_DIR}/weights)
 #   thaw_fetch_weights(mine URL https://example.org/mine.safetensors SHA256 0123abcd...)
 #
-# Sets <name>_WEIGHTS to the file. A file that is there already, and right, is not fetched again. THAW_WEIGHTS_MIRROR, if
-# set, is an address or a folder that holds the files by their names, and is asked in place of the official one.
+# Sets <name>_WEIGHTS to the file. A file that is there already, and right, is not fetched again. THAW_WEIGHTS_MIRROR,
+# if set, is an address or a folder that holds the files by their names, and is asked in place of the official one.
 #
-# Publishers give the first 8 hexadecimal digits of a file's SHA-256 in its name, and no more: those are what is checked,
-# which is good against damage and mix-ups, not against an attacker. Give SHA256, whole or its first 8 digits or more, to
-# check that instead. Anything that goes wrong (no network, another file) is one error; nothing half is left.
+# Publishers give the first 8 hexadecimal digits of a file's SHA-256 in its name, and no more: those are what is
+# checked, which is good against damage and mix-ups, not against an attacker. Give SHA256, whole or its first 8 digits
+# or more, to check that instead. Anything that goes wrong (no network, another file) is one error; nothing half is
+# left.
 include_guard(GLOBAL)
 
 set(thaw_torchvision https://download.pytorch.org/models)
@@ -97,13 +98,15 @@ function(thaw_fetch_weights name)
   list(GET status 1 reason)
   if(NOT code EQUAL 0)
     file(REMOVE "${path}.${own}.part")
-    message(FATAL_ERROR "${where}: ${url} cannot be fetched (${reason}); is there a network? Or put the file at ${path}")
+    message(FATAL_ERROR "${where}: ${url} cannot be fetched (${reason}); "
+                        "is there a network? Or put the file at ${path}")
   endif()
   file(SHA256 "${path}.${own}.part" found)
   string(SUBSTRING ${found} 0 ${count} found)
   if(NOT found STREQUAL digits)
     file(REMOVE "${path}.${own}.part")
-    message(FATAL_ERROR "${where}: ${url} gave a file whose SHA-256 begins with ${found}, not ${digits}; nothing was kept")
+    message(FATAL_ERROR "${where}: ${url} gave a file whose SHA-256 begins with ${found}, not ${digits}; "
+                        "nothing was kept")
   endif()
   file(RENAME "${path}.${own}.part" "${path}")
 endfunction()

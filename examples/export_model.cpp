@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include <ATen/Context.h>
+#include <ATen/core/grad_mode.h>
 
 #include <cstdlib>
 #include <filesystem>
@@ -29,7 +30,8 @@ int main() try {
   at::manual_seed(42);
   auto model = thaw::models::resnet18({.classes = std::ssize(classes)});
   const auto train = example::batches(example::fashion_mnist(folder / "fashion-mnist", "train", 512), size, true);
-  const auto valid = example::batches(example::fashion_mnist(folder / "fashion-mnist", "t10k", 256), size, false);
+  const auto valid_data = example::fashion_mnist(folder / "fashion-mnist", "t10k", 256);
+  const auto valid = example::batches(valid_data, size, false);
   thaw::Learner learner{
       model,
       thaw::LayerGroups::cut_before(model, {"fc"}),
@@ -37,10 +39,19 @@ int main() try {
       {.train = train, .valid = valid, .metrics = {thaw::accuracy()}, .callbacks = {thaw::Console{}}}};
   learner.fit({.name = "all", .epochs = 2, .lr = 1e-3});
 
+  const at::NoGradGuard no_grad;
+  model->eval();
+  const at::Tensor first = example::prepare(valid_data.images.slice(0, 0, 1), size);
+  const std::string& seen = classes.at(static_cast<std::size_t>(model->forward(first).argmax().item<std::int64_t>()));
   thaw::export_model(model, "fashion.safetensors",
-                     {.model = "resnet18", .classes = classes, .mean = mean, .std = std, .image_size = size});
-  fmt::print("ok: fashion.safetensors holds {} classes and {} MB\n", classes.size(),
-             std::filesystem::file_size("fashion.safetensors") / 1'000'000);
+                     {.model = "resnet18",
+                      .classes = classes,
+                      .mean = mean,
+                      .std = std,
+                      .image_size = size,
+                      .options = {{"first test image", seen}}});  // so that a reader can see whether it reads all right
+  fmt::print("ok: fashion.safetensors holds {} classes and {} MB; the first test image is taken for: {}\n",
+             classes.size(), std::filesystem::file_size("fashion.safetensors") / 1'000'000, seen);
 } catch (const thaw::Error& error) {
   fmt::print(stderr, "{}\n", error.what());
   return EXIT_FAILURE;

@@ -46,15 +46,20 @@ inline FashionMnist fashion_mnist(const std::filesystem::path& folder, const std
           read_idx(folder / (part + "-labels-idx1-ubyte")).slice(0, 0, n).to(at::kLong)};
 }
 
-/// Batches as an ImageNet network wants them: enlarged to `size` pixels, three channels, normalised as in pretraining.
+/// Images as an ImageNet network wants them: enlarged to `size` pixels, three channels, normalised as in pretraining.
+inline at::Tensor prepare(const at::Tensor& images, std::int64_t size) {
+  const double mean = thaw::models::efficientnet_lite_mean[0], std = thaw::models::efficientnet_lite_std[0];
+  const at::Tensor pixels = (images.to(at::kFloat) / 255 - mean) / std;
+  return at::upsample_bilinear2d(pixels, {size, size}, /*align_corners=*/false).expand({-1, 3, -1, -1});
+}
+
+/// Batches of such images.
 inline thaw::InMemory batches(const FashionMnist& data, std::int64_t size, bool shuffle) {
-  const auto prepare = [size](const at::Tensor& images) {
-    const double mean = thaw::models::efficientnet_lite_mean[0], std = thaw::models::efficientnet_lite_std[0];
-    const at::Tensor pixels = (images.to(at::kFloat) / 255 - mean) / std;
-    return at::upsample_bilinear2d(pixels, {size, size}, /*align_corners=*/false).expand({-1, 3, -1, -1});
-  };
-  return thaw::InMemory(
-      {.input = data.images, .target = data.labels, .batch_size = 32, .shuffle = shuffle, .transform = prepare});
+  return thaw::InMemory({.input = data.images,
+                         .target = data.labels,
+                         .batch_size = 32,
+                         .shuffle = shuffle,
+                         .transform = [size](const at::Tensor& images) { return prepare(images, size); }});
 }
 
 }  // namespace example

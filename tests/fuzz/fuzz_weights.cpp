@@ -19,7 +19,7 @@ namespace {
 using thaw::StateDict;
 using thaw::detail::Source;
 
-/// Reads and writes all elements: a view beyond its storage would be seen by the sanitizer.
+/// Reads all elements: a view beyond its storage would be seen by the sanitizer.
 void touch(const StateDict& state) {
   for (const auto& [name, tensor] : state) {
     constexpr std::int64_t most = 1 << 16;  // expanded tensors may claim any number of elements

@@ -2,6 +2,9 @@
 
 #include "models/backbone.hpp"
 
+#include <thaw/groups/freeze.hpp>
+#include <thaw/train/frozen_split.hpp>
+
 #include <ATen/ops/allclose.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/full.h>
@@ -49,9 +52,9 @@ TEST_CASE("ConvNeXt's parts, one after the other, are its forward pass") {
   ConvNeXt net = small({.classes = 5});
   const at::Tensor images = at::randn({1, 3, 40, 40});
   CHECK(thaw::forward_parts(net)[3].name == "features.2.0");
-  thaw::test::check_parts(net, images, 2 + 3 * 2 + 6 + 1 + 3, "classifier.2");
+  thaw::test::check_parts(net, {images}, 2 + 3 * 2 + 6 + 1 + 3, "classifier.2");
   replace_head(net, 3);
-  thaw::test::check_parts(net, images, 2 + 3 * 2 + 6 + 9, "head.8");
+  thaw::test::check_parts(net, {images}, 2 + 3 * 2 + 6 + 9, "head.8");
 }
 
 TEST_CASE("with a new head, ConvNeXt's cuts make three groups") {
@@ -92,4 +95,14 @@ TEST_CASE("what ConvNeXt cannot take is an error that says what it can") {
   CHECK_THROWS_WITH(ConvNeXt(ConvNeXtOptions{.classes = 0}), ContainsSubstring("ConvNeXt: classes is 0"));
   CHECK_THROWS_WITH(ConvNeXt(ConvNeXtOptions{.blocks = {3, 3, 0, 3}}), ContainsSubstring("blocks is [3, 3, 0, 3]"));
   CHECK_THROWS_WITH(ConvNeXt(ConvNeXtOptions{.stochastic_depth = 1}), ContainsSubstring("stochastic_depth is 1"));
+}
+
+TEST_CASE("a ConvNeXt-Tiny is frozen up to its head, or with stochastic depth up to the first block that skips") {
+  const auto end = [](auto net) {
+    auto groups = thaw::LayerGroups::cut_before(net, {"classifier"});
+    (void)thaw::apply(thaw::FreezeTo{1}, groups);
+    return thaw::split_frozen(net, groups, at::randn({2, 3, 32, 32})).end;
+  };
+  CHECK_THAT(end(convnext_tiny({.stochastic_depth = 0})), Catch::Matchers::StartsWith("'classifier.0' "));
+  CHECK_THAT(end(convnext_tiny()), Catch::Matchers::StartsWith("'features.1.1' draws random numbers"));
 }

@@ -3,6 +3,9 @@
 #include "models/backbone.hpp"
 #include "models/norms.hpp"
 
+#include <thaw/groups/freeze.hpp>
+#include <thaw/train/frozen_split.hpp>
+
 #include <ATen/ops/empty.h>
 
 #include <catch2/catch_test_macros.hpp>
@@ -32,9 +35,9 @@ TEST_CASE("EfficientNet's parts, one after the other, are its forward pass") {
   EfficientNet net = efficientnet_b0({.classes = 5});
   const at::Tensor images = at::randn({1, 3, 40, 40});
   CHECK(thaw::forward_parts(net)[2].name == "features.2.0");
-  thaw::test::check_parts(net, images, 2 + 16 + 1 + 2, "classifier.1");
+  thaw::test::check_parts(net, {images}, 2 + 16 + 1 + 2, "classifier.1");
   replace_head(net, 3);
-  thaw::test::check_parts(net, images, 2 + 16 + 9, "head.8");
+  thaw::test::check_parts(net, {images}, 2 + 16 + 9, "head.8");
 }
 
 TEST_CASE("with a new head, EfficientNet's cuts make three groups") {
@@ -66,4 +69,14 @@ TEST_CASE("what EfficientNet cannot take is an error that says what it can") {
   CHECK_THROWS_WITH(efficientnet_b0({.dropout = 1}), ContainsSubstring("dropout is 1"));
   CHECK_THROWS_WITH(efficientnet_b0({.stochastic_depth = 1.5}), ContainsSubstring("stochastic_depth is 1.5"));
   CHECK_THROWS_WITH(efficientnet_b0({.bn_momentum = 99}), ContainsSubstring("bn_momentum is 99"));
+}
+
+TEST_CASE("an EfficientNet-B0 is frozen up to its head, or with stochastic depth up to the first block that skips") {
+  const auto end = [](auto net) {
+    auto groups = thaw::LayerGroups::cut_before(net, {"classifier"});
+    (void)thaw::apply(thaw::FreezeTo{1}, groups);
+    return thaw::split_frozen(net, groups, at::randn({2, 3, 32, 32})).end;
+  };
+  CHECK_THAT(end(efficientnet_b0({.stochastic_depth = 0})), Catch::Matchers::StartsWith("'classifier.0' "));
+  CHECK_THAT(end(efficientnet_b0()), Catch::Matchers::StartsWith("'features.2.1' draws random numbers"));
 }

@@ -47,11 +47,11 @@ TEST_CASE("a model of features and a classifier has parts, a head that can be re
   Tiny net;
   CHECK(net(at::randn({2, 3, 6, 6})).sizes() == at::IntArrayRef{2, 3});
   CHECK(net->named_children().keys() == std::vector<std::string>{"features", "classifier"});
-  thaw::test::check_parts(net, at::randn({2, 3, 6, 6}), 3 + 1 + 1, "classifier.0");
+  thaw::test::check_parts(net, {at::randn({2, 3, 6, 6})}, 3 + 1 + 1, "classifier.0");
   replace_head(net, linear_head(5, 7));
   CHECK(net->named_children().keys() == std::vector<std::string>{"features", "head"});
   CHECK(net(at::randn({2, 3, 6, 6})).sizes() == at::IntArrayRef{2, 7});
-  thaw::test::check_parts(net, at::randn({2, 3, 6, 6}), 3 + 4, "head.3");
+  thaw::test::check_parts(net, {at::randn({2, 3, 6, 6})}, 3 + 4, "head.3");
   replace_head(net, linear_head(5, 2));
   CHECK(net(at::randn({2, 3, 6, 6})).sizes() == at::IntArrayRef{2, 2});
 

@@ -29,9 +29,9 @@ TEST_CASE("MobileNetV2 takes images of any size, with any number of channels and
 TEST_CASE("MobileNetV2's parts, one after the other, are its forward pass") {
   MobileNetV2 net = mobilenet_v2({.classes = 5});
   const at::Tensor images = at::randn({1, 3, 40, 40});
-  thaw::test::check_parts(net, images, 19 + 1 + 2, "classifier.1");
+  thaw::test::check_parts(net, {images}, 19 + 1 + 2, "classifier.1");
   replace_head(net, 3);
-  thaw::test::check_parts(net, images, 19 + 9, "head.8");
+  thaw::test::check_parts(net, {images}, 19 + 9, "head.8");
 }
 
 TEST_CASE("with a new head, MobileNetV2's cuts make three groups") {

@@ -31,9 +31,9 @@ TEST_CASE("MobileNetV3 takes images of any size, with any number of channels and
 TEST_CASE("MobileNetV3's parts, one after the other, are its forward pass") {
   MobileNetV3 net = mobilenet_v3_large({.classes = 5});
   const at::Tensor images = at::randn({1, 3, 40, 40});
-  thaw::test::check_parts(net, images, 17 + 1 + 4, "classifier.3");
+  thaw::test::check_parts(net, {images}, 17 + 1 + 4, "classifier.3");
   replace_head(net, 3);
-  thaw::test::check_parts(net, images, 17 + 9, "head.8");
+  thaw::test::check_parts(net, {images}, 17 + 9, "head.8");
 }
 
 TEST_CASE("with a new head, MobileNetV3's cuts make three groups") {

@@ -136,7 +136,7 @@ TEST_CASE("with a new head, the cuts make fastai's three groups") {
 TEST_CASE("ResNet's parts, one after the other, are its forward pass") {
   ResNet net = resnet18({.classes = 5});
   const at::Tensor images = at::randn({2, 3, 64, 64});
-  thaw::test::check_parts(net, images, 2 + 8 + 2, "fc");
+  thaw::test::check_parts(net, {images}, 2 + 8 + 2, "fc");
   replace_head(net, 3);
-  thaw::test::check_parts(net, images, 2 + 8 + 9, "head.8");
+  thaw::test::check_parts(net, {images}, 2 + 8 + 9, "head.8");
 }

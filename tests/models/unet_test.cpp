@@ -9,9 +9,12 @@
 
 #include "models/backbone.hpp"
 
+#include <ATen/ops/allclose.h>
 #include <ATen/ops/cross_entropy_loss.h>
 #include <torch/optim/adamw.h>
+#include <stdexcept>
 #include <thaw/groups/freeze.hpp>
+#include <thaw/train/compiled_prefix.hpp>
 #include <thaw/train/frozen_split.hpp>
 
 #include <catch2/catch_test_macros.hpp>
@@ -53,7 +56,7 @@ UNet check_body(Model body, std::int64_t images = 3) {
   const at::NoGradGuard no_grad;
   net->eval();
   CHECK(net(at::randn({1, images, 45, 66})).sizes() == at::IntArrayRef{1, 5, 45, 66});
-  thaw::test::check_parts(net, at::randn({1, images, 64, 64}), net->forward_parts().size(), "decoder");
+  thaw::test::check_parts(net, {at::randn({1, images, 64, 64})}, net->forward_parts().size(), "decoder");
   return net;
 }
 
@@ -118,6 +121,40 @@ TEST_CASE("looking for taps leaves statistics and modes as they were") {
   CHECK(net->is_training());
 }
 
+TEST_CASE("looking for taps puts modes back, of a module that two parts run and when a part throws") {
+  const torch::nn::Conv2d conv(3, 3, 1);
+  const torch::nn::Sequential block(conv, torch::nn::BatchNorm2d(3));
+  block->children()[1]->eval();
+  std::vector<thaw::ForwardPart> parts{{"first", conv}, {"again", conv}, {"block", block}};
+  const auto check_modes = [&] {
+    CHECK(conv->is_training());
+    CHECK(block->is_training());
+    CHECK_FALSE(block->children()[1]->is_training());
+  };
+  CHECK(find_taps(parts, 3).size() == 1);
+  check_modes();
+  parts.push_back({"bad", {}, [](const at::Tensor&) -> at::Tensor { throw std::runtime_error("not today"); }});
+  CHECK_THROWS_WITH(find_taps(parts, 3), "not today");
+  check_modes();
+  parts.back() = {"flat", {}, [](const at::Tensor& x) { return x.flatten(); }};
+  CHECK_THROWS_WITH(find_taps(parts, 3), ContainsSubstring("part flat gives no feature map"));
+  check_modes();
+}
+
+TEST_CASE("a body that no U-Net can be made of keeps all but its head") {
+  Small body;
+  body->channels = 17;
+  body->body->children()[1]->eval();
+  const auto state = thaw::test::all_parameters(*body->body).clone();
+  CHECK_THROWS_AS(unet(body, {}), thaw::ConfigError);
+  CHECK(at::equal(thaw::test::all_parameters(*body), state));
+  CHECK(body->body->children()[0]->is_training());
+  CHECK_FALSE(body->body->children()[1]->is_training());
+  body->channels = 16;
+  replace_head(body, 3);
+  CHECK(body(at::randn({2, 3, 8, 8})).sizes() == at::IntArrayRef{2, 3});
+}
+
 TEST_CASE("a U-Net's groups are its body's, cut where it is, and the decoder") {
   CHECK(unet_cuts(resnet_cuts()) == std::vector<std::string>{"body.layer3", "decoder"});
   UNet net = unet(resnet18(), {.bottom = 16});
@@ -140,6 +177,9 @@ TEST_CASE("a U-Net's frozen body can be run apart from its decoder") {
   CHECK(features.size() == 1 + 2 + 1);  // the image, two taps, the end
   net->decoder->eval();
   CHECK(at::equal(split.output(features)[0], net(images)));
+  const thaw::Fields compiled = thaw::CompiledPrefix(split)(images);
+  CHECK(compiled.size() == 4);
+  CHECK(at::allclose(split.output(compiled)[0], net(images), 1e-4, 1e-5));
 }
 
 TEST_CASE("gradients reach every parameter of a U-Net, which learns a shape within few steps") {

@@ -1,4 +1,5 @@
-# cmake -DSOURCE_DIR=<thaw> -DWORK_DIR=<folder> -DCASE=<case> -P fetch.cmake: thaw_fetch_weights, from a folder of its own.
+# cmake -DSOURCE_DIR=<thaw> -DWORK_DIR=<folder> -DCASE=<case> -P fetch.cmake: thaw_fetch_weights, from a folder of its
+# own.
 cmake_minimum_required(VERSION 3.25)
 include(${SOURCE_DIR}/cmake/ThawFetchWeights.cmake)
 

@@ -1,12 +1,16 @@
 #include <thaw/train/learner.hpp>
 
 #include <torch/optim/sgd.h>
+#include <unistd.h>
 
 #include <ATen/ops/randint.h>
 #include <ATen/ops/tensor.h>
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_floating_point.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
+#include <filesystem>
+#include <iterator>
+#include <string>
 #include <thaw/data/in_memory.hpp>
 #include <thaw/groups/freeze_combine.hpp>
 #include <thaw/train/loss.hpp>
@@ -285,8 +289,18 @@ TEST_CASE("save and load bring weights, statistics and optimizer state back, bit
   CHECK(thaw::test::same_state(saved, *other.net));
   other.learner.fit({.epochs = 1});
   CHECK(thaw::test::same_state(after, *other.net));
-  CHECK_FALSE(std::filesystem::exists(path.string() + ".part"));
   std::filesystem::remove(path);
+}
+
+TEST_CASE("saving replaces the file whole, and leaves nothing beside it") {
+  const auto folder = std::filesystem::temp_directory_path() / ("thaw_learner_save_" + std::to_string(::getpid()));
+  std::filesystem::create_directories(folder / "a.pt.part");  // a name that another program may use
+  Bench bench;
+  bench.learner.save(folder / "a.pt");
+  bench.learner.save(folder / "a.pt");
+  bench.learner.load(folder / "a.pt");
+  CHECK(std::distance(std::filesystem::directory_iterator(folder), {}) == 2);
+  std::filesystem::remove_all(folder);
 }
 
 TEST_CASE("trap 4: load refuses a file of another shape, names every difference, and changes nothing") {
@@ -312,7 +326,8 @@ TEST_CASE("a file that is missing, damaged or of another kind is a FileError wit
   Bench bench;
   const auto path = std::filesystem::temp_directory_path() / "thaw_learner_damaged_test.pt";
   CHECK_THROWS_AS(bench.learner.load("/no/such/file.pt"), thaw::FileError);
-  CHECK_THROWS_AS(bench.learner.save("/no/such/folder/file.pt"), thaw::FileError);
+  CHECK_THROWS_WITH(bench.learner.save("/no/such/folder/file.pt"),
+                    ContainsSubstring("/no/such/folder/file.pt: cannot be created: No such file"));
   bench.learner.save(path);
   std::filesystem::resize_file(path, std::filesystem::file_size(path) / 2);
   CHECK_THROWS_WITH(bench.learner.load(path), ContainsSubstring("thaw_learner_damaged_test.pt"));

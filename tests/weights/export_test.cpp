@@ -2,6 +2,7 @@
 
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
+#include <limits>
 #include <string>
 #include <thaw/weights/export.hpp>
 #include <thaw/weights/load.hpp>
@@ -53,6 +54,10 @@ TEST_CASE("Exports that no reader could work with are errors, and leave no file"
   CHECK_THAT(failure([](auto& i) { i.classes.clear(); }), ContainsSubstring("no classes"));
   CHECK_THAT(failure([](auto& i) { i.mean.pop_back(); }), ContainsSubstring("1 means and 2 deviations"));
   CHECK_THAT(failure([](auto& i) { i.std[1] = 0; }), ContainsSubstring("not above 0"));
+  for (const double bad : {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
+    CHECK_THAT(failure([&](auto& i) { i.mean[1] = bad; }), ContainsSubstring("not finite"));
+    CHECK_THAT(failure([&](auto& i) { i.std[0] = bad; }), ContainsSubstring("not finite"));
+  }
   CHECK_THAT(failure([](auto& i) { i.image_size = 0; }), ContainsSubstring("image_size is 0"));
   CHECK_THAT(failure([](auto& i) { i.classes[0] = "\xff"; }), ContainsSubstring("no UTF-8"));
   CHECK(folder.files() == 0);

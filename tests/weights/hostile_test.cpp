@@ -8,6 +8,7 @@
 #include <catch2/matchers/catch_matchers_string.hpp>
 #include <cstdint>
 #include <cstring>
+#include <fstream>
 #include <memory>
 #include <random>
 #include <string>
@@ -92,6 +93,21 @@ std::string with_number(std::string bytes, std::string_view mark, std::size_t of
   return bytes;
 }
 
+/// A TorchScript archive of one pickle and a storage of six floats.
+std::string script(PickleWriter pickle) {
+  return zip({{"data.pkl", std::move(pickle).finish()}, {"constants.pkl", ""}, {"data/0", std::string(24, '\0')}});
+}
+
+/// The most memory that this process has had, in MB; 0 where the system does not say.
+std::size_t peak_megabytes() {
+  std::ifstream status("/proc/self/status");
+  for (std::string word; status >> word;) {
+    std::size_t kilobytes = 0;
+    if (word == "VmHWM:" && status >> kilobytes) return kilobytes / 1000;
+  }
+  return 0;
+}
+
 const std::vector<std::string>& samples() {
   static const std::vector<std::string> names = {
       "ordered_dict.pth",  "ordered_dict.legacy.pth", "views.pth",       "views.legacy.pth", "shapes.pth",
@@ -174,12 +190,9 @@ TEST_CASE("Pickles that hold themselves end") {
   const auto module = [](PickleWriter& pickle) -> PickleWriter& {
     return pickle.global("__torch__.Net").op(')').op('\x81').op('q').op('\1').op('}').op('(');
   };
-  const auto script = [](PickleWriter& pickle) {
-    return zip({{"data.pkl", std::move(pickle).finish()}, {"constants.pkl", ""}, {"data/0", std::string(24, '\0')}});
-  };
   PickleWriter cycle;  // m.self = m
   module(cycle).text("self").op('h').op('\1').op('u').op('b');
-  CHECK_THAT(complaint_about(script(cycle)), ContainsSubstring("its modules hold each other without end"));
+  CHECK_THAT(complaint_about(script(std::move(cycle))), ContainsSubstring("its modules hold each other without end"));
 
   PickleWriter twins;  // 2^40 names: each module holds the one before twice
   module(twins).op('u').op('b').op('q').op('\2');
@@ -197,11 +210,45 @@ TEST_CASE("Pickles that hold themselves end") {
         .op('\2');
     twins.op('u').op('b').op('q').op('\2');
   }
-  CHECK_THAT(complaint_about(script(twins)), ContainsSubstring("its modules hold each other without end"));
+  CHECK_THAT(complaint_about(script(std::move(twins))), ContainsSubstring("its modules hold each other without end"));
 
   PickleWriter none;
   none.op('}');
-  CHECK_THAT(complaint_about(script(none)), ContainsSubstring("its TorchScript program holds no module"));
+  CHECK_THAT(complaint_about(script(std::move(none))), ContainsSubstring("its TorchScript program holds no module"));
+}
+
+TEST_CASE("Names that a pickle remembers are two bytes in the file, and no more than that many in memory") {
+  constexpr int times = 400'000;  // of 1 KB each: 400 MB, were they copied
+  const std::string name(1024, 'x');
+  const auto remember = [&](PickleWriter& pickle) -> PickleWriter& {
+    put(pickle.text(name).op('q').op('\1').op('0'), {}).op('q').op('\2').op('0').op('0');
+    return pickle;
+  };
+  const auto repeat = [](PickleWriter& pickle) -> PickleWriter& {
+    for (int i = 0; i < times; ++i) pickle.op('h').op('\1').op('h').op('\2');
+    return pickle;
+  };
+  const auto grows = [](const std::string& bytes, const std::string& text) {
+    INFO(text);
+    const std::size_t before = peak_megabytes();
+    CHECK_THAT(complaint_about(bytes), ContainsSubstring(text));
+    CHECK(peak_megabytes() - before < 250);
+  };
+
+  PickleWriter tensors;
+  repeat(remember(tensors).op('}').op('(')).op('u');
+  grows(pth(std::move(tensors).finish()), "is there twice");
+
+  PickleWriter dicts;
+  remember(dicts).op('}').op('(');
+  for (int i = 0; i < times; ++i) dicts.op('h').op('\1').op('}');
+  dicts.op('u');
+  grows(pth(std::move(dicts).finish()), "holds no dict of named tensors");
+
+  PickleWriter modules;
+  remember(modules).global("__torch__.Net").op(')').op('\x81').op('}').op('(');
+  repeat(modules).op('u').op('b');
+  grows(script(std::move(modules)), "the names of its tensors take more than 64 MB");
 }
 
 TEST_CASE("Zip directories that lie are errors") {
@@ -256,6 +303,12 @@ TEST_CASE("An index that lies is an error") {
     INFO(file);
     CHECK_THAT(shard(file), ContainsSubstring("'a' is in") && ContainsSubstring("which is no file beside it"));
   }
+  CHECK_THAT(shard(R"("../caf\u00e9")"), ContainsSubstring("'a' is in \"../caf\xc3\xa9\", which"));
+  CHECK_THAT(shard("\"/" + std::string(1'000'000, 'x') + '"'),
+             ContainsSubstring("\"/" + std::string(79, 'x') + "\", which"));
+  CHECK(shard("\"/" + std::string(78, 'x') + "\u00e9\"").size() < 300);         // cut within a character
+  CHECK_THAT(shard(std::string(1'000'000, '[') + std::string(1'000'000, ']')),  // not recursed into
+             ContainsSubstring("'a' is in a JSON array, which"));
   CHECK_THAT(failure(R"({"weight_map": 7})"), ContainsSubstring("its weight_map is no JSON object"));
   CHECK_THAT(failure(R"({"weight_map": {"a": "x", "a": "y"}})"), ContainsSubstring("'a' is there twice"));
   CHECK_THAT(failure(R"({"weight_map": {"a": "x")"), ContainsSubstring("is no JSON"));

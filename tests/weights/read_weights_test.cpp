@@ -185,6 +185,9 @@ TEST_CASE("A TorchScript archive holds the tensors of its state dict") {
   CHECK(state.at("weight").sizes() == at::IntArrayRef({1, 2}));
   CHECK_THAT(complaint([] { (void)read_weights(weights("torchscript.pt"), {.key = "ema"}); }),
              ContainsSubstring("nothing under the key 'ema'"));
+  CHECK_THAT(complaint([] { (void)read_weights(weights("net.safetensors"), {.key = "ema"}); }),
+             ContainsSubstring("is a safetensors file, which has nothing under the key 'ema'"));
+  CHECK_FALSE(read_weights(weights("net.safetensors"), {.key = "."}).empty());
 }
 
 TEST_CASE("What LibTorch's torch::save writes is read by the names of the module") {

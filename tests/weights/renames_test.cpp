@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <catch2/catch_test_macros.hpp>
 #include <string>
+#include <thaw/models/efficientnet_lite.hpp>
 #include <thaw/weights/detail/match.hpp>
+#include <thaw/weights/module_state_dict.hpp>
 #include <thaw/weights/renames.hpp>
 #include <utility>
 #include <vector>
@@ -56,6 +58,15 @@ TEST_CASE("EfficientNet-lite0: timm's names become efficientnet_pytorch's, and t
   REQUIRE(pairs.size() == 296);
   CHECK(renamed(first(pairs), renames::efficientnet_from_timm()) == second(pairs));
   CHECK(renamed(second(pairs), renames::efficientnet_to_timm()) == first(pairs));
+}
+
+TEST_CASE("EfficientNet-lite1: thaw's names are those that timm's become") {
+  const std::vector<std::int64_t> blocks = {1, 3, 3, 4, 4, 5, 1};
+  const Names names = thaw::state_dict(*thaw::models::efficientnet_lite1()).names();
+  const Names timm = renamed(names, renames::efficientnet_to_timm(blocks));
+  CHECK(std::ranges::none_of(timm, [](const std::string& name) { return name.starts_with("_"); }));
+  CHECK(std::ranges::count(timm, "blocks.5.4.conv_pwl.weight") == 1);
+  CHECK(renamed(timm, renames::efficientnet_from_timm(blocks)) == names);
 }
 
 TEST_CASE("EfficientNets of other depths, and squeeze and excitation, are renamed too") {

@@ -27,14 +27,17 @@ namespace detail {
 /// one, another value.
 ///
 /// `model` is a ModuleHolder or std::shared_ptr. The weight stays the same parameter, without its gradient; an
-/// optimizer made before would hold state of the old shape, so adapt first. Throws ConfigError if the first convolution
-/// does not take three channels, or `channels` is below 1.
+/// optimizer made before would hold state of the old shape, so adapt first. Of a U-Net adapt the body, then make
+/// the U-Net: its decoder takes the image, too. Throws ConfigError if the first convolution does not take three
+/// channels, or `channels` is below 1.
 ///
 ///     auto model = thaw::models::resnet34();
 ///     thaw::load_weights(model, "resnet34-b627a593.pth");
 ///     thaw::models::adapt_first_convolution(model, 1);  // for X-rays
 template <class Model>
 void adapt_first_convolution(Model model, std::int64_t channels) {
+  static_assert(
+      !requires { model->decoder; }, "thaw: adapt the body, then make the U-Net: its decoder takes the image, too");
   if (!model) throw ConfigError("adapt_first_convolution", "the model is null", "build it first");
   torch::nn::Conv2dImpl& conv = detail::first_convolution("adapt_first_convolution", *model);
   const at::Tensor adapted = adapt_input_channels(conv.weight, channels);

@@ -33,8 +33,10 @@ struct ConvNeXtOptions {
   std::int64_t in_channels = 3;
   std::array<std::int64_t, 4> blocks = {3, 3, 9, 3};           ///< of each stage
   std::array<std::int64_t, 4> channels = {96, 192, 384, 768};  ///< of each stage
-  double stochastic_depth = 0.1;  ///< how often an example skips a block in training, from 0 to this at the last one
-  double layer_scale = 1e-6;      ///< what each block's output is multiplied by at first
+  /// How often an example skips a block in training, from 0 to this at the last one. That draws random numbers, so
+  /// above 0 frozen blocks cannot be kept by Stage::cache, nor compiled, from the second on.
+  double stochastic_depth = 0.1;
+  double layer_scale = 1e-6;  ///< what each block's output is multiplied by at first
 };
 
 /// Layer norm over the channels of each pixel, [N, channels, H, W] (epsilon 1e-6).

@@ -21,8 +21,10 @@ namespace thaw::models {
 struct EfficientNetOptions {
   std::int64_t classes = 1000;
   std::int64_t in_channels = 3;
-  double dropout = 0.2;           ///< before the classifier
-  double stochastic_depth = 0.2;  ///< how often an example skips a block in training, rising to this after the last one
+  double dropout = 0.2;  ///< before the classifier
+  /// How often an example skips a block in training, rising to this after the last one. That draws random numbers, so
+  /// above 0 frozen blocks cannot be kept by Stage::cache, nor compiled, from the third on.
+  double stochastic_depth = 0.2;
   double bn_eps = 1e-5, bn_momentum = 0.1;  ///< weights that come from TensorFlow were trained with 1e-3 and .01
 };
 

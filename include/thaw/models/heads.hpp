@@ -27,6 +27,7 @@
 #include <vector>
 
 #include <thaw/core/error.hpp>
+#include <thaw/core/first_line.hpp>
 
 namespace thaw::models {
 
@@ -155,12 +156,11 @@ inline void try_head(torch::nn::SequentialImpl& head, std::int64_t features, boo
     const std::vector<std::int64_t> one_pixel{2, features, 1, 1}, vector{2, features};
     (void)head.forward(at::zeros(pooled ? vector : one_pixel, like));
   } catch (const c10::Error& error) {
-    const std::string message = error.what_without_backtrace();
-    throw ConfigError("replace_head",
-                      fmt::format("the head does not fit the model's {} features: {}", features,
-                                  message.substr(0, message.find('\n'))),
-                      pooled ? "make it for [N, model->head_features()], without pooling"
-                             : "make it for model->head_features() channels, twice as many after AdaptiveConcatPool2d");
+    throw ConfigError(
+        "replace_head",
+        fmt::format("the head does not fit the model's {} features: {}", features, thaw::detail::first_line(error)),
+        pooled ? "make it for [N, model->head_features()], without pooling"
+               : "make it for model->head_features() channels, twice as many after AdaptiveConcatPool2d");
   }
 }
 

@@ -42,6 +42,29 @@ inline void check(const UNetOptions& options) {
 
 }  // namespace detail
 
+namespace detail {
+
+/// Modules in eval mode, each back in its own mode at the end of the scope.
+class EvalScope {
+ public:
+  explicit EvalScope(const std::vector<ForwardPart>& parts) {
+    for (const ForwardPart& part : parts)
+      for (const auto& module : part.modules)
+        for (const auto& layer : module->modules()) modes_.emplace_back(layer, layer->is_training());
+    for (const auto& [layer, training] : modes_) layer->eval();  // only now: two parts may list the same module
+  }
+  EvalScope(const EvalScope&) = delete;
+  EvalScope& operator=(const EvalScope&) = delete;
+  ~EvalScope() {
+    for (const auto& [layer, training] : modes_) layer->train(training);
+  }
+
+ private:
+  std::vector<std::pair<std::shared_ptr<torch::nn::Module>, bool>> modes_;  // children after their parents
+};
+
+}  // namespace detail
+
 /// A part of a body that is a U-Net's tap: the last one before the resolution changes.
 struct UNetTap {
   std::size_t part;                      ///< index in the body's forward_parts()
@@ -49,19 +72,16 @@ struct UNetTap {
 };
 
 /// Runs zeros [1, channels, size, size] through the parts, in eval mode, and looks where the resolution changes. The
-/// last element is the end, whether or not it does. Modes are put back; nothing else changes.
+/// last element is the end, whether or not it does. Modes are put back, whatever a part throws; nothing else changes.
 /// Throws ConfigError if a part does not give one tensor [1, C, H, W].
 [[nodiscard]] inline std::vector<UNetTap> find_taps(const std::vector<ForwardPart>& parts, std::int64_t channels,
                                                     std::int64_t size = 64) {
   const at::NoGradGuard no_grad;
-  std::vector<std::pair<torch::nn::Module*, bool>> modes;
+  const detail::EvalScope eval(parts);
   at::TensorOptions like;
   for (const ForwardPart& part : parts)
-    for (const auto& module : part.modules) {
-      for (const auto& layer : module->modules()) modes.emplace_back(layer.get(), layer->is_training());
+    for (const auto& module : part.modules)
       if (!module->parameters().empty()) like = module->parameters().front().options();
-      module->eval();
-    }
   std::vector<UNetTap> taps;
   ForwardPart::Tensors x{at::zeros({1, channels, size, size}, like)};
   for (std::size_t i = 0; i < parts.size(); ++i) {
@@ -75,7 +95,6 @@ struct UNetTap {
     else
       taps.push_back(tap);
   }
-  for (const auto& [module, training] : modes) module->train(training);
   return taps;
 }
 
@@ -162,8 +181,9 @@ TORCH_MODULE(UNet);
 ///
 /// `body` is a ModuleHolder or std::shared_ptr of any of thaw's convolutional networks, or of a Backbone of your own
 /// with forward_parts(). Load its weights first; the U-Net then owns it, without its head. The decoder has fastai's
-/// initial values, and goes to the body's device, dtype and mode. Throws ConfigError for options out of range and for a
-/// body whose resolution does not change.
+/// initial values, and goes to the body's device, dtype and mode. Throws ConfigError for options out of range, which
+/// leaves the body as it was, and for a body whose resolution does not change or whose parts do not fit its features,
+/// which leaves it without its head, all else as it was.
 ///
 ///     auto body = thaw::models::resnet34();
 ///     thaw::load_weights(body, "resnet34-b627a593.pth");

@@ -23,8 +23,8 @@ namespace thaw {
 /// rounding.
 ///
 /// Works on private copies of the weights, so it must be made anew when they change; the Learner sees to that. A first
-/// batch of another shape costs a recording, so give batches of few sizes. Takes and gives one tensor; frozen parts
-/// between which several tensors pass run as they are.
+/// batch of another shape costs a recording, so give batches of few sizes. Takes one tensor, gives one or several; on
+/// several, frozen parts run as they are.
 ///
 ///     thaw::Learner learner{model, groups, loss, {.train = train, .frozen = thaw::CompiledPrefix::make}};
 ///
@@ -41,7 +41,9 @@ class CompiledPrefix {
     if (!code) code = record(x);
     torch::jit::Stack stack{x};
     torch::jit::InterpreterState(*code).run(stack);
-    return stack.back().toTensor();
+    ForwardPart::Tensors features;
+    for (const c10::IValue& value : stack) features.push_back(value.toTensor());
+    return features;
   }
 
   /// For LearnerOptions::frozen.
@@ -56,7 +58,10 @@ class CompiledPrefix {
 
   [[nodiscard]] std::shared_ptr<torch::jit::Code> record(const at::Tensor& x) const {
     namespace jit = torch::jit;
-    const auto forward = [&](jit::Stack inputs) { return jit::Stack{split_.features(inputs.at(0).toTensor())[0]}; };
+    const auto forward = [&](jit::Stack inputs) {
+      const Fields features = split_.features(inputs.at(0).toTensor());
+      return jit::Stack(features.begin(), features.end());
+    };
     const auto no_name = [](const at::Tensor&) { return std::string(); };
     auto graph = jit::tracer::trace({x}, forward, no_name).first->graph;
     jit::ConstantPropagation(graph);  // the passes look for constant strides and the like

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -40,6 +41,9 @@ inline void check(const std::string& where, const ExportInfo& info) {
   require(!info.mean.empty() && info.mean.size() == info.std.size(),
           fmt::format("the export has {} means and {} deviations", info.mean.size(), info.std.size()),
           "set .mean and .std, one of each for a channel");
+  const auto finite = [](double each) { return std::isfinite(each); };  // JSON has no others
+  require(std::ranges::all_of(info.mean, finite) && std::ranges::all_of(info.std, finite),
+          "a .mean or .std is not finite", "give numbers in units of pixel / 255");
   require(std::ranges::all_of(info.std, [](double each) { return each > 0; }), "a .std is not above 0",
           "give what pixels were divided by, in units of pixel / 255");
 }

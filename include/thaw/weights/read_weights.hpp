@@ -7,6 +7,8 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <thaw/core/error.hpp>
+#include <thaw/core/first_line.hpp>
 #include <thaw/weights/detail/format.hpp>
 #include <thaw/weights/detail/legacy.hpp>
 #include <thaw/weights/detail/shard_index.hpp>
@@ -55,6 +57,10 @@ namespace detail {
       case Format::legacy:
         return read_legacy(source, key);
       case Format::safetensors:
+        if (!key.empty() && key != ".") {
+          throw FileError(source.name, fmt::format("is a safetensors file, which has nothing under the key '{}'", key),
+                          "leave the key empty, and take part of the names by .prefix");
+        }
         return read_safetensors(source);
     }
   } catch (const c10::Error& error) {

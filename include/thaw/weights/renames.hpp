@@ -10,8 +10,9 @@
 /// torchvision's names are the same.
 namespace thaw::renames {
 
-/// Vision transformers (ViT, DeiT): timm's names to torchvision's. The head becomes "heads.head".
-/// Example: `thaw::load_weights(vit, "deit_small_patch16_224.pth", {.rename = thaw::renames::vit_from_timm()})`
+/// Vision transformers: timm's names to torchvision's, as vit_b_16 has them; thaw's DeiT has timm's names and needs
+/// none. The head becomes "heads.head".
+/// Example: `thaw::load_weights(vit_b_16(), "vit_base_patch16_224.pth", {.rename = thaw::renames::vit_from_timm()})`
 [[nodiscard]] inline std::vector<Rename> vit_from_timm() {
   return {{"^cls_token$", "class_token"},
           {"^pos_embed$", "encoder.pos_embedding"},
@@ -26,7 +27,7 @@ namespace thaw::renames {
           {"^(encoder\\.layers\\.\\w+\\.mlp\\.)fc2\\.", "$013."}};  // $01 is $1 where a digit follows
 }
 
-/// The other way round: torchvision's names to timm's. The MLP's names of before torchvision 0.12 pass too.
+/// The other way round: torchvision's names to timm's. The MLP's names of before torchvision 0.13 pass too.
 [[nodiscard]] inline std::vector<Rename> vit_to_timm() {
   return {{"^class_token$", "cls_token"},
           {"^encoder\\.pos_embedding$", "pos_embed"},
@@ -57,10 +58,16 @@ void each_block(const std::vector<std::int64_t>& blocks, Visit&& visit) {
 
 }  // namespace detail
 
-/// EfficientNet, the lite family too: timm's names to those of efficientnet_pytorch, which thaw's networks have as
-/// well. timm numbers blocks within each of seven stages, efficientnet_pytorch throughout.
-/// Example: `thaw::load_weights(lite0, "tf_efficientnet_lite0.pth", {.rename =
-/// thaw::renames::efficientnet_from_timm()})`
+/// EfficientNet, the lite family too: timm's names to those of efficientnet_pytorch, which thaw's EfficientNetLite has
+/// as well; its efficientnet_b0 has torchvision's. timm numbers blocks within each of seven stages,
+/// efficientnet_pytorch throughout, so say how many each stage has:
+///
+///     lite0, B0       {1, 2, 2, 3, 3, 4, 1}, as without
+///     lite1, lite2    {1, 3, 3, 4, 4, 5, 1}
+///     lite3           {1, 3, 3, 5, 5, 6, 1}
+///     lite4           {1, 4, 4, 6, 6, 8, 1}
+///
+/// Example: `load_weights(lite0, "tf_efficientnet_lite0.pth", {.rename = renames::efficientnet_from_timm()})`
 [[nodiscard]] inline std::vector<Rename> efficientnet_from_timm(
     const std::vector<std::int64_t>& blocks = efficientnet_b0_blocks) {
   std::vector<Rename> rules = {{"^conv_stem\\.", "_conv_stem."},
@@ -84,7 +91,7 @@ void each_block(const std::vector<std::int64_t>& blocks, Visit&& visit) {
   return rules;
 }
 
-/// The other way round: efficientnet_pytorch's names, and those of thaw's networks, to timm's.
+/// The other way round: efficientnet_pytorch's names, and those of thaw's EfficientNetLite, to timm's.
 [[nodiscard]] inline std::vector<Rename> efficientnet_to_timm(
     const std::vector<std::int64_t>& blocks = efficientnet_b0_blocks) {
   std::vector<Rename> rules = {{"^_conv_stem\\.", "conv_stem."},

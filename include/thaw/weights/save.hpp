@@ -8,7 +8,7 @@
 #include <string>
 #include <thaw/core/error.hpp>
 #include <thaw/core/module_ptr.hpp>
-#include <thaw/weights/detail/new_file.hpp>
+#include <thaw/core/new_file.hpp>
 #include <thaw/weights/detail/write_pth.hpp>
 #include <thaw/weights/detail/write_safetensors.hpp>
 #include <thaw/weights/module_state_dict.hpp>

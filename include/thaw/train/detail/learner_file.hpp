@@ -5,16 +5,19 @@
 #include <torch/optim/optimizer.h>
 #include <torch/serialize/archive.h>
 
+#include <algorithm>
+#include <cstddef>
 #include <filesystem>
 #include <memory>
 #include <sstream>
 #include <string>
-#include <system_error>
 #include <utility>
 #include <vector>
 
 #include <thaw/core/error.hpp>
+#include <thaw/core/first_line.hpp>
 #include <thaw/core/names.hpp>
+#include <thaw/core/new_file.hpp>
 
 // A Learner's file is a LibTorch archive: "model" is what torch::nn::Module::save writes, "optimizer" what
 // torch::optim::Optimizer::save does. LibTorch's own load ignores extra tensors and reshapes others; this one does not.
@@ -22,23 +25,22 @@ namespace thaw::detail {
 
 inline void save_learner(const std::filesystem::path& path, const torch::nn::Module& module,
                          const torch::optim::Optimizer& optimizer) {
-  std::filesystem::path beside = path;
-  beside += ".part";
+  NewFile file(path);
   try {
     torch::serialize::OutputArchive archive, model, state;
     module.save(model);
     optimizer.save(state);
     archive.write("model", model);
     archive.write("optimizer", state);
-    archive.save_to(beside.string());
-    std::filesystem::rename(beside, path);
-  } catch (const std::exception& error) {
-    std::error_code ignored;
-    std::filesystem::remove(beside, ignored);
-    const std::string reason = error.what();
-    throw FileError(path.string(), "cannot be written: " + reason.substr(0, reason.find('\n')),
-                    "give a path in a folder that exists, may be written to, and has room");
+    archive.save_to([&file](const void* data, std::size_t size) {
+      file.write({static_cast<const char*>(data), size});
+      return size;
+    });
+  } catch (const c10::Error& error) {
+    throw FileError(path.string(), "cannot be written: " + first_line(error),
+                    "use a model and an optimizer that torch::save can write");
   }
+  file.commit();
 }
 
 /// The tensors of `archive` that belong to `module`, each beside its own; what does not match goes to `problems`.
@@ -88,8 +90,7 @@ inline void load_learner(const std::filesystem::path& path, torch::nn::Module& m
     else
       match_tensors(model, module, "", matched, problems);
   } catch (const c10::Error& error) {
-    const std::string reason = error.what_without_backtrace();
-    throw FileError(path.string(), "cannot be read: " + reason.substr(0, reason.find('\n')),
+    throw FileError(path.string(), "cannot be read: " + first_line(error),
                     "give a whole file that Learner::save wrote; for .pth or .safetensors use thaw::load_weights");
   }
   if (!problems.empty())
@@ -103,8 +104,7 @@ inline void load_learner(const std::filesystem::path& path, torch::nn::Module& m
   } catch (const c10::Error& error) {
     optimizer.state() = std::move(kept);
     for (std::size_t i = 0; i < options.size(); ++i) optimizer.param_groups()[i].set_options(std::move(options[i]));
-    const std::string reason = error.what_without_backtrace();
-    throw FileError(path.string(), "its optimizer does not fit: " + reason.substr(0, reason.find('\n')),
+    throw FileError(path.string(), "its optimizer does not fit: " + first_line(error),
                     "build the Learner with the optimizer and layer groups that it had");
   }
   const c10::NoGradGuard no_grad;

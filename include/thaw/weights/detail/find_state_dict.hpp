@@ -34,9 +34,10 @@ inline bool holds_tensors(const Pickle& pickle, const Node& dict) {
   return false;
 }
 
-/// The dicts in a file that hold tensors, outer ones first, down to three keys deep.
+/// The dicts in a file that hold tensors, outer ones first, down to three keys deep. Looks at 10,000 dicts: keys that a
+/// pickle remembers take two bytes in the file, but a path of its own for each dict.
 inline std::vector<Candidate> candidates(const Pickle& pickle) {
-  constexpr std::size_t depth = 3, most = 100;
+  constexpr std::size_t depth = 3, most = 100, most_seen = 10'000;
   std::vector<Candidate> found, level, next;
   std::unordered_set<const Node*> seen;
   if (const Node* root = pickle.node(pickle.root, Node::Kind::dict)) {
@@ -49,9 +50,8 @@ inline std::vector<Candidate> candidates(const Pickle& pickle) {
       for (std::size_t item = 0; item + 1 < dict->items.size(); item += 2) {
         const auto* key = std::get_if<std::string_view>(&dict->items[item]);
         const Node* inner = pickle.node(dict->items[item + 1], Node::Kind::dict);
-        if (key == nullptr || key->size() > longest_name || !is_utf8(*key) || inner == nullptr ||
-            !seen.insert(inner).second)
-          continue;
+        if (key == nullptr || key->size() > longest_name || inner == nullptr || seen.size() == most_seen) continue;
+        if (!is_utf8(*key) || !seen.insert(inner).second) continue;
         next.push_back({path == "." ? std::string(*key) : fmt::format("{}.{}", path, *key), inner});
       }
     }
@@ -87,11 +87,15 @@ inline const Node* choose(const Source& source, const std::vector<Candidate>& fo
 using NamedNode = std::pair<std::string, const Node*>;
 
 /// The name of a tensor, if it can be one.
-[[nodiscard]] inline std::string tensor_name(const Source& source, const Value& key) {
+[[nodiscard]] inline std::string_view tensor_name(const Source& source, const Value& key) {
   const auto* name = std::get_if<std::string_view>(&key);
   if (name == nullptr || name->size() > longest_name) throw source.damaged("a tensor's name is no text, or too long");
   if (!is_utf8(*name)) throw source.damaged("a tensor's name is no UTF-8");
-  return std::string(*name);
+  return *name;
+}
+
+[[nodiscard]] inline FileError there_twice(const Source& source, std::string_view name) {
+  return source.damaged(fmt::format("tensor '{}' is there twice", name));
 }
 
 /// The tensors of the chosen dict. What is no tensor is left out.
@@ -99,9 +103,13 @@ using NamedNode = std::pair<std::string, const Node*>;
                                                          const std::string& key) {
   const Node* dict = choose(source, candidates(pickle), key);
   std::vector<NamedNode> found;
+  std::unordered_set<std::string_view> names;  // each once: so they take no more than in the file
   for (std::size_t i = 0; i + 1 < dict->items.size(); i += 2) {
     const Node* value = pickle.node(dict->items[i + 1]);
-    if (SpecReader::describes_tensor(value)) found.emplace_back(tensor_name(source, dict->items[i]), value);
+    if (!SpecReader::describes_tensor(value)) continue;
+    const std::string_view name = tensor_name(source, dict->items[i]);
+    if (!names.insert(name).second) throw there_twice(source, name);
+    found.emplace_back(name, value);
   }
   return found;
 }
@@ -113,7 +121,7 @@ StateDict read_state_dict(const Source& source, const Pickle& pickle, const std:
   const SpecReader reader(source, pickle);
   StateDict state;
   for (const auto& [name, node] : found) {
-    if (state.contains(name)) throw source.damaged(fmt::format("tensor '{}' is there twice", name));
+    if (state.contains(name)) throw there_twice(source, name);
     const TensorSpec spec = reader.tensor(node);
     state.insert(name, make_tensor(source, spec, storage_of(spec.storage)));
   }

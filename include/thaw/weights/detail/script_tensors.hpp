@@ -29,8 +29,10 @@ class ScriptWalk {
       const Node* value = pickle_.node(attributes->items[i + 1]);
       const bool is_tensor = SpecReader::describes_tensor(value);
       if (!is_tensor && (value == nullptr || value->kind != Node::Kind::object)) continue;
-      std::string name = prefix + tensor_name(source_, attributes->items[i]);
+      std::string name = prefix + std::string(tensor_name(source_, attributes->items[i]));
       if (name.size() > longest_name) throw source_.damaged("a tensor's name is too long");
+      text_ += name.size();
+      if (text_ > most_text) throw source_.damaged("the names of its tensors take more than 64 MB");
       if (is_tensor) {
         found.emplace_back(std::move(name), value);
       } else {
@@ -42,6 +44,9 @@ class ScriptWalk {
   std::vector<NamedNode> found;
 
  private:
+  /// What is two bytes in the file, a text that it remembers, may be a name of 1 KB.
+  static constexpr std::size_t most_text = 64'000'000;
+
   [[nodiscard]] bool spend(std::size_t steps) {
     constexpr std::size_t most = std::size_t{1} << 20;
     spent_ += steps;
@@ -50,7 +55,7 @@ class ScriptWalk {
 
   const Source& source_;
   const Pickle& pickle_;
-  std::size_t spent_ = 0;
+  std::size_t spent_ = 0, text_ = 0;
 };
 
 /// The tensors of a TorchScript program under the names of its state dict. LibTorch's torch::save writes such files

@@ -28,6 +28,15 @@ namespace thaw::detail {
   return !name.empty() && name != "." && name != ".." && name.size() <= 255 && std::ranges::none_of(name, odd);
 }
 
+/// A value as an error shows it: a text cut short, of any other its kind alone, for nlohmann's dump recurses.
+[[nodiscard]] inline std::string shown(const nlohmann::json& value) {
+  using nlohmann::json;
+  if (!value.is_string()) return fmt::format("a JSON {}", value.type_name());
+  constexpr std::size_t most = 80;  // bytes, which may end within a character
+  const json text = value.get_ref<const std::string&>().substr(0, most);
+  return text.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
 /// The shards of an index by name, and the names of the tensors that each must hold.
 [[nodiscard]] inline std::map<std::string, std::vector<std::string>> parse_index(const Source& source) {
   const nlohmann::json index = parse_json(source, source.bytes, /*unique_depth=*/2);
@@ -36,7 +45,7 @@ namespace thaw::detail {
   std::map<std::string, std::vector<std::string>> shards;
   for (const auto& [name, file] : map->items()) {
     if (!file.is_string() || !is_plain_file_name(file.get_ref<const std::string&>())) {
-      throw source.damaged(fmt::format("it says that '{}' is in {}, which is no file beside it", name, file.dump()));
+      throw source.damaged(fmt::format("it says that '{}' is in {}, which is no file beside it", name, shown(file)));
     }
     shards[file.get<std::string>()].push_back(name);
   }

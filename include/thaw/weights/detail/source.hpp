@@ -16,6 +16,7 @@
 #include <string_view>
 #include <system_error>
 #include <thaw/core/error.hpp>
+#include <thaw/core/first_line.hpp>
 
 namespace thaw::detail {
 
@@ -45,12 +46,6 @@ template <std::unsigned_integral Number>
   Number number;
   std::memcpy(&number, bytes.data() + place, sizeof number);
   return number;
-}
-
-/// The first line of a LibTorch error, without its backtrace.
-[[nodiscard]] inline std::string first_line(const c10::Error& error) {
-  const std::string text = error.what_without_backtrace();
-  return text.substr(0, text.find('\n'));
 }
 
 /// Throws FileError unless `path` is a regular file that can be read.

@@ -11,7 +11,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
-#include <thaw/weights/detail/new_file.hpp>
+#include <thaw/core/new_file.hpp>
 #include <thaw/weights/detail/pickle_writer.hpp>
 #include <thaw/weights/detail/savable.hpp>
 #include <thaw/weights/state_dict.hpp>

@@ -13,7 +13,7 @@
 #include <string>
 #include <string_view>
 #include <thaw/core/error.hpp>
-#include <thaw/weights/detail/new_file.hpp>
+#include <thaw/core/new_file.hpp>
 #include <thaw/weights/detail/safetensors_header.hpp>
 #include <thaw/weights/detail/savable.hpp>
 #include <thaw/weights/state_dict.hpp>
