@@ -5,10 +5,9 @@
 #include <thaw/models/heads.hpp>
 #include <thaw/train/learner.hpp>
 #include <thaw/train/loss.hpp>
-#include <thaw/weights/load.hpp>
 
-#include "models/parity.hpp"
 #include "models/parts.hpp"
+#include "models/transformers.hpp"
 
 #include <ATen/Context.h>
 #include <ATen/ops/allclose.h>
@@ -28,7 +27,8 @@ using namespace thaw::models;
 using Catch::Matchers::ContainsSubstring;
 using thaw::ForwardPart;
 using thaw::test::count;
-using thaw::test::wave;
+using thaw::test::small_bert;
+using thaw::test::texts;
 
 static_assert(PooledBackbone<BertForSequenceClassificationImpl>);
 
@@ -36,69 +36,17 @@ namespace {
 
 using Bert = BertForSequenceClassification;
 
-/// Of 40 tokens, without dropout.
-BertOptions small() {
-  return {.classes = 5,
-          .vocabulary = 40,
-          .width = 24,
-          .depth = 2,
-          .heads = 3,
-          .mlp_width = 48,
-          .max_tokens = 16,
-          .dropout = 0,
-          .attention_dropout = 0};
-}
-
-at::Tensor matrix(const nlohmann::json& rows) {
-  std::vector<at::Tensor> all;
-  for (const auto& row : rows) all.push_back(at::tensor(row.get<std::vector<std::int64_t>>()));
-  return at::stack(all);
-}
-
-/// input_ids, attention_mask, token_type_ids
-ForwardPart::Tensors inputs(const nlohmann::json& fixture) {
-  return {matrix(fixture["input_ids"]), matrix(fixture["attention_mask"]), matrix(fixture["token_type_ids"])};
-}
-
-at::Tensor forward(Bert& net, const ForwardPart::Tensors& x, std::size_t n) {
-  if (n == 1) return net(x[0]);
-  return n == 2 ? net(x[0], x[1]) : net(x[0], x[1], x[2]);
-}
-
 }  // namespace
 
 TEST_CASE("with weights by formula, BERT's logits and gradients are Hugging Face's") {
   const auto fixture = thaw::test::json_fixture("models/bert.json");
-  const auto x = inputs(fixture);
+  const auto x = texts(fixture);
   REQUIRE(fixture["small"].size() == 3);
   for (const auto& expected : fixture["small"]) {
     const auto n = expected["inputs"].get<std::size_t>();
     CAPTURE(n);
-    Bert net(small());
-    CHECK(thaw::test::state_dict(*net).size() == expected["tensors"]);
-    CHECK(thaw::test::hash_of_state(*net) == expected["state"].get<std::string>());
-    CHECK(count(*net) == expected["parameters"]);
-    thaw::test::fill(*net, thaw::test::chirp, 3);
-    net->eval();
-    {
-      const at::NoGradGuard no_grad;
-      CHECK(thaw::test::logits_error(forward(net, x, n), expected["eval"]) < 1e-4);
-    }
-
-    thaw::test::to_double(*net);
-    thaw::test::fill(*net, thaw::test::chirp, 3);
-    net->train();
-    const at::Tensor y = forward(net, x, n);
-    (y * wave(y.sizes(), 0.7)).sum().backward();
-    CHECK(thaw::test::logits_error(y, expected["train"]) < 1e-6);
-    CHECK(net->parameters().size() == expected["gradients"].size());
-    for (const auto& parameter : net->named_parameters()) {
-      CAPTURE(parameter.key());
-      if (parameter.key().ends_with("self.key.bias"))  // softmax does not see it: 0 but for rounding
-        CHECK(parameter.value().grad().abs().max().item<double>() < 1e-12);
-      else
-        CHECK(thaw::test::digest_error(parameter.value().grad(), expected["gradients"][parameter.key()]) < 1e-5);
-    }
+    Bert net(small_bert());
+    thaw::test::check_parity(net, expected, thaw::test::on_texts(x, n));
     CHECK(net->embeddings->words->weight.grad()[0].abs().max().item<double>() == 0);
   }
 }
@@ -106,7 +54,7 @@ TEST_CASE("with weights by formula, BERT's logits and gradients are Hugging Face
 TEST_CASE("from the same seed, BERT's initial values are Hugging Face's") {
   const auto fixture = thaw::test::json_fixture("models/bert.json");
   at::manual_seed(1);
-  const Bert net(small());
+  const Bert net(small_bert());
   CHECK(thaw::test::digest_error(thaw::test::all_parameters(*net), fixture["small"][0]["initial"]) < 1e-6);
 }
 
@@ -116,53 +64,47 @@ TEST_CASE("BERT-base and MiniLM-L6 have Hugging Face's names and shapes") {
   for (const auto& expected : fixture["full"]) {
     CAPTURE(expected["name"].dump());
     const Bert net = expected["name"] == "bert_base" ? bert_base() : minilm_l6();
-    CHECK(thaw::test::state_dict(*net).size() == expected["tensors"]);
-    CHECK(thaw::test::hash_of_state(*net) == expected["state"].get<std::string>());
-    CHECK(count(*net) == expected["parameters"]);
+    thaw::test::check_state(*net, expected);
   }
 }
 
 TEST_CASE("the real all-MiniLM-L6-v2 loads by rename and drop, and says what it says in Python") {
   const auto path = thaw::test::test_data("all-MiniLM-L6-v2/model.safetensors");
   const auto fixture = thaw::test::json_fixture("models/minilm.json");
-  const auto x = inputs(fixture);
+  const auto x = texts(fixture);
   const at::NoGradGuard no_grad;
-  const auto check = [](const at::Tensor& features, const nlohmann::json& expected) {
-    CHECK(thaw::test::logits_error(features, expected["first"]) < 1e-4);
-    CHECK(thaw::test::digest_error(features, expected["digest"]) < 1e-4);
-  };
   Bert net = minilm_l6({.classes = 4});
-  thaw::LoadOptions how{.drop = {"classifier.*", "*.position_ids"}, .rename = {{"^", "bert."}}};
+  thaw::LoadOptions how = thaw::test::minilm_load();
   CHECK(thaw::load_weights(net, path, how).loaded.size() == 103);
   net->eval();
-  check(net->features(x[0], x[1], x[2]), fixture["pooler"]);
+  CHECK(thaw::test::features_error(net->features(x[0], x[1], x[2]), fixture["pooler"]) < 1e-4);
 
   Bert mean = minilm_l6({.pooling = BertPooling::mean});
   how.drop.push_back("bert.pooler.*");
   thaw::load_weights(mean, path, how);
   mean->eval();
   const at::Tensor features = mean->features(x[0], x[1]);
-  check(features, fixture["mean"]);
+  CHECK(thaw::test::features_error(features, fixture["mean"]) < 1e-4);
   const at::Tensor unit = features / features.norm(2, 1, true);
   CHECK(thaw::test::distance((unit.slice(0, 1) * unit[0]).sum(1), fixture["cosine"]) < 1e-4);
 }
 
 TEST_CASE("a file with an encoder's names loads under \"bert.\"") {
-  Bert net(small()), other(small());
+  Bert net(small_bert()), other(small_bert());
   thaw::StateDict encoder;
   for (const auto& [name, tensor] : thaw::test::state_dict(*net))
     if (name.starts_with("bert.")) encoder.insert(name.substr(5), tensor);
   encoder.insert("embeddings.position_ids", at::randint(9, {1, 16}));
-  thaw::load_weights(other, encoder, {.drop = {"classifier.*", "*.position_ids"}, .rename = {{"^", "bert."}}});
+  thaw::load_weights(other, encoder, thaw::test::minilm_load());
   CHECK(at::equal(other->pooler->weight, net->pooler->weight));
   CHECK(at::equal(other->embeddings->words->weight, net->embeddings->words->weight));
 }
 
 TEST_CASE("what the mask hides, and what comes after it, does not matter to BERT") {
-  const auto x = inputs(thaw::test::json_fixture("models/bert.json"));
+  const auto x = texts(thaw::test::json_fixture("models/bert.json"));
   const at::NoGradGuard no_grad;
   for (const BertPooling pooling : {BertPooling::first_token, BertPooling::mean}) {
-    BertOptions options = small();
+    BertOptions options = small_bert();
     options.pooling = pooling;
     Bert net(options);
     thaw::test::fill(*net, thaw::test::chirp);
@@ -182,9 +124,9 @@ TEST_CASE("what the mask hides, and what comes after it, does not matter to BERT
 }
 
 TEST_CASE("with mean pooling BERT has no pooler, and its features are the mean of what is seen") {
-  const auto x = inputs(thaw::test::json_fixture("models/bert.json"));
+  const auto x = texts(thaw::test::json_fixture("models/bert.json"));
   const at::NoGradGuard no_grad;
-  BertOptions options = small();
+  BertOptions options = small_bert();
   options.pooling = BertPooling::mean;
   Bert net(options);
   for (const auto& [name, tensor] : thaw::test::state_dict(*net)) CHECK_FALSE(name.starts_with("bert.pooler"));
@@ -197,11 +139,11 @@ TEST_CASE("with mean pooling BERT has no pooler, and its features are the mean o
 }
 
 TEST_CASE("texts that BERT cannot take are an error that says which it can") {
-  Bert net(small());
+  Bert net(small_bert());
   const at::Tensor ids = at::randint(40, {2, 6}), ones = at::ones_like(ids);
   const auto message = [&](const ForwardPart::Tensors& x) -> std::string {
     try {
-      forward(net, x, x.size());
+      thaw::test::on_texts(x, x.size())(net, at::kFloat);
     } catch (const thaw::DataError& error) {
       return error.what();
     }
@@ -242,7 +184,7 @@ TEST_CASE("BERT's options out of range are errors, each with its fix") {
 TEST_CASE("each kind of BERT's dropout draws in training, and in training alone") {
   const at::NoGradGuard no_grad;
   const at::Tensor ids = at::randint(1, 40, {4, 9});
-  std::vector<BertOptions> kinds(3, small());
+  std::vector<BertOptions> kinds(3, small_bert());
   kinds[0].dropout = 0.5;
   kinds[0].head_dropout = 0;
   kinds[1].attention_dropout = 0.5;
@@ -257,7 +199,7 @@ TEST_CASE("each kind of BERT's dropout draws in training, and in training alone"
   }
   CHECK(BertOptions{}.dropout == 0.1);
   CHECK(BertOptions{}.attention_dropout == 0.1);
-  BertOptions as_dropout = small();
+  BertOptions as_dropout = small_bert();
   as_dropout.dropout = 0.5;
   Bert net(as_dropout);
   auto classify = net->forward_parts().back();
@@ -267,7 +209,7 @@ TEST_CASE("each kind of BERT's dropout draws in training, and in training alone"
 
 TEST_CASE("dropout is where Hugging Face has it: in the embeddings, and on what each half of a layer adds") {
   const at::NoGradGuard no_grad;
-  BertOptions options = small();
+  BertOptions options = small_bert();
   options.dropout = 0.5;
   Bert net(options);
   const at::Tensor ids = at::randint(1, 40, {50, 9});
@@ -285,7 +227,7 @@ TEST_CASE("dropout is where Hugging Face has it: in the embeddings, and on what 
 TEST_CASE("a text of which nothing is seen gives numbers, and leaves the others alone") {
   const at::NoGradGuard no_grad;
   for (const BertPooling pooling : {BertPooling::first_token, BertPooling::mean}) {
-    BertOptions options = small();
+    BertOptions options = small_bert();
     options.pooling = pooling;
     Bert net(options);
     const at::Tensor ids = at::randint(1, 40, {2, 9}), mask = at::ones_like(ids);
@@ -297,9 +239,9 @@ TEST_CASE("a text of which nothing is seen gives numbers, and leaves the others 
 }
 
 TEST_CASE("BERT's parts, one after the other, are its forward pass, with a mask and without") {
-  const auto x = inputs(thaw::test::json_fixture("models/bert.json"));
+  const auto x = texts(thaw::test::json_fixture("models/bert.json"));
   for (const BertPooling pooling : {BertPooling::first_token, BertPooling::mean}) {
-    BertOptions options = small();
+    BertOptions options = small_bert();
     options.pooling = pooling;
     Bert net(options);
     thaw::test::check_parts(net, x, 1 + 2 + 1 + 1, "classifier");
@@ -311,7 +253,7 @@ TEST_CASE("BERT's parts, one after the other, are its forward pass, with a mask 
 }
 
 TEST_CASE("cuts make three groups of BERT, or one per layer, with its head and with a new one") {
-  Bert net(small());
+  Bert net(small_bert());
   const std::int64_t all = count(*net), layer = count(*(*net->layers)[0]), embeddings = count(*net->embeddings);
   for (const bool replaced : {false, true}) {
     if (replaced) replace_head(net, linear_head(net->head_features(), 5, 0, /*pool=*/false));
@@ -336,7 +278,7 @@ TEST_CASE("a Learner fine-tunes BERT on ids, masks and types; caching what its f
       .input = std::vector{ids, mask, types}, .target = at::randint(5, {24}), .batch_size = 8};
   const auto trained = [&](int frozen, thaw::Cache cache) {
     at::manual_seed(3);
-    Bert net(small());
+    Bert net(small_bert());
     const at::Tensor before = thaw::test::all_parameters(*net).clone();
     thaw::Learner learner(net, thaw::LayerGroups::cut_before(net, bert_cuts(*net)), thaw::cross_entropy,
                           {.train = thaw::InMemory(data), .valid = thaw::InMemory(data)});

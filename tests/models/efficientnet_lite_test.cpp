@@ -3,9 +3,8 @@
 
 #include <thaw/weights/load.hpp>
 
-#include "models/formula.hpp"
 #include "models/norms.hpp"
-#include "support/data.hpp"
+#include "models/parity.hpp"
 
 #include <ATen/Context.h>
 #include <ATen/ops/equal.h>
@@ -22,6 +21,10 @@ using thaw::test::distance;
 using thaw::test::wave;
 
 namespace {
+
+using Factory = EfficientNetLite (*)(const EfficientNetLiteOptions&);
+constexpr std::array<Factory, 5> factories{efficientnet_lite0, efficientnet_lite1, efficientnet_lite2,
+                                           efficientnet_lite3, efficientnet_lite4};
 
 /// Compares with what the Python original gives for the same input.
 void check_case(EfficientNetLite& net, const nlohmann::json& expected) {
@@ -55,20 +58,22 @@ TEST_CASE("with the published weights, features and logits are the Python origin
 
 TEST_CASE("lite0 to lite4 with weights by formula give the Python originals' numbers") {
   const auto fixture = thaw::test::json_fixture("models/efficientnet_lite.json").at("variants");
-  using Factory = EfficientNetLite (*)(const EfficientNetLiteOptions&);
-  const std::array<Factory, 5> factories{efficientnet_lite0, efficientnet_lite1, efficientnet_lite2, efficientnet_lite3,
-                                         efficientnet_lite4};
   for (std::size_t i = 0; i < factories.size(); ++i) {
     CAPTURE(i);
     auto net = factories[i]({});
     thaw::test::fill(*net);
     CHECK(thaw::test::state_dict(*net).size() == fixture[i]["tensors"]);
-    std::int64_t parameters = 0;
-    for (const auto& parameter : net->parameters()) parameters += parameter.numel();
-    CHECK(parameters == fixture[i]["parameters"]);
+    CHECK(thaw::test::count(*net) == fixture[i]["parameters"]);
     CHECK(net->options.dropout == (i < 2 ? 0.2 : 0.3));
     check_case(net, fixture[i]["cases"][0]);
   }
+}
+
+TEST_CASE("in training, the logits, statistics and gradients of lite0 to lite4 are the Python originals'") {
+  const auto fixture = thaw::test::json_fixture("models/efficientnet_lite.json");
+  REQUIRE(fixture["cases"].size() == factories.size());
+  for (std::size_t i = 0; i < factories.size(); ++i)
+    thaw::test::check_parity(factories[i]({.dropout = 0}), fixture["cases"][i], fixture["images"]);
 }
 
 TEST_CASE("any size from 32 pixels on works, with any number of channels and classes") {

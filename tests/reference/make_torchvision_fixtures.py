@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from formula import chirp, define_torchvision_operators, digest, fill, hash_of_state, numbers, wave
+from formula import about_state, define_torchvision_operators, digest, parity, wave
 
 define_torchvision_operators()
 import torchvision  # noqa: E402
@@ -48,24 +48,9 @@ def case(name, shape, initial):
     torch.manual_seed(1)
     net = getattr(torchvision.models, name)()
     state = net.state_dict()
-    result = dict(name=name, tensors=len(state), state=hash_of_state(net),
-                  parameters=sum(p.numel() for p in net.parameters()),
-                  initial={key: digest(state[key]) for key in initial})
-
-    net.double()
-    fill(net, chirp, variance=3)  # so that 33 residual blocks do not make signals large
+    result = dict(name=name, **about_state(net), initial={key: digest(state[key]) for key in initial})
     without_chance(net)
-    x = wave(shape, 0.37)
-    with torch.no_grad():
-        result["eval"] = numbers(net.eval()(x)[:, :8])
-    y = net.train()(x)
-    (y * wave(y.shape, 0.7)).sum().backward()
-    result["train"] = numbers(y[:, :8])
-    running = [b.flatten() for key, b in net.named_buffers() if "running" in key]
-    if running:
-        result["running"] = digest(torch.cat(running))
-    result["gradients"] = {key: digest(p.grad) for key, p in net.named_parameters()}
-    return result
+    return dict(**result, **parity(net, wave(shape, 0.37)))
 
 
 for family in sys.argv[1:] or FAMILIES:

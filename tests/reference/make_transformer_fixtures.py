@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 
-from formula import chirp, define_torchvision_operators, digest, fill, hash_of_state, numbers, wave
+from formula import about_state, chirp, define_torchvision_operators, digest, fill, numbers, parity, wave
 
 define_torchvision_operators()
 import timm  # noqa: E402
@@ -32,35 +32,12 @@ from transformers import BertConfig, BertForSequenceClassification, BertModel  #
 OUT = Path(__file__).resolve().parent.parent / "fixtures" / "models"
 
 
-def count(net):
-    return sum(p.numel() for p in net.parameters())
-
-
-def about_state(net):
-    return dict(tensors=len(net.state_dict()), state=hash_of_state(net), parameters=count(net))
-
-
-def parity(make, *inputs):
+def case(make, *inputs):
     """Names and shapes, initial values, logits in eval and train mode, gradients."""
     torch.manual_seed(1)
     net = make()
     initial = digest(torch.cat([p.flatten() for p in net.parameters()]))
-    net.double()
-    fill(net, chirp, 3)
-
-    def logits():
-        y = net(*inputs)
-        return y.logits if hasattr(y, "logits") else y
-
-    with torch.no_grad():
-        net.eval()
-        result = dict(**about_state(net), initial=initial, eval=numbers(logits()[:, :8]))
-    net.train()
-    y = logits()
-    (y * wave(y.shape, 0.7)).sum().backward()
-    result["train"] = numbers(y[:, :8])
-    result["gradients"] = {key: digest(p.grad) for key, p in net.named_parameters()}
-    return result
+    return dict(**about_state(net), initial=initial, **parity(net, *inputs))
 
 
 def save(name, value):
@@ -84,7 +61,7 @@ def small_timm(**options):
 
 
 def vit_case(name, make, shape):
-    return dict(name=name, images=shape, **parity(make, wave(shape, 0.37)))
+    return dict(name=name, images=shape, **case(make, wave(shape, 0.37)))
 
 
 def full_torchvision(shape):
@@ -146,7 +123,7 @@ all_inputs = [torch.tensor(x) for x in (IDS, MASK, TYPES)]
 save("bert.json", {
     "about": "transformers 4.57.6, weights by formula. See make_transformer_fixtures.py.",
     "input_ids": IDS, "attention_mask": MASK, "token_type_ids": TYPES,
-    "small": [dict(inputs=n, **parity(small_bert, *all_inputs[:n])) for n in (1, 2, 3)],
+    "small": [dict(inputs=n, **case(small_bert, *all_inputs[:n])) for n in (1, 2, 3)],
     "full": [dict(name="bert_base", **about_state(bert())), dict(name="minilm_l6", **about_state(bert(**minilm)))]})
 
 # ---- real weights ----

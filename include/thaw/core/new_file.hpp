@@ -38,7 +38,8 @@ class NewFile {
 
   /// A failure is kept, and thrown by `commit`.
   void write(std::string_view bytes) {
-    if (error_ == 0 && std::fwrite(bytes.data(), 1, bytes.size(), file_) != bytes.size()) error_ = errno;
+    if (error_ != 0 || bytes.empty()) return;  // no bytes may come as a null pointer
+    if (std::fwrite(bytes.data(), 1, bytes.size(), file_) != bytes.size()) error_ = errno;
   }
 
   /// Throws FileError if anything could not be written, or the old file not be replaced.
