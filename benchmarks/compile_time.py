@@ -20,6 +20,8 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from rows import row, table
+
 ROOT = Path(__file__).resolve().parent.parent
 HEADERS = ROOT / "include" / "thaw"
 AT_ONCE = 2
@@ -190,41 +192,6 @@ def medians(compiler, sides, rounds):
     return [statistics.median(each) for each in seconds]
 
 
-class Report:
-    def __init__(self):
-        self.rows = []
-
-    def add(self, name, ours, theirs, limit=None):
-        """`limit`: how many times theirs ours may be at most; None: for information."""
-        ratio = ours / theirs
-        self.rows.append(
-            {
-                "name": name,
-                "ours": ours,
-                "theirs": theirs,
-                "unit": "s",
-                "ratio": ratio,
-                "target": f"at most {limit:.3g}x" if limit else "",
-                "met": ratio <= limit if limit else None,
-            }
-        )
-
-    def table(self):
-        cells = [["", "thaw", "other", "unit", "ratio", "target", ""]]
-        for row in self.rows:
-            verdict = "" if not row["target"] else "met" if row["met"] else "MISSED"
-            numbers = [f"{row['ours']:.4g}", f"{row['theirs']:.4g}", row["unit"], f"{row['ratio']:.2f}x"]
-            cells.append([row["name"], *numbers, row["target"], verdict])
-        widths = [max(map(len, column)) for column in zip(*cells)]
-        right = {1, 2, 4}
-        cells.insert(1, ["-" * width for width in widths])
-        lines = []
-        for row in cells:
-            padded = [c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths))]
-            lines.append("  ".join(padded).rstrip())
-        return "\n".join(lines)
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="one round, and only what has a target")
@@ -233,29 +200,33 @@ def main():
     arguments = parser.parse_args()
 
     rounds = 1 if arguments.quick else 5
-    report = Report()
+    rows = []
+
+    def add(name, ours, theirs, limit=None):
+        rows.append(row(name, ours, theirs, "s", limit))
+
     with tempfile.TemporaryDirectory() as folder:
         compiler = Compiler(bench_command(arguments.build), folder)
         torch_only = "#include <torch/torch.h>\n"
         ours, torch_seconds = medians(compiler, [torch_only + "#include <thaw/thaw.hpp>\n", torch_only], rounds)
-        report.add("thaw.hpp after torch/torch.h, against torch/torch.h", ours, torch_seconds, 1.1)
+        add("thaw.hpp after torch/torch.h, against torch/torch.h", ours, torch_seconds, 1.1)
         plan = includes(plan_headers()) + PLAN
         (plan_seconds,) = medians(compiler, [plan], 3 if arguments.quick else 9)
-        report.add("schedules, rates and policies, against 1 s", plan_seconds, 1, 1)
+        add("schedules, rates and policies, against 1 s", plan_seconds, 1, 1)
         ours, theirs = medians(compiler, [WITH_THAW, BY_HAND], rounds)
-        report.add("a fine-tuning program, by hand on LibTorch", ours, theirs, 1.1)
+        add("a fine-tuning program, by hand on LibTorch", ours, theirs, 1.1)
         if not arguments.quick:
             rooms = [path.name for path in sorted(HEADERS.iterdir()) if path.is_dir()]
             codes = [includes(public_headers(room)) for room in rooms]
             for room, seconds in zip(rooms, medians(compiler, codes, 1)):
-                report.add(f"{room}/*.hpp, against torch/torch.h", seconds, torch_seconds)
+                add(f"{room}/*.hpp, against torch/torch.h", seconds, torch_seconds)
             headers = [header for room in rooms for header in public_headers(room)]
             each = zip(medians(compiler, [f"#include <{header}>\n" for header in headers], 1), headers)
             for seconds, header in sorted(each, reverse=True)[:10]:
-                report.add(f"{header} alone, against torch/torch.h", seconds, torch_seconds)
-    print(report.table())
+                add(f"{header} alone, against torch/torch.h", seconds, torch_seconds)
+    print(table(rows))
     if arguments.json:
-        Path(arguments.json).write_text(json.dumps(report.rows, indent=2) + "\n")
+        Path(arguments.json).write_text(json.dumps(rows, indent=2) + "\n")
 
 
 if __name__ == "__main__":

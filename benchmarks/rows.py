@@ -1,29 +1,59 @@
 #!/usr/bin/env python3
-"""Joins the benchmarks' rows: rows.py [--json FILE] [--markdown FILE] ROWS.json...   Standard library only."""
+"""Joins the benchmarks' rows: rows.py [--json FILE] [--markdown FILE] ROWS.json...   Standard library only.
+
+For the benchmarks in Python it makes rows and their table, as bench.hpp's Report does for those in C++.
+"""
 
 import argparse
 import json
 from pathlib import Path
 
+VERDICT = {True: "met", False: "MISSED", None: ""}
+
+
+def row(name, ours, theirs, unit, limit=None):
+    """`limit`: how many times theirs ours may be at most; None: for information."""
+    ratio = ours / theirs
+    target, met = ("", None) if limit is None else (f"at most {limit:.3g}x", ratio <= limit)
+    return dict(name=name, ours=ours, theirs=theirs, unit=unit, ratio=ratio, target=target, met=met)
+
+
+def table(rows):
+    cells = [["", "thaw", "other", "unit", "ratio", "target", ""]]
+    for r in rows:
+        numbers = [f"{r['ours']:.4g}", f"{r['theirs']:.4g}", r["unit"], f"{r['ratio']:.2f}x"]
+        cells.append([r["name"], *numbers, r["target"], VERDICT[r["met"]]])
+    widths = [max(map(len, column)) for column in zip(*cells)]
+    cells.insert(1, ["-" * width for width in widths])
+    right = {1, 2, 4}
+    return "\n".join(
+        "  ".join(c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(line, widths))).rstrip()
+        for line in cells
+    )
+
 
 def markdown(rows):
-    verdict = {True: "met", False: "missed", None: ""}
     lines = ["| | thaw | other | unit | ratio | target | |", "|---|---|---|---|---|---|---|"]
     for r in rows:
         cells = [r["name"].strip(), f"{r['ours']:.4g}", f"{r['theirs']:.4g}", r["unit"], f"{r['ratio']:.2f}x"]
-        lines.append("| " + " | ".join([*cells, r["target"], verdict[r["met"]]]) + " |")
+        lines.append("| " + " | ".join([*cells, r["target"], VERDICT[r["met"]].lower()]) + " |")
     return "\n".join(lines) + "\n"
 
 
-parser = argparse.ArgumentParser()
-parser.add_argument("--json", type=Path)
-parser.add_argument("--markdown", type=Path)
-parser.add_argument("rows", nargs="*", type=Path)
-options = parser.parse_args()
-everything = [row for path in options.rows for row in json.loads(path.read_text())]
-if options.json:
-    options.json.write_text(json.dumps(everything, indent=2) + "\n")
-if options.markdown:
-    options.markdown.write_text(markdown(everything))
-missed = sum(row["met"] is False for row in everything)
-print(f"{len(everything)} rows, {missed} of them MISSED")
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--markdown", type=Path)
+    parser.add_argument("rows", nargs="*", type=Path)
+    options = parser.parse_args()
+    everything = [each for path in options.rows for each in json.loads(path.read_text())]
+    if options.json:
+        options.json.write_text(json.dumps(everything, indent=2) + "\n")
+    if options.markdown:
+        options.markdown.write_text(markdown(everything))
+    missed = sum(each["met"] is False for each in everything)
+    print(f"{len(everything)} rows, {missed} of them MISSED")
+
+
+if __name__ == "__main__":
+    main()

@@ -15,6 +15,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from rows import row, table
+
 HERE = Path(__file__).resolve().parent
 JOB = dict(images=256, pixels=128, batch=32, head_epochs=5, finder_steps=20, thawed_epochs=3)
 QUICK = dict(JOB, images=64, finder_steps=4)
@@ -40,25 +42,6 @@ def measured(sides, job, rounds):
             print(f"  {name:24}{result['stages']['total']:8.1f} s{result['peak_mb']:8.0f} MB  last losses", end=" ")
             print(", ".join(f"{stage} {loss:.3g}" for stage, loss in result["losses"].items()), flush=True)
     return {name: {what: statistics.median(r[what] for r in each) for what in each[0]} for name, each in results.items()}
-
-
-def row(name, ours, theirs, unit, limit=None):
-    """As bench.hpp's Report::add; without a limit a row that only informs."""
-    ratio = ours / theirs
-    target, met = ("", None) if limit is None else (f"at most {limit:.3g}x", ratio <= limit)
-    return dict(name=name, ours=ours, theirs=theirs, unit=unit, ratio=ratio, target=target, met=met)
-
-
-def table(rows):
-    """bench.hpp's look."""
-    verdict = {True: "met", False: "MISSED", None: ""}
-    cells = [["", "thaw", "other", "unit", "ratio", "target", ""]]
-    for r in rows:
-        numbers = [f"{r['ours']:.4g}", f"{r['theirs']:.4g}", r["unit"], f"{r['ratio']:.2f}x"]
-        cells.append([r["name"], *numbers, r["target"], verdict[r["met"]]])
-    widths = [max(map(len, column)) for column in zip(*cells)]
-    cells.insert(1, ["-" * width for width in widths])
-    return "\n".join("  ".join(c.ljust(w) for c, w in zip(line, widths)).rstrip() for line in cells)
 
 
 def main():
