@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """What including thaw costs a compiler, as the table and the JSON rows of benchmarks/bench.hpp.
 
-    ./dev bench && benchmarks/compile_time.py [--quick] [--json FILE] [--build build/bench]
+    ./dev bench && benchmarks/compile_time.py [--quick] [--headers] [--json FILE] [--build build/bench]
 
 Compiles small generated files with the compiler and flags of the bench build, but -O0 and no precompiled header. Two
 sides of a row are compiled side by side, so that both have the same machine; seconds are processor time (user and
-system), medians over rounds. Rows without a target are for information: each room's headers, and the ten most
-expensive headers, each alone in a file. --quick takes one round and leaves those out.
+system), medians over rounds; --quick takes one round. Rows without a target are for information. --headers adds each
+room's headers, and every header, each alone in a file: a quarter of an hour more.
 """
 
 import argparse
@@ -213,7 +213,8 @@ def medians(compiler, sides, rounds):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="one round, and only what has a target")
+    parser.add_argument("--quick", action="store_true", help="one round")
+    parser.add_argument("--headers", action="store_true", help="each room and each header, too")
     parser.add_argument("--json", metavar="FILE", help="write the rows to this file")
     parser.add_argument("--build", type=Path, default=ROOT / "build" / "bench", help="the bench build")
     arguments = parser.parse_args()
@@ -234,14 +235,14 @@ def main():
         add("all of their headers, and stages, against 1 s", large, 1)
         ours, theirs = medians(compiler, [WITH_THAW, BY_HAND], rounds)
         add("a fine-tuning program, by hand on LibTorch", ours, theirs, 1.1)
-        if not arguments.quick:
+        if arguments.headers:
             rooms = [path.name for path in sorted(HEADERS.iterdir()) if path.is_dir()]
             codes = [includes(public_headers(room)) for room in rooms]
             for room, seconds in zip(rooms, medians(compiler, codes, 1)):
                 add(f"{room}/*.hpp, against torch/torch.h", seconds, torch_seconds)
             headers = [header for room in rooms for header in public_headers(room)]
             each = zip(medians(compiler, [f"#include <{header}>\n" for header in headers], 1), headers)
-            for seconds, header in sorted(each, reverse=True)[:10]:
+            for seconds, header in sorted(each, reverse=True):
                 add(f"{header} alone, against torch/torch.h", seconds, torch_seconds)
     print(table(rows))
     if arguments.json:

@@ -19,7 +19,7 @@ export OMP_WAIT_POLICY=passive GOMP_SPINCOUNT=0 # threads that spin slow the oth
 ./dev bench
 peers=()
 if ((${#quick[@]} == 0)); then
-  benchmarks/peers/setup.sh
+  ./dev peers
   peers=(--peers .deps/peers/bin/python)
 fi
 

@@ -49,7 +49,7 @@ def main():
     parser.add_argument("--quick", action="store_true", help="a quarter of the images, one round")
     parser.add_argument("--json", help="where the rows go")
     parser.add_argument("--program", default=str(HERE.parent / "build/bench/benchmarks/whole_job"))
-    parser.add_argument("--peers", help="the Python of peers/setup.sh's venv")
+    parser.add_argument("--peers", help="a Python that has them: ./dev peers makes .deps/peers/bin/python")
     options = parser.parse_args()
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ.setdefault("GOMP_SPINCOUNT", "0")

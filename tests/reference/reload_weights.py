@@ -3,7 +3,7 @@
     python3 tests/reference/reload_weights.py in.pth out.pth
 
 Each may be a .pth or a .safetensors file. A .pth is opened with weights_only=True, checked to keep what is tied in
-"tied.*", and saved with its strides. With a virtual environment: pip install --no-deps torch==2.13.0 safetensors.
+"tied.*", and saved with its strides. ./dev python makes such a Python.
 """
 
 import sys
