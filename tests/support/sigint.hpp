@@ -4,13 +4,14 @@
 
 namespace thaw::test {
 
-/// SIGINT handled so while it lives, by default as in a fresh program: Catch2 has a handler of its own, and a shell's
-/// background jobs ignore it.
+/// SIGINT, or another signal, handled so while it lives, by default as in a fresh program: Catch2 has a handler of its
+/// own, and a shell's background jobs ignore it.
 class Sigint {
  public:
   using Handler = void (*)(int);
-  explicit Sigint(Handler handler = SIG_DFL) : before_(std::signal(SIGINT, handler)) {}
-  ~Sigint() { std::signal(SIGINT, before_); }
+  explicit Sigint(Handler handler = SIG_DFL, int signal = SIGINT)
+      : signal_(signal), before_(std::signal(signal, handler)) {}
+  ~Sigint() { std::signal(signal_, before_); }
   Sigint(const Sigint&) = delete;
   Sigint& operator=(const Sigint&) = delete;
 
@@ -22,6 +23,7 @@ class Sigint {
   }
 
  private:
+  int signal_;
   Handler before_;
 };
 

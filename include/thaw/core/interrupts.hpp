@@ -3,44 +3,63 @@
 #include <signal.h>
 
 #include <csignal>
+#include <initializer_list>
 #include <string>
+#include <vector>
 
 #include <thaw/core/error.hpp>
 
 namespace thaw {
 
-/// The user pressed ctrl-C during a call of thaw's that had something to put back first, and did.
+/// The user pressed ctrl-C, or another process asked this one to end, during a call of thaw's that had something to put
+/// back or to save first, and did.
 class Interrupted : public Error {
  public:
   explicit Interrupted(std::string where)
       : Error(std::move(where), "interrupted by ctrl-C; all is as it was before", "call it again to start over") {}
+  using Error::Error;
 };
 
-/// While it lives, ctrl-C (SIGINT) does not end the program: `seen()` tells. A program that handles SIGINT itself keeps
-/// its own handler, and then nothing is seen here. One at a time; not for use from several threads.
+/// While it lives, ctrl-C (SIGINT) does not end the program: `seen()` tells. So for other signals that are named. What
+/// a program handles itself, or ignores, stays as it is, and then nothing is seen here. One at a time; not for use from
+/// several threads.
 class Interrupts {
  public:
-  Interrupts() {
+  explicit Interrupts(std::initializer_list<int> signals = {SIGINT}) {
     flag() = 0;
-    struct sigaction current{};  // asked, not replaced: putting a handler back by std::signal would lose its flags
-    ours_ = ::sigaction(SIGINT, nullptr, &current) == 0 && (current.sa_flags & SA_SIGINFO) == 0 &&
-            current.sa_handler == SIG_DFL;
-    if (ours_) std::signal(SIGINT, [](int) { flag() = 1; });
+    for (const int each : signals) {
+      struct sigaction current{};  // asked, not replaced: putting a handler back by std::signal would lose its flags
+      if (::sigaction(each, nullptr, &current) != 0 || (current.sa_flags & SA_SIGINFO) != 0 ||
+          current.sa_handler != SIG_DFL)
+        continue;
+      std::signal(each, [](int signal) { flag() = signal; });
+      ours_.push_back(each);
+    }
   }
-  ~Interrupts() {
-    if (ours_) std::signal(SIGINT, SIG_DFL);
-  }
+  ~Interrupts() { put_back(); }
   Interrupts(const Interrupts&) = delete;
   Interrupts& operator=(const Interrupts&) = delete;
 
-  [[nodiscard]] bool seen() const { return ours_ && flag() != 0; }
+  /// The last signal that came; 0 for none.
+  [[nodiscard]] int seen() const { return ours_.empty() ? 0 : flag(); }
+
+  /// Lets the signal that was seen do what it would have done: it mostly ends the program.
+  void raise_again() {
+    const int signal = seen();
+    put_back();
+    if (signal != 0) std::raise(signal);
+  }
 
  private:
+  void put_back() {
+    for (const int each : ours_) std::signal(each, SIG_DFL);
+    ours_.clear();
+  }
   static volatile std::sig_atomic_t& flag() {
     static volatile std::sig_atomic_t value = 0;
     return value;
   }
-  bool ours_ = false;
+  std::vector<int> ours_;
 };
 
 }  // namespace thaw

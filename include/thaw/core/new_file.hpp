@@ -1,5 +1,6 @@
 #pragma once
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -15,8 +16,8 @@
 
 namespace thaw::detail {
 
-/// A file that is written beside `path` and takes its name when it is whole and on the disk: whatever happens before,
-/// the old file of that name is still there.
+/// A file that is written beside `path` and takes its name when it is whole and on the disk, and so is the name:
+/// whatever happens before, the old file of that name is still there.
 class NewFile {
  public:
   /// Throws FileError if no file can be made there.
@@ -53,9 +54,18 @@ class NewFile {
       throw failed("cannot be replaced", "name a file that may be written to");
     }
     std::fclose(std::exchange(file_, nullptr));
+    flush_folder();
   }
 
  private:
+  /// Without it the name may be lost with the power. Some file systems cannot: then it is as safe as they are.
+  void flush_folder() const {
+    const std::filesystem::path folder = path_.has_parent_path() ? path_.parent_path() : ".";
+    const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (descriptor < 0) return;
+    (void)::fsync(descriptor);
+    ::close(descriptor);
+  }
   [[nodiscard]] FileError failed(const std::string& what, std::string fix) const {
     return {path_.string(), what + ": " + std::generic_category().message(errno), std::move(fix)};
   }

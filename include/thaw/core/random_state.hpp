@@ -6,51 +6,67 @@
 #include <ATen/detail/CUDAHooksInterface.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <mutex>
-#include <utility>
 #include <vector>
 
 namespace thaw {
 
+/// The state of the generator that LibTorch draws from by default on a device: bytes, as torch.get_rng_state() has
+/// them.
+struct GeneratorState {
+  at::Device device;
+  at::Tensor state;
+};
+
+[[nodiscard]] inline GeneratorState generator_state(at::Device device) {
+  at::Generator generator = at::globalContext().defaultGenerator(device);
+  const std::scoped_lock lock(generator.mutex());
+  return {device, generator.get_state()};
+}
+
+/// Those of the CPU, and of every CUDA device in use.
+[[nodiscard]] inline std::vector<GeneratorState> generator_states() {
+  std::vector<GeneratorState> states{generator_state(at::kCPU)};
+  if (!at::globalContext().hasCUDA()) return states;
+  for (int i = 0; i < at::detail::getCUDAHooks().getNumGPUs(); ++i)
+    if (const auto index = static_cast<at::DeviceIndex>(i); at::detail::getCUDAHooks().hasPrimaryContext(index))
+      states.push_back(generator_state(at::Device(at::kCUDA, index)));
+  return states;
+}
+
+/// Puts them back.
+inline void set_generator_states(const std::vector<GeneratorState>& states) {
+  for (const GeneratorState& each : states) {
+    at::Generator generator = at::globalContext().defaultGenerator(each.device);
+    const std::scoped_lock lock(generator.mutex());
+    generator.set_state(each.state);
+  }
+}
+
+/// Seeds every generator that LibTorch draws from by default: torch.manual_seed. What a run then gives depends on the
+/// number of threads (OMP_NUM_THREADS) and the processor too, since sums are rounded in another order.
+inline void seed(std::uint64_t value) {
+  at::manual_seed(value);
+}
+
 /// Remembers the state of every random generator that LibTorch draws from by default, and puts it back when it goes
-/// out of scope: the CPU's, and that of every CUDA device in use.
+/// out of scope.
 class RandomState {
  public:
-  RandomState() {
-    remember(at::globalContext().defaultGenerator(at::kCPU));
-    if (!at::globalContext().hasCUDA()) return;
-    for (int i = 0; i < at::detail::getCUDAHooks().getNumGPUs(); ++i)
-      if (const auto index = static_cast<at::DeviceIndex>(i); at::detail::getCUDAHooks().hasPrimaryContext(index))
-        remember(at::globalContext().defaultGenerator(at::Device(at::kCUDA, index)));
-  }
-
-  ~RandomState() {
-    for (auto& [generator, state] : generators_) {
-      const std::scoped_lock lock(generator.mutex());
-      generator.set_state(state);
-    }
-  }
-
-  /// Whether anything was drawn since.
-  [[nodiscard]] bool moved() const {
-    return std::ranges::any_of(generators_, [](const auto& each) {
-      at::Generator generator = each.first;
-      const std::scoped_lock lock(generator.mutex());
-      return !generator.get_state().equal(each.second);
-    });
-  }
-
+  RandomState() = default;
+  ~RandomState() { set_generator_states(states_); }
   RandomState(const RandomState&) = delete;
   RandomState& operator=(const RandomState&) = delete;
 
- private:
-  void remember(at::Generator generator) {
-    const std::scoped_lock lock(generator.mutex());
-    at::Tensor state = generator.get_state();
-    generators_.emplace_back(std::move(generator), std::move(state));
+  /// Whether anything was drawn since.
+  [[nodiscard]] bool moved() const {
+    return std::ranges::any_of(
+        states_, [](const GeneratorState& then) { return !generator_state(then.device).state.equal(then.state); });
   }
 
-  std::vector<std::pair<at::Generator, at::Tensor>> generators_;
+ private:
+  const std::vector<GeneratorState> states_ = generator_states();
 };
 
 }  // namespace thaw

@@ -68,7 +68,7 @@ struct LRFinder {
     LRCurve curve{.planned = steps};
     double average = 0, best = std::numeric_limits<double>::infinity();
     for (std::int64_t i = 0; i < steps; ++i) {
-      if (interrupts.seen()) throw Interrupted("LRFinder");
+      if (interrupts.seen() != 0) throw Interrupted("LRFinder");
       const double lr = rate(i);
       std::vector<double> group_lr = ratios;
       for (double& rate : group_lr) rate *= lr;
