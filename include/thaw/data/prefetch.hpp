@@ -136,6 +136,11 @@ class Prefetch {
 
   [[nodiscard]] std::int64_t batches() const { return source_.batches(); }
   [[nodiscard]] BatchStream stream(std::int64_t epoch) const { return ahead(source_.stream(epoch)); }
+  [[nodiscard]] BatchStream stream(std::int64_t epoch, std::int64_t i) const
+    requires requires(const S& source) { source.stream(epoch, i); }
+  {
+    return ahead(source_.stream(epoch, i));
+  }
 
   [[nodiscard]] Fields targets() const
     requires requires(const S& source) { source.targets(); }

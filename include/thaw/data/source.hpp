@@ -8,6 +8,7 @@
 #include <optional>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include <thaw/core/random_state.hpp>
 #include <thaw/data/batch.hpp>
@@ -19,7 +20,8 @@ using BatchStream = std::function<std::optional<Batch>()>;
 
 /// A source that knows itself: how many batches a pass has, and the pass of a given epoch. The same epoch gives the
 /// same batches, so that a pass can be repeated. It may offer `Fields targets() const`, all its targets at once, which
-/// lets them be checked before training.
+/// lets them be checked before training, and `stream(epoch, i)`, the pass from its i-th batch on, which lets a resumed
+/// run skip what it has seen without making it.
 template <class S>
 concept EpochSource = requires(const S& source, std::int64_t epoch) {
   { source.batches() } -> std::convertible_to<std::int64_t>;
@@ -124,6 +126,8 @@ class DataSource {
             .samples = source.samples(),
             .in_order = [source](std::int64_t pass) { return detail::in_order(source, pass); },
             .with_input = [source](Fields input) -> DataSource { return source.with_input(std::move(input)); }});
+      if constexpr (requires { source.stream(std::int64_t{}, std::int64_t{}); })
+        stream_from_ = [source](std::int64_t epoch, std::int64_t i) -> BatchStream { return source.stream(epoch, i); };
       stream_ = [s = std::move(source)](std::int64_t epoch) -> BatchStream { return s.stream(epoch); };
     } else if constexpr (detail::RangeOfBatches<S>) {
       from_range(std::make_shared<S>(std::move(source)), to_batch_);
@@ -157,6 +161,15 @@ class DataSource {
     return stream_(epoch);
   }
 
+  /// The same, from its i-th batch on; batches before it are drawn and dropped where the source cannot skip them.
+  [[nodiscard]] BatchStream stream(std::int64_t epoch, std::int64_t i) const {
+    if (stream_from_) return stream_from_(epoch, i);
+    BatchStream rest = stream(epoch);
+    while (i-- > 0 && rest()) {
+    }
+    return rest;
+  }
+
   /// The first batch of the epoch that comes next, without using it up: a source that cannot be rewound (a loader)
   /// gives it again at the next `stream`; one that can leaves random generators as they were. None for an empty source.
   [[nodiscard]] std::optional<Batch> first(std::int64_t epoch = 0) const {
@@ -164,6 +177,7 @@ class DataSource {
       const RandomState random;
       return stream_(epoch)();
     }
+    if (!begun_) begun_from_ = generator_states();
     BatchStream rest = stream(epoch);
     std::optional<Batch> batch = rest();
     begun_ = [batch, rest, given = false]() mutable { return std::exchange(given, true) ? rest() : batch; };
@@ -172,6 +186,12 @@ class DataSource {
 
   /// Gives up the pass that `first` began, if there is one: the next `stream` begins anew.
   void restart() const { begun_ = {}; }
+
+  /// The random state that a pass which `first` began, and which is still to come, started from; empty where there is
+  /// none.
+  [[nodiscard]] std::vector<GeneratorState> begun_from() const {
+    return begun_ ? begun_from_ : std::vector<GeneratorState>();
+  }
 
   /// How many batches a pass has; counts them by a pass where the source cannot tell. Random generators are left as
   /// they were.
@@ -205,11 +225,13 @@ class DataSource {
   }
 
   std::function<BatchStream(std::int64_t)> stream_;
+  std::function<BatchStream(std::int64_t, std::int64_t)> stream_from_;  // empty: the source cannot skip batches
   mutable std::optional<std::int64_t> batches_;
   std::shared_ptr<const Numbered> numbered_;
   Fields targets_;
   bool one_pass_ = false;      // it cannot be rewound
   mutable BatchStream begun_;  // a pass whose first batch was looked at
+  mutable std::vector<GeneratorState> begun_from_;
 };
 
 }  // namespace thaw

@@ -18,7 +18,7 @@
 #include <thaw/report/detail/utf8.hpp>
 #include <thaw/report/table.hpp>
 #include <thaw/report/terminal.hpp>
-#include <thaw/train/events.hpp>
+#include <thaw/train/learner.hpp>
 
 namespace thaw {
 
@@ -42,6 +42,7 @@ class Console {
   explicit Console(Terminal terminal) : terminal_(std::move(terminal)) {}
 
   void on_stage_begin(const StageBegin& event);
+  void on_run_state(const RunStateVisit& event);
   void on_step_end(const StepEnd& event);
   void on_epoch_end(const EpochEnd& event);
   void on_stage_end(const StageEnd& event) {
@@ -63,6 +64,7 @@ class Console {
   bool headed_ = false;               // the epoch table has its header
   bool drawn_ = false;                // a progress line is on the screen
   double drawn_at_ = 0, stage_began_ = 0, epoch_began_ = 0;
+  std::int64_t steps_before_ = 0;  // steps of the stage that an earlier process did
   std::int64_t steps_before_epoch_ = 0, steps_ = 0;
 };
 
@@ -107,9 +109,21 @@ inline void Console::on_stage_begin(const StageBegin& event) {
   headed_ = false;
   stage_began_ = epoch_began_ = terminal_.seconds();
   drawn_at_ = -std::numeric_limits<double>::infinity();
-  steps_ = steps_before_epoch_ = 0;
+  steps_ = steps_before_epoch_ = steps_before_ = 0;
   terminal_.write(styled("1", detail::stage_title(event)) + "\n" + to_text(detail::group_table(event.groups), "  ") +
                   "\n");
+}
+
+/// The stage began in another process.
+inline void Console::on_run_state(const RunStateVisit& event) {
+  const std::vector<StageRecord>& stages = event.learner.history().stages;
+  if (!event.state.reading() || stages.empty()) return;
+  stage_began_ = epoch_began_ = terminal_.seconds();
+  drawn_at_ = -std::numeric_limits<double>::infinity();
+  steps_ = steps_before_epoch_ = steps_before_ = stages.back().steps;
+  terminal_.write(
+      styled("1", fmt::format("resumed after step {} of stage {}", steps_, detail::shortened(stages.back().name, 60))) +
+      "\n");
 }
 
 inline void Console::on_step_end(const StepEnd& event) {
@@ -119,7 +133,8 @@ inline void Console::on_step_end(const StepEnd& event) {
   if (now - drawn_at_ < 0.1) return;
   drawn_at_ = now;
   drawn_ = true;
-  const auto done = static_cast<double>(event.step), left = static_cast<double>(event.steps - event.step);
+  const auto done = static_cast<double>(event.step - steps_before_),
+             left = static_cast<double>(event.steps - event.step);
   const double in_epoch = now - epoch_began_;
   const detail::ProgressState state{
       .epoch = event.epoch,

@@ -5,6 +5,7 @@
 #include <fstream>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -79,6 +80,22 @@ struct CsvLog {
       row[static_cast<std::size_t>(column - columns_.begin())] = cells[i];
     }
     write(detail::csv_row(row));
+  }
+
+  /// A resumed run cuts off what was written after its checkpoint.
+  void on_run_state(const RunStateVisit& event) {
+    event.state("started", started_);
+    event.state("columns", columns_);
+    std::error_code none;
+    auto size = static_cast<std::int64_t>(started_ ? std::filesystem::file_size(path, none) : 0);
+    const std::int64_t found = none ? 0 : size;
+    event.state("size", size);
+    if (!event.state.reading() || !started_) return;
+    if (found < size)
+      throw FileError(path.string(),
+                      "has " + std::to_string(found) + " bytes, the checkpoint's had " + std::to_string(size),
+                      "put the log of this run back, or resume with one of another name");
+    std::filesystem::resize_file(path, static_cast<std::uintmax_t>(size));
   }
 
   bool started_ = false;                   // run state: the file is ours,

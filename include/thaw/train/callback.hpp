@@ -1,10 +1,14 @@
 #pragma once
 
+#include <c10/util/Type.h>
+
 #include <concepts>
 #include <functional>
 #include <memory>
+#include <string>
 #include <tuple>
 #include <type_traits>
+#include <typeinfo>
 #include <utility>
 
 #include <thaw/train/detail/foreign_events.hpp>
@@ -45,6 +49,9 @@ THAW_EVENT(StepEnd, on_step_end);
 THAW_EVENT(EpochTrained, on_epoch_trained);
 THAW_EVENT(EpochEnd, on_epoch_end);
 THAW_EVENT(StageEnd, on_stage_end);
+THAW_EVENT(FitEnd, on_fit_end);
+THAW_EVENT(SafePoint, on_safe_point);
+THAW_EVENT(RunStateVisit, on_run_state);
 
 #undef THAW_EVENT
 
@@ -62,6 +69,9 @@ THAW_EVENT(StageEnd, on_stage_end);
 ///       void on_epoch_trained(const EpochTrained&);    validation follows
 ///       void on_epoch_end(const EpochEnd&);
 ///     void on_stage_end(const StageEnd&);
+///     void on_fit_end(const FitEnd&);                  also after an exception
+///     void on_safe_point(const SafePoint&);            after all have heard of a step's, epoch's or stage's end
+///     void on_run_state(const RunStateVisit&);         a checkpoint is written, or a run resumed
 ///
 /// Each event goes to the Learner's callbacks first, then to those given to `fit`, in the order in which they were
 /// given. A handler of the wrong type does not compile, nor does a class with none of them, or with a handler by
@@ -74,6 +84,7 @@ class Callback {
   Callback(Handler handler) {
     using Class = std::unwrap_reference_t<Handler>;
     detail::check_foreign_events<Class>();
+    name_ = c10::demangle(typeid(Class).name());
     const auto self = std::make_shared<Handler>(std::move(handler));
     std::apply([&](auto&... slot) { (bind<Class>(self, slot), ...); }, slots_);
     static_assert(
@@ -88,12 +99,19 @@ class Callback {
   void on(const Event& event) const {
     if (const auto& slot = std::get<std::function<void(const Event&)>>(slots_)) slot(event);
   }
+  template <class Event>
+  [[nodiscard]] bool hears() const {
+    return static_cast<bool>(std::get<std::function<void(const Event&)>>(slots_));
+  }
+
+  /// Of its class.
+  [[nodiscard]] const std::string& name() const { return name_; }
 
  private:
   template <class... Event>
   using SlotsOf = std::tuple<std::function<void(const Event&)>...>;
   using Slots = SlotsOf<StagePlanned, StageBegin, EpochBegin, BatchReady, LossReady, GradientsReady, StepEnd,
-                        EpochTrained, EpochEnd, StageEnd>;
+                        EpochTrained, EpochEnd, StageEnd, FitEnd, SafePoint, RunStateVisit>;
 
   template <class Class, class Handler, class Event>
   static void bind(const std::shared_ptr<Handler>& self, std::function<void(const Event&)>& slot) {
@@ -107,6 +125,7 @@ class Callback {
   }
 
   Slots slots_;
+  std::string name_;
 };
 
 }  // namespace thaw

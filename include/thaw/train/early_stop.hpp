@@ -30,6 +30,10 @@ struct EarlyStop {
       event.learner.stop(monitor.name + " has not become better than " + detail::number(best_) + " for " +
                          std::to_string(since_best_) + (since_best_ == 1 ? " epoch" : " epochs"));
   }
+  void on_run_state(const RunStateVisit& event) {
+    event.state("best", best_);
+    event.state("since_best", since_best_);
+  }
 
   double best_ = 0;  // run state, from one stage's begin to its end
   std::int64_t since_best_ = 0;

@@ -10,6 +10,7 @@
 
 #include <thaw/data/batch.hpp>
 #include <thaw/train/history.hpp>
+#include <thaw/train/run_state.hpp>
 
 namespace thaw {
 
@@ -101,6 +102,26 @@ struct StageEnd {
   Learner& learner;
   const StageRecord& record;
   const History& history;
+};
+
+/// However a call of fit ends, also by an exception: for what must be put back. What a handler throws is lost.
+struct FitEnd {
+  Learner& learner;
+};
+
+/// After all callbacks have heard of a step's, an epoch's or a stage's end: the run can be resumed from here, and
+/// `learner.run_state()` is what that takes.
+struct SafePoint {
+  Learner& learner;
+  enum class After { step, epoch, stage } after;
+};
+
+/// What a callback must remember passes by: into a checkpoint when one is written, out of it when a run is resumed, in
+/// the place of the stage's and the epoch's begin that it heard of before. See StateVisitor.
+struct RunStateVisit {
+  Learner& learner;
+  const StateVisitor& state;
+  bool fitting;  ///< within a fit; false between two, for the Learner's own callbacks
 };
 
 }  // namespace thaw

@@ -2,6 +2,7 @@
 
 #include <torch/optim/optimizer.h>
 
+#include <chrono>
 #include <concepts>
 #include <cstdint>
 #include <filesystem>
@@ -21,15 +22,24 @@
 #include <thaw/train/detail/feature_room.hpp>
 #include <thaw/train/detail/learner_file.hpp>
 #include <thaw/train/detail/loss_scale.hpp>
+#include <thaw/train/detail/place.hpp>
 #include <thaw/train/detail/task.hpp>
+#include <thaw/train/detail/weight_copy.hpp>
 #include <thaw/train/frozen_split.hpp>
 #include <thaw/train/history.hpp>
 #include <thaw/train/learner_options.hpp>
 #include <thaw/train/plan.hpp>
+#include <thaw/train/run_state.hpp>
 #include <thaw/train/stage.hpp>
 #include <thaw/train/until_overfit.hpp>
 
 namespace thaw {
+
+struct ResumeOptions {
+  /// Refuse a model, an optimizer, a plan or callbacks that differ from the checkpoint's. Otherwise what fits by name
+  /// and shape is taken, and the plan goes on at the same stage, epoch and step.
+  bool strict = true;
+};
 
 /// Trains a model in stages. Holds the model, its layer groups, one optimizer over all of them, data, and the history.
 ///
@@ -117,6 +127,25 @@ class Learner {
   /// then nothing has changed.
   void load(const std::filesystem::path& path) { detail::load_learner(path, *groups_.module(), *optimizer_); }
 
+  /// All that the run needs to go on from here, by name: parameters, buffers, optimizer, frozen groups, rates, history,
+  /// what callbacks remember, random generators, the place in the plan and in the data. Between two fits, or in a
+  /// callback's on_safe_point. Tensors are handles: what is trained on meanwhile changes them. Not in it: what a module
+  /// keeps outside of parameters and buffers, options of the optimizer other than rates and momentum, and data sources
+  /// that cannot be run through again. <thaw/checkpoint/checkpoint.hpp> writes it to files.
+  [[nodiscard]] RunState run_state();
+  /// How many times it was asked for, in all processes that this run took.
+  [[nodiscard]] std::int64_t states_taken() const { return states_taken_; }
+  /// A number that no other run has; a resumed run has that of the run it goes on with.
+  [[nodiscard]] const std::string& run_id() const { return run_id_; }
+
+  /// Goes on from there, in a program that makes the same calls again, from its beginning: each `fit` that was done is
+  /// left out and gives the record that it gave, the one that was running goes on at its next step, and `find_lr`
+  /// before it gives the curve that it gave. Weights, optimizer, history and all that follows are, bit for bit, those
+  /// of a run that was never interrupted; on the same number of threads, and if the data gives the same batches again.
+  /// Throws ConfigError, naming what differs, for another model or optimizer, and then nothing has changed; for another
+  /// plan or other callbacks when it comes to that fit; and for a Learner that has trained already.
+  void resume(RunState state, const ResumeOptions& options = {});
+
   /// For callbacks: ends the stage after this step or epoch; the next stage of a plan follows. The first reason counts.
   void stop(std::string reason) {
     if (!stop_) stop_ = std::move(reason);
@@ -146,14 +175,12 @@ class Learner {
     [[nodiscard]] bool kept() const { return !train.empty(); }
   };
 
-  /// Where a stage stands.
+  /// A stage that runs. Where it stands is in place_.
   struct Run {
     const Stage& stage;
     OptimizerGroups optimizer;
     detail::PlannedStage plan;
-    std::vector<Callback>& callbacks;
-    std::optional<double> momentum = {};
-    std::int64_t step = 0;
+    const std::vector<Callback>& callbacks;
     std::vector<double> lr = {};
     std::shared_ptr<const Halves> halves = {};  // null: the stage runs the whole model
     bool halves_tried = false;
@@ -161,6 +188,19 @@ class Learner {
     [[nodiscard]] Progress at(std::int64_t i) const {
       return {.step = std::min(i, plan.steps() - 1), .steps = plan.steps(), .steps_per_epoch = plan.steps_per_epoch};
     }
+  };
+
+  /// A call of fit that runs.
+  struct Fit {
+    const std::vector<Callback>* callbacks;
+    std::vector<std::string> plan;  // in words
+  };
+
+  /// A run that another process began, until the fit comes that it was in.
+  struct Resumed {
+    RunState state;
+    detail::Place place;
+    ResumeOptions how;
   };
 
   /// While it lives, data is only tried out: a first check of it does not count, and passes that it began are given up.
@@ -193,12 +233,25 @@ class Learner {
   }
 
   EpochRecord run(std::span<const Stage> plan, std::vector<Callback> callbacks);
+  EpochRecord done_before(std::int64_t fit);
+  bool replays() const;
+  void go_on(Resumed& from);
+  void visit(const StateVisitor& state);
+  void visit_model(const StateVisitor& state, const std::vector<std::string>& groups);
+  void visit_pass(const StateVisitor& state, const DataSource& source);
+  void visit_callbacks(const StateVisitor& all, bool strict = true);
+  void forget_misfits(const StateVisitor& state);
+  std::string model_differences(const StateVisitor& state) const;
+  template <class Visit>
+  void each_tensor(Visit visit) const;
   std::vector<detail::PlannedStage> prepare(std::span<const Stage> plan, const std::vector<Callback>& callbacks);
   std::vector<StageDescription> described(std::span<const Stage> plan, const std::vector<Callback>& callbacks);
   EpochRecord run_stage(Run& run);
   Evaluation validate_stage(const Run& run);
   void begin(Run& run);
-  double train_epoch(Run& run, std::int64_t epoch);
+  double train_epoch(Run& run);
+  double mean_loss(std::int64_t epoch);
+  BatchStream pass(const DataSource& source, std::int64_t batches_per_step);
   void set_frozen(const Run& run);
   void set_hyper(Run& run);
   std::optional<StepLoss> step(const Halves* halves, std::optional<Batch> first, BatchStream& next,
@@ -223,6 +276,17 @@ class Learner {
   MakeFrozenForward frozen_;
   std::unique_ptr<torch::optim::Optimizer> optimizer_;
   History history_;
+  std::string run_id_ = detail::new_run_id();
+  std::int64_t states_taken_ = 0;
+  detail::Place place_;
+  std::chrono::steady_clock::time_point epoch_start_ = {};
+  const Fit* fit_ = nullptr;            // null between two
+  std::int64_t fits_ = 0;               // that were begun
+  std::vector<std::int64_t> fit_ends_;  // how many epochs of the history there were as each ended
+  std::vector<LRCurve> sweeps_;         // all that find_lr gave
+  std::size_t sweep_ = 0;               // how many of them this process asked for
+  std::optional<Resumed> resumed_;
+  std::optional<detail::WeightCopy> best_round_;  // of fit_until_overfit
   std::int64_t epochs_begun_ = 0;    // numbers the passes over the training data, so that each is shuffled anew
   bool checked_ = false;             // the data was tried on the model
   bool sweeping_ = false;            // the LR finder runs
@@ -258,4 +322,5 @@ Learner::Learner(Model model, LayerGroups groups, Loss loss, LearnerOptions opti
 #include <thaw/train/detail/learner_halves.hpp>
 #include <thaw/train/detail/learner_pass.hpp>
 #include <thaw/train/detail/learner_stage.hpp>
+#include <thaw/train/detail/learner_state.hpp>
 #include <thaw/train/detail/learner_until_overfit.hpp>

@@ -41,6 +41,11 @@ struct ReduceOnPlateau {
     cooling_ = cooldown;
     bad_epochs_ = 0;
   }
+  void on_run_state(const RunStateVisit& event) {
+    event.state("best", best_);
+    event.state("bad_epochs", bad_epochs_);
+    event.state("cooling", cooling_);
+  }
 
   double best_ = 0;  // run state, from one stage's begin to its end
   std::int64_t bad_epochs_ = 0, cooling_ = 0;

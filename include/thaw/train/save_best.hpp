@@ -28,6 +28,10 @@ struct SaveBest {
   void on_stage_end(const StageEnd& event) const {
     if (restore && saved_) event.learner.load(path);
   }
+  void on_run_state(const RunStateVisit& event) {
+    event.state("best", best_);
+    event.state("saved", saved_);
+  }
 
   double best_ = 0;  // run state, from one stage's begin to its end
   bool saved_ = false;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/empty_like.h>
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
@@ -54,6 +55,26 @@ class RunningAverage {
   }
   [[nodiscard]] bool swapped() const { return swapped_; }
 
+  void visit(const StateVisitor& state, const LayerGroups& groups) {
+    state("swapped", swapped_);
+    if (state.reading()) averages_.clear();
+    const c10::NoGradGuard no_grad;
+    const auto each = [&](const std::string& name, const at::Tensor& tensor) {
+      const auto found = averages_.find(tensor.unsafeGetTensorImpl());
+      if (state.reading() && state.has(name)) {
+        const at::Tensor average = at::empty_like(tensor.detach());
+        state.into(name, average);
+        averages_[tensor.unsafeGetTensorImpl()] = {tensor, average};
+      } else if (found != averages_.end()) {
+        state.into(name, found->second.second);
+      }
+    };
+    for (const LayerGroup& group : groups) {
+      for (const GroupParameter& parameter : group.parameters) each(parameter.name, parameter.tensor);
+      for (const auto& [name, buffer] : group.buffers) each(name, buffer);
+    }
+  }
+
  private:
   std::unordered_map<const at::TensorImpl*, std::pair<at::Tensor, at::Tensor>> averages_;
   bool swapped_ = false;
@@ -90,6 +111,10 @@ struct EMA {
     average_.update(event.learner.groups(), 1 - d, true);
   }
   void on_epoch_trained(const EpochTrained&) { average_.swap(); }
+  void on_run_state(const RunStateVisit& event) {
+    average_.visit(event.state.in("average"), event.learner.groups());
+    event.state("steps", steps_);
+  }
 
   detail::RunningAverage average_ = {};  // run state, from one stage's begin to its end
   std::int64_t steps_ = 0;
@@ -114,6 +139,10 @@ struct SWA {
     if (count_ == 0) return;
     average_.swap();
     event.learner.update_norm_statistics();
+  }
+  void on_run_state(const RunStateVisit& event) {
+    average_.visit(event.state.in("average"), event.learner.groups());
+    event.state("count", count_);
   }
 
   detail::RunningAverage average_ = {};  // run state, from one stage's begin to its end

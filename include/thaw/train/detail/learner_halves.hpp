@@ -134,9 +134,14 @@ inline void Learner::keep(const Run& run, const FrozenForward& prefix, detail::F
 inline void Learner::update_halves(Run& run) {
   const bool must = run.stage.cache && run.stage.cache.required;
   if (run.halves ? static_cast<bool>(run.halves->unchanged) : run.halves_tried) return;
-  run.halves_tried = true;
+  const bool again = !std::exchange(run.halves_tried, true) && !place_.halves.empty();  // the run was resumed
   run.halves = nullptr;
   if (!run.stage.cache && !frozen_) return;
+  std::optional<RandomState> random;
+  if (again)
+    random.emplace(), set_generator_states(place_.halves);
+  else
+    place_.halves = generator_states();
   try {
     if (run.stage.cache && !must) check_cache(run.stage, run.plan, "stage \"" + run.stage.name + "\"");
     run.halves = halves(run);

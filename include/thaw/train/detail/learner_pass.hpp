@@ -68,6 +68,7 @@ inline void Learner::update_norm_statistics() {
 
 inline LRCurve Learner::sweep(const LRFinder& finder, const std::vector<Callback>& callbacks) {
   finder.check();
+  if (resumed_ && sweep_ < sweeps_.size()) return sweeps_[sweep_++];
   const RandomState random;
   const TrainingFlags flags{*groups_.module()};
   const Trial trial{*this};
@@ -104,6 +105,7 @@ inline LRCurve Learner::sweep(const LRFinder& finder, const std::vector<Callback
   };
   LRCurve curve = finder.run(groups_, *optimizer_, one_step, [&] { return validate(data_.valid).loss; });
   stop_.reset();
+  sweeps_.push_back(curve), ++sweep_;
   return curve;
 }
 

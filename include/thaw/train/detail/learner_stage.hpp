@@ -4,43 +4,81 @@
 
 #include <ATen/ops/_foreach_mul.h>
 #include <ATen/ops/stack.h>
+#include <c10/util/Exception.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <limits>
 
+#include <thaw/train/detail/plan_text.hpp>
 #include <thaw/train/learner.hpp>
 
 namespace thaw {
 
 inline EpochRecord Learner::run(std::span<const Stage> plan, std::vector<Callback> callbacks) {
+  const std::int64_t number = fits_++;
+  if (resumed_ && number < resumed_->place.fit) return done_before(number);
+  std::optional<Resumed> from = std::exchange(resumed_, std::nullopt);
+  const bool goes_on = from && from->place.in_fit();
+  sweep_ = sweeps_.size();
+  if (goes_on) (void)groups_.freeze(from->place.frozen, from->place.norm);  // as it was planned
+  place_ = {.fit = number, .frozen = groups_.frozen(), .norm = groups_.norm_rule()};
+
   callbacks = all_callbacks(std::move(callbacks));
   const std::vector<detail::PlannedStage> planned = prepare(plan, callbacks);
+  if (from && !goes_on) visit_callbacks({from->state, /*reading=*/true});
+  const Fit fit{.callbacks = &callbacks, .plan = detail::plan_text(groups_, plan, planned)};
+  struct Running {
+    Learner& learner;
+    const std::vector<Callback>& callbacks;
+    void end() {
+      learner.fit_ends_.resize(static_cast<std::size_t>(learner.fits_), std::ssize(learner.history_.epochs));
+      learner.place_ = {.fit = learner.fits_};
+    }
+    ~Running() {
+      end();
+      for (const Callback& callback : callbacks) try {
+          callback.on(FitEnd{.learner = learner});
+        } catch (const std::exception& error) {
+          TORCH_WARN("thaw: a callback failed as a fit ended: ", error.what());
+        }
+      learner.fit_ = nullptr;
+    }
+  } running{*this, callbacks};
+  fit_ = &fit;
+  if (goes_on) go_on(*from);
+
   EpochRecord last;
-  for (std::size_t i = 0; i < plan.size(); ++i) {
+  for (auto i = static_cast<std::size_t>(place_.stage); i < plan.size(); ++i) {
     Run run{.stage = plan[i],
             .optimizer = OptimizerGroups(*optimizer_, groups_),
             .plan = planned[i],
             .callbacks = callbacks};
     last = run_stage(run);
+    if (i + 1 == plan.size()) running.end();
+    tell(callbacks, SafePoint{.learner = *this, .after = SafePoint::After::stage});
   }
   return last;
 }
 
 inline EpochRecord Learner::run_stage(Run& run) {
-  begin(run);
+  if (!place_.begun) begin(run);
   EpochRecord record{.stage = run.stage.name, .epochs = run.plan.epochs};
-  for (std::int64_t epoch = 1; epoch <= run.plan.epochs && !stop_; ++epoch) {
-    const auto start = std::chrono::steady_clock::now();
+  if (place_.epoch > 0) record = history_.epochs.back();
+  while (place_.epoch < run.plan.epochs && !stop_) {
+    epoch_start_ = std::chrono::steady_clock::now();
+    const std::int64_t epoch = place_.epoch + 1;
     record = {.stage = run.stage.name, .epoch = epoch, .epochs = run.plan.epochs};
-    record.train_loss = train_epoch(run, epoch);
+    record.train_loss = train_epoch(run);
     record.steps_done = static_cast<std::int64_t>(history_.steps.size());
     tell(run.callbacks, EpochTrained{.learner = *this, .epoch = epoch, .epochs = run.plan.epochs});
     if (data_.valid) record.valid = validate_stage(run);
-    record.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    record.seconds = std::exchange(place_.seconds, 0) + detail::seconds_since(epoch_start_);
     history_.epochs.push_back(record);
+    place_.epoch = epoch;
     tell(run.callbacks, EpochEnd{.learner = *this, .record = record});
+    tell(run.callbacks, SafePoint{.learner = *this, .after = SafePoint::After::epoch});
   }
   if (stop_) {
     record.stop = *stop_;
@@ -48,6 +86,7 @@ inline EpochRecord Learner::run_stage(Run& run) {
   }
   tell(run.callbacks, StageEnd{.learner = *this, .record = history_.stages.back(), .history = history_});
   stop_.reset();
+  place_ = {.fit = place_.fit, .stage = place_.stage + 1, .frozen = place_.frozen, .norm = place_.norm};
   return record;
 }
 
@@ -117,7 +156,8 @@ inline void Learner::begin(Run& run) {
   optimizer_->zero_grad();  // a step that an exception ended may have left some
   if (run.stage.reset_optimizer) forget_state(*optimizer_);
   if (run.stage.freeze) forget_state(*optimizer_, groups_.freeze(run.plan.frozen_at(0), run.plan.norm));
-  run.momentum = run.optimizer.momentum();
+  place_.begun = true;
+  place_.momentum = run.optimizer.momentum();
   history_.stages.push_back({.name = run.stage.name,
                              .first_step = static_cast<std::int64_t>(history_.steps.size()),
                              .steps = 0,
@@ -133,45 +173,68 @@ inline void Learner::begin(Run& run) {
 // ---- an epoch ----
 
 /// Returns the mean training loss over the epoch's samples.
-inline double Learner::train_epoch(Run& run, std::int64_t epoch) {
-  set_frozen(run);  // so that on_epoch_begin sees what the epoch trains
+inline double Learner::train_epoch(Run& run) {
+  const std::int64_t epoch = place_.epoch + 1;
+  const bool begins = !place_.in_epoch();
+  if (begins) set_frozen(run);  // so that on_epoch_begin sees what the epoch trains
   groups_.train();
   update_halves(run);
-  tell(run.callbacks, EpochBegin{.learner = *this, .stage = run.stage.name, .epoch = epoch, .epochs = run.plan.epochs});
-  std::vector<at::Tensor> losses;  // on the device: read once, at the end
-  std::vector<double> samples;
-  const std::size_t first = history_.steps.size();
+  if (begins)
+    tell(run.callbacks,
+         EpochBegin{.learner = *this, .stage = run.stage.name, .epoch = epoch, .epochs = run.plan.epochs});
   const Halves* halves = run.halves.get();
   const DataSource& source = halves && halves->kept()
                                  ? halves->train[static_cast<std::size_t>(epoch - 1) % halves->train.size()]
                                  : data_.train;
-  BatchStream next = source.stream(epochs_begun_++);
+  BatchStream next = pass(source, run.plan.batches_per_step);
   while (!stop_) {
     std::optional<Batch> batch = next();
     if (!batch) break;
     set_hyper(run);  // only now that there is a step to come: validation sees the groups as they were trained
     const std::optional<StepLoss> done = step(halves, std::move(batch), next, run.plan.batches_per_step, run.callbacks);
     if (!done) break;
-    losses.push_back(done->loss);
-    samples.push_back(static_cast<double>(done->samples));
-    ++run.step;
-    history_.steps.push_back({.lr = run.lr, .momentum = run.momentum});
+    place_.losses.push_back(done->loss);
+    place_.samples.push_back(static_cast<double>(done->samples));
+    ++place_.step;
+    history_.steps.push_back({.lr = run.lr, .momentum = place_.momentum});
     ++history_.stages.back().steps;
     tell(run.callbacks, StepEnd{.learner = *this,
                                 .stage = run.stage.name,
                                 .epoch = epoch,
                                 .epochs = run.plan.epochs,
-                                .step = run.step,
+                                .step = place_.step,
                                 .steps = run.plan.steps(),
                                 .lr = run.lr,
-                                .loss = losses.back()});
+                                .loss = done->loss});
+    tell(run.callbacks, SafePoint{.learner = *this, .after = SafePoint::After::step});
   }
+  return mean_loss(epoch);
+}
+
+/// The batches of the epoch that begins, or what is left of the one that goes on.
+inline BatchStream Learner::pass(const DataSource& source, std::int64_t batches_per_step) {
+  if (!place_.in_epoch()) {
+    place_.pass = source.begun_from();
+    if (place_.pass.empty()) place_.pass = generator_states();
+    return source.stream(epochs_begun_++);
+  }
+  source.restart();
+  const RandomState random;
+  set_generator_states(place_.pass);
+  return source.stream(epochs_begun_ - 1, std::ssize(place_.losses) * batches_per_step);
+}
+
+/// The mean over the samples of the epoch that ends; reads the losses of its steps, which go into the history.
+inline double Learner::mean_loss(std::int64_t epoch) {
+  const std::vector<at::Tensor> losses = std::exchange(place_.losses, {});
+  const std::vector<double> samples = std::exchange(place_.samples, {});
   if (losses.empty()) {
     if (stop_) return std::numeric_limits<double>::quiet_NaN();
     throw DataError("training data", "epoch " + std::to_string(epoch) + " gave no batches, the first pass did",
                     "give a source that can be run through more than once");
   }
   const at::Tensor values = at::stack(losses).to(at::kCPU, at::kDouble);
+  const std::size_t first = history_.steps.size() - losses.size();
   double sum = 0, count = 0;
   for (std::size_t i = 0; i < losses.size(); ++i) {
     const double loss = history_.steps[first + i].loss = values.data_ptr<double>()[i];
@@ -183,7 +246,7 @@ inline double Learner::train_epoch(Run& run, std::int64_t epoch) {
 
 /// Freezes and thaws as the stage says for the step that comes.
 inline void Learner::set_frozen(const Run& run) {
-  const std::vector<bool>& frozen = run.plan.frozen_at(run.at(run.step).step);
+  const std::vector<bool>& frozen = run.plan.frozen_at(run.at(place_.step).step);
   if (!run.stage.freeze || frozen == groups_.frozen()) return;
   forget_state(*optimizer_, groups_.freeze(frozen, run.plan.norm));
   groups_.train();
@@ -191,12 +254,12 @@ inline void Learner::set_frozen(const Run& run) {
 
 /// Freezes, thaws, and sets rates and momentum for the step that comes.
 inline void Learner::set_hyper(Run& run) {
-  const Progress at = run.at(run.step);
+  const Progress at = run.at(place_.step);
   set_frozen(run);
   ScheduleValue value = run.stage.schedule(at);
   value.lr *= lr_scale_;
   run.optimizer.set(value, run.plan.peak_lr);
-  if (value.momentum && run.momentum) run.momentum = value.momentum;
+  if (value.momentum && place_.momentum) place_.momentum = value.momentum;
   run.lr = run.plan.peak_lr;  // what the records show
   for (std::size_t i = 0; i < run.lr.size(); ++i)
     run.lr[i] *= groups_.frozen()[i] && groups_.norm_rule().frozen != Norm::train ? 0 : value.lr;

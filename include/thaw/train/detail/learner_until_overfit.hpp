@@ -7,7 +7,6 @@
 #include <optional>
 
 #include <thaw/find/suggest.hpp>
-#include <thaw/train/detail/weight_copy.hpp>
 #include <thaw/train/learner.hpp>
 
 namespace thaw {
@@ -22,7 +21,7 @@ inline UntilOverfitResult Learner::fit_until_overfit(const UntilOverfit& how) {
                       "give at least 1 of each");
   UntilOverfitResult result;
   double best_loss = std::numeric_limits<double>::infinity();
-  std::optional<detail::WeightCopy> best;
+  if (!resumed_) best_round_.reset();
   while (result.stop.empty()) {
     const auto round = static_cast<std::int64_t>(result.rounds.size());
     unfreeze(how.norm);
@@ -39,7 +38,7 @@ inline UntilOverfitResult Learner::fit_until_overfit(const UntilOverfit& how) {
     if (valid < best_loss - how.min_delta || round == 0) {
       best_loss = valid;
       result.best = static_cast<std::size_t>(round);
-      if (how.restore_best) best.emplace(*groups_.module());
+      if (how.restore_best && !replays()) best_round_.emplace(*groups_.module());  // else the checkpoint has it
     }
     const auto since_best = round - static_cast<std::int64_t>(result.best);
     if (!last.stop.empty())
@@ -51,7 +50,8 @@ inline UntilOverfitResult Learner::fit_until_overfit(const UntilOverfit& how) {
     else if (round + 1 == how.max_rounds)
       result.stop = "all " + std::to_string(how.max_rounds) + " rounds are done; the network does not overfit yet";
   }
-  if (best) best->restore();
+  if (best_round_) best_round_->restore();
+  best_round_.reset();
   return result;
 }
 

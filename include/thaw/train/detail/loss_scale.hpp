@@ -10,6 +10,8 @@
 
 #include <vector>
 
+#include <thaw/train/run_state.hpp>
+
 namespace thaw::detail {
 
 /// Loss scaling for float16, whose smallest numbers are too large for many gradients: the loss is multiplied by a
@@ -40,6 +42,13 @@ class LossScale {
 
   /// False once the scale is so low that another cause than float16 must be sought.
   [[nodiscard]] bool may_fall() const { return scale_.item<float>() >= 1e-4F; }
+
+  void visit(const StateVisitor& state, at::Device device) {
+    state("scale", scale_);
+    state("growth", growth_);
+    if (state.reading() && scale_.defined())
+      scale_ = scale_.to(device, true, true), growth_ = growth_.to(device, true, true);
+  }
 
   /// One that goes its own way from here.
   [[nodiscard]] LossScale copy() const {

@@ -4,8 +4,13 @@
 #include <c10/core/GradMode.h>
 #include <torch/nn/module.h>
 
+#include <cstddef>
+#include <optional>
+#include <string>
 #include <utility>
 #include <vector>
+
+#include <thaw/train/run_state.hpp>
 
 namespace thaw::detail {
 
@@ -18,6 +23,11 @@ class WeightCopy {
         if (tensor.defined()) tensors_.emplace_back(tensor, tensor.detach().clone());
   }
 
+  /// In the order in which the module has them.
+  void visit(const StateVisitor& state) {
+    for (std::size_t i = 0; i < tensors_.size(); ++i) state.into(std::to_string(i), tensors_[i].second);
+  }
+
   void restore() const {
     const c10::NoGradGuard no_grad;
     for (const auto& [tensor, value] : tensors_) tensor.copy_(value);
@@ -26,5 +36,13 @@ class WeightCopy {
  private:
   std::vector<std::pair<at::Tensor, at::Tensor>> tensors_;
 };
+
+inline void visit(const StateVisitor& state, std::optional<WeightCopy>& copy, const torch::nn::Module& module) {
+  bool there = copy.has_value();
+  state("there", there);
+  if (!there) return copy.reset();
+  if (!copy) copy.emplace(module);
+  copy->visit(state);
+}
 
 }  // namespace thaw::detail

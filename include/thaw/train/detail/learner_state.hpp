@@ -1,0 +1,204 @@
+#pragma once
+
+// What a checkpoint holds, and going on from it: members of Learner. Included by thaw/train/learner.hpp alone.
+
+#include <algorithm>
+#include <map>
+
+#include <thaw/train/detail/optimizer_state.hpp>
+#include <thaw/train/detail/plan_text.hpp>
+#include <thaw/train/detail/visit_history.hpp>
+#include <thaw/train/learner.hpp>
+
+namespace thaw {
+
+namespace detail {
+
+/// Callbacks that remember something, each by its class and its number among those of that class.
+[[nodiscard]] inline std::map<std::string, const Callback*> remembering(const std::vector<Callback>& callbacks,
+                                                                        std::size_t of_learner) {
+  std::map<std::string, const Callback*> result;
+  for (std::size_t i = 0; i < callbacks.size(); ++i) {
+    if (!callbacks[i].hears<RunStateVisit>()) continue;
+    const std::string name = callbacks[i].name() + (i < of_learner ? " of the Learner" : "");
+    std::string key = name;
+    for (int n = 2; result.contains(key); ++n) key = name + ", number " + std::to_string(n);
+    result.emplace(key, &callbacks[i]);
+  }
+  return result;
+}
+
+}  // namespace detail
+
+inline RunState Learner::run_state() {
+  ++states_taken_;
+  RunState result;
+  const StateVisitor state(result, /*reading=*/false);
+  visit(state);
+  detail::Place place = place_;
+  if (place.in_epoch()) place.seconds += detail::seconds_since(epoch_start_);
+  detail::visit(state.in("place"), place);
+  std::vector<std::string> plan = fit_ ? fit_->plan : std::vector<std::string>();
+  state("plan", plan);
+  visit_callbacks(state);
+  return result;
+}
+
+inline void Learner::resume(RunState saved, const ResumeOptions& how) {
+  if (fits_ != 0)
+    throw ConfigError("Learner::resume", "this Learner has trained already",
+                      "resume with a new Learner, before its first fit");
+  const StateVisitor state(saved, /*reading=*/true);
+  const std::string differences = model_differences(state);
+  if (!differences.empty() && how.strict)
+    throw ConfigError("Learner::resume", "the model or its optimizer is another one: " + differences,
+                      "build both as they were, or say ResumeOptions{.strict = false} to take what fits");
+  detail::Place place;
+  detail::visit(state.in("place"), place);
+  std::vector<std::string> groups;
+  state("groups", groups);
+  place.frozen = detail::by_name(place.frozen, groups, history_.groups, false);
+  visit(state);
+  resumed_.emplace(Resumed{.state = std::move(saved), .place = std::move(place), .how = how});
+}
+
+/// A fit that was done before the checkpoint was written.
+inline EpochRecord Learner::done_before(std::int64_t fit) {
+  if (fit + 1 == resumed_->place.fit) {  // what the program did since it resumed may have changed something
+    visit({resumed_->state, /*reading=*/true});
+    if (!resumed_->place.in_fit()) visit_callbacks({resumed_->state, /*reading=*/true});
+  }
+  place_ = {.fit = fits_};
+  const std::int64_t epochs = fit_ends_.at(static_cast<std::size_t>(fit));
+  return epochs > 0 ? history_.epochs.at(static_cast<std::size_t>(epochs - 1)) : EpochRecord();
+}
+
+/// Whether the model is not yet as it was when the program came here.
+inline bool Learner::replays() const {
+  return resumed_ && (fits_ < resumed_->place.fit || resumed_->place.in_fit());
+}
+
+/// Goes on with the running fit, which was planned anew.
+inline void Learner::go_on(Resumed& from) {
+  const StateVisitor state(from.state, /*reading=*/true);
+  std::vector<std::string> plan;
+  state("plan", plan);
+  if (const std::string other = detail::differences(plan, fit_->plan); from.how.strict && !other.empty())
+    throw ConfigError("Learner::resume", "the plan is another one: " + other,
+                      "fit the same plan on the same data, or say ResumeOptions{.strict = false}");
+  visit(state);
+  place_ = std::move(from.place);
+  for (at::Tensor& loss : place_.losses) loss = loss.to(device());
+  visit_callbacks(state, from.how.strict);
+}
+
+/// All but the place and the callbacks.
+inline void Learner::visit(const StateVisitor& state) {
+  state("run", run_id_);
+  state("states taken", states_taken_);
+  std::vector<std::string> groups = history_.groups;
+  state("groups", groups);
+  visit_model(state, groups);
+  detail::visit_optimizer(state.in("optimizer"), *optimizer_, groups_);
+  if (state.reading()) forget_misfits(state);
+  if (loss_scale_) loss_scale_->visit(state.in("loss scale"), device());
+  detail::visit(state.in("history"), history_, groups);
+  detail::visit(state.in("sweeps"), sweeps_);
+  detail::visit(state.in("best round"), best_round_, *groups_.module());
+  state("fit ends", fit_ends_);
+  state("epochs begun", epochs_begun_);
+  state("rate scale", lr_scale_);
+  state("stop", stop_);
+  auto layout = static_cast<std::int64_t>(mode_->layout);
+  state("layout", layout);
+  if (mode_->layout == Layout::automatic) mode_->layout = static_cast<Layout>(layout);
+  if (state.reading()) checked_ = false;
+  visit_pass(state.in("train pass"), data_.train);
+  visit_pass(state.in("validation pass"), data_.valid);
+  std::vector<GeneratorState> generators = generator_states();
+  detail::visit_generators(state.in("generators"), generators);
+  if (state.reading()) set_generator_states(generators);  // last: reading the rest may draw
+}
+
+inline void Learner::visit_model(const StateVisitor& state, const std::vector<std::string>& groups) {
+  const StateVisitor model = state.in("model");
+  each_tensor([&](const std::string& name, const at::Tensor& own) {
+    if (!state.reading() || model.fits(name, own)) model.into(name, own);
+  });
+  std::vector<bool> frozen = groups_.frozen();
+  NormRule norm = groups_.norm_rule();
+  state("frozen", frozen);
+  detail::visit(state.in("norm"), norm);
+  if (state.reading()) (void)groups_.freeze(detail::by_name(frozen, groups, history_.groups, false), norm);
+}
+
+/// The optimizer's state of parameters that have another shape than in the checkpoint is of no use.
+inline void Learner::forget_misfits(const StateVisitor& state) {
+  const StateVisitor model = state.in("model");
+  each_tensor([&](const std::string& name, const at::Tensor& own) {
+    if (!model.fits(name, own)) forget_state(*optimizer_, {&own, 1});
+  });
+}
+
+template <class Visit>
+void Learner::each_tensor(Visit visit) const {
+  for (const LayerGroup& group : groups_) {
+    for (const GroupParameter& parameter : group.parameters) visit(parameter.name, parameter.tensor);
+    for (const auto& [name, buffer] : group.buffers)
+      if (buffer.defined()) visit(name, buffer);
+  }
+}
+
+/// What of the model, or which optimizer, a checkpoint has otherwise.
+inline std::string Learner::model_differences(const StateVisitor& state) const {
+  std::vector<std::string> then = state.in("model").described(), now;
+  each_tensor(
+      [&](const std::string& name, const at::Tensor& tensor) { now.push_back(name + " " + c10::str(tensor.sizes())); });
+  std::string optimizer = detail::optimizer_kind(*optimizer_), saved;
+  state("optimizer/kind", saved);
+  now.push_back("optimizer " + optimizer), then.push_back("optimizer " + saved);
+  std::vector<std::string> groups;
+  state("groups", groups);
+  for (const std::string& name : history_.groups) now.push_back("layer group \"" + name + "\"");
+  for (const std::string& name : groups) then.push_back("layer group \"" + name + "\"");
+  return detail::differences(then, now);
+}
+
+/// A pass over data whose first batch was looked at, and which is still to come.
+inline void Learner::visit_pass(const StateVisitor& state, const DataSource& source) {
+  std::vector<GeneratorState> from = source.begun_from();
+  detail::visit_generators(state, from);
+  if (!state.reading()) return;
+  source.restart();
+  if (from.empty() || !source) return;
+  set_generator_states(from);
+  (void)source.first(epochs_begun_);
+}
+
+/// Of the running fit, or between two of them the Learner's own. Those that remember nothing do not count.
+inline void Learner::visit_callbacks(const StateVisitor& all, bool strict) {
+  const StateVisitor state = all.in("callbacks");
+  const auto callbacks = detail::remembering(fit_ ? *fit_->callbacks : callbacks_, callbacks_.size());
+  std::vector<std::string> names, now;
+  if (state.reading()) state("names", names);
+  const auto refuse = [&](const std::string& how) {
+    if (fit_ && strict)
+      throw ConfigError("Learner::resume", "the callbacks are others: " + how,
+                        "give the same ones, or say ResumeOptions{.strict = false}");
+  };
+  for (const std::string& name : names)
+    if (!callbacks.contains(name)) refuse("the checkpoint has " + name);
+  for (const auto& [name, callback] : callbacks) {
+    const std::size_t before = state.size();
+    try {
+      callback->on(RunStateVisit{.learner = *this, .state = state.in(name), .fitting = fit_ != nullptr});
+    } catch (const FileError&) {
+      if (std::ranges::find(names, name) != names.end()) throw;
+      refuse("this run has " + name);
+    }
+    if (state.size() > before) now.push_back(name);
+  }
+  if (!state.reading()) state("names", now);
+}
+
+}  // namespace thaw

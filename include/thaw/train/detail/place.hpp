@@ -1,0 +1,93 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/stack.h>
+
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <optional>
+#include <random>
+#include <string>
+#include <vector>
+
+#include <thaw/core/random_state.hpp>
+#include <thaw/groups/norm_rule.hpp>
+#include <thaw/train/run_state.hpp>
+
+namespace thaw::detail {
+
+/// Sixteen hexadecimal digits from the system, not from a generator that a seed decides.
+[[nodiscard]] inline std::string new_run_id() {
+  std::random_device random;
+  char text[17];
+  std::snprintf(text, sizeof text, "%08x%08x", random(), random());
+  return text;
+}
+
+/// Where a run is, and what the epoch that is running has gathered.
+struct Place {
+  std::int64_t fit = 0;    ///< calls of fit that are done
+  std::int64_t stage = 0;  ///< stages of the running one that are done
+  std::int64_t epoch = 0;  ///< epochs of the running stage that are done
+  std::int64_t step = 0;   ///< steps of the running stage that are done
+  bool begun = false;      ///< the running stage was begun
+  std::optional<double> momentum = {};
+
+  std::vector<bool> frozen = {};  ///< groups, as the running fit began
+  NormRule norm = {};             ///< likewise
+
+  std::vector<at::Tensor> losses = {};      ///< of the running epoch's steps, on their device: read once, at the end
+  std::vector<double> samples = {};         ///< likewise
+  double seconds = 0;                       ///< that epochs took in processes that ended before
+  std::vector<GeneratorState> pass = {};    ///< what the running epoch's pass over the data started from
+  std::vector<GeneratorState> halves = {};  ///< what the frozen part was run from over the data, where it was
+
+  [[nodiscard]] bool in_fit() const { return stage > 0 || begun; }
+  [[nodiscard]] bool in_epoch() const { return !losses.empty(); }
+};
+
+[[nodiscard]] inline double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+inline void visit_generators(const StateVisitor& state, std::vector<GeneratorState>& generators) {
+  std::vector<std::string> devices;
+  for (const GeneratorState& each : generators) devices.push_back(each.device.str());
+  state("devices", devices);
+  if (state.reading()) generators.clear();
+  for (std::size_t i = 0; i < devices.size(); ++i) {
+    at::Tensor bytes = state.reading() ? at::Tensor() : generators[i].state;
+    state(devices[i], bytes);
+    if (!state.reading()) continue;
+    const at::Device device(devices[i]);
+    if (device.is_cpu() || at::globalContext().hasCUDA()) generators.push_back({device, bytes});
+  }
+}
+
+inline void visit(const StateVisitor& state, NormRule& norm) {
+  auto frozen = static_cast<std::int64_t>(norm.frozen), thawed = static_cast<std::int64_t>(norm.thawed);
+  state("frozen", frozen);
+  state("thawed", thawed);
+  norm = {.frozen = static_cast<Norm>(frozen), .thawed = static_cast<Norm>(thawed)};
+}
+
+inline void visit(const StateVisitor& state, Place& place) {
+  state("fit", place.fit);
+  state("stage", place.stage);
+  state("epoch", place.epoch);
+  state("step", place.step);
+  state("begun", place.begun);
+  state("momentum", place.momentum);
+  state("frozen", place.frozen);
+  visit(state.in("norm"), place.norm);
+  at::Tensor losses = place.in_epoch() ? at::stack(place.losses) : at::Tensor();
+  state("losses", losses);
+  if (state.reading()) place.losses = losses.defined() ? losses.unbind() : std::vector<at::Tensor>();
+  state("samples", place.samples);
+  state("seconds", place.seconds);
+  visit_generators(state.in("pass"), place.pass);
+  visit_generators(state.in("halves"), place.halves);
+}
+
+}  // namespace thaw::detail

@@ -1,0 +1,82 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <thaw/core/names.hpp>
+#include <thaw/train/plan.hpp>
+
+// A plan in words, by which a resumed run is held to the one that was begun.
+namespace thaw::detail {
+
+[[nodiscard]] inline std::string exact(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.17g", value);
+  return text;
+}
+
+/// What of a stage decides its result, one thing per line: "stage 1, \"head\": 3 epochs". A schedule is told by its
+/// values at 65 places.
+inline void add_lines(std::vector<std::string>& lines, std::size_t number, const LayerGroups& groups,
+                      const Stage& stage, const PlannedStage& planned) {
+  const auto add = [&](const std::string& what) {
+    lines.push_back("stage " + std::to_string(number) + ", \"" + stage.name + "\": " + what);
+  };
+  add(std::to_string(planned.epochs) + " epochs");
+  add(std::to_string(planned.steps_per_epoch) + " steps per epoch");
+  add(std::to_string(planned.batches_per_step) + " batches per step");
+  for (std::size_t i = 0; i < groups.size(); ++i)
+    add("peak rate of group \"" + groups[i].name + "\" " + exact(planned.peak_lr[i]));
+  for (const FrozenFrom& change : planned.frozen) {
+    std::vector<std::string> names;
+    for (std::size_t i = 0; i < groups.size(); ++i)
+      if (change.frozen[i]) names.push_back(groups[i].name);
+    std::ranges::sort(names);
+    add("frozen from step " + std::to_string(change.step) +
+        " on: " + (names.empty() ? "nothing" : join_names(names, names.size())));
+  }
+  add("norm rule " + std::to_string(static_cast<int>(planned.norm.frozen)) + ", " +
+      std::to_string(static_cast<int>(planned.norm.thawed)));
+  add(std::string("optimizer ") + (stage.reset_optimizer ? "reset" : "kept"));
+  std::string values;
+  std::int64_t last = -1;
+  for (std::int64_t i = 0; i <= 64; ++i) {
+    const std::int64_t step = (planned.steps() - 1) * i / 64;
+    if (step == last) continue;
+    const ScheduleValue value =
+        stage.schedule({.step = last = step, .steps = planned.steps(), .steps_per_epoch = planned.steps_per_epoch});
+    values += " " + exact(value.lr) + (value.momentum ? "/" + exact(*value.momentum) : "");
+  }
+  add("schedule" + values);
+}
+
+[[nodiscard]] inline std::vector<std::string> plan_text(const LayerGroups& groups, std::span<const Stage> plan,
+                                                        const std::vector<PlannedStage>& planned) {
+  std::vector<std::string> lines;
+  for (std::size_t i = 0; i < plan.size(); ++i) add_lines(lines, i + 1, groups, plan[i], planned[i]);
+  return lines;
+}
+
+/// What one list has and the other lacks, for people; empty where they are the same.
+[[nodiscard]] inline std::string differences(const std::vector<std::string>& then,
+                                             const std::vector<std::string>& now) {
+  const auto only = [](const std::vector<std::string>& these, const std::vector<std::string>& those) {
+    std::vector<std::string> result;
+    for (const std::string& each : these)
+      if (std::ranges::find(those, each) == those.end())
+        result.push_back(each.size() > 160 ? each.substr(0, 160) + "..." : each);
+    return result;
+  };
+  const std::vector<std::string> gone = only(then, now), come = only(now, then);
+  std::string text;
+  if (!gone.empty()) text += "the checkpoint has " + join_names(gone);
+  if (!come.empty()) text += (gone.empty() ? "" : "; ") + std::string("this run has ") + join_names(come);
+  return text;
+}
+
+}  // namespace thaw::detail

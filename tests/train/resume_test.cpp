@@ -1,0 +1,436 @@
+// A run that is resumed at any safe point ends, bit for bit, as one that was never interrupted.
+
+#include <torch/data/dataloader.h>
+#include <torch/data/datasets/base.h>
+#include <torch/data/datasets/map.h>
+#include <torch/data/samplers/random.h>
+#include <torch/data/transforms/stack.h>
+#include <torch/nn/modules/batchnorm.h>
+#include <torch/nn/modules/container/sequential.h>
+#include <torch/nn/modules/dropout.h>
+#include <torch/nn/modules/linear.h>
+#include <torch/optim/adagrad.h>
+#include <torch/optim/adam.h>
+#include <torch/optim/lbfgs.h>
+#include <torch/optim/rmsprop.h>
+#include <torch/optim/sgd.h>
+
+#include <ATen/ops/rand_like.h>
+#include <ATen/ops/randint.h>
+#include <ATen/ops/randn.h>
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/generators/catch_generators.hpp>
+#include <catch2/matchers/catch_matchers_exception.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+#include <cstring>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <thaw/data/in_memory.hpp>
+#include <thaw/data/prefetch.hpp>
+#include <thaw/groups/gradual_unfreeze.hpp>
+#include <thaw/optim/adam.hpp>
+#include <thaw/optim/sgd.hpp>
+#include <thaw/train/early_stop.hpp>
+#include <thaw/train/gradient_accumulation.hpp>
+#include <thaw/train/learner.hpp>
+#include <thaw/train/loss.hpp>
+#include <thaw/train/metric.hpp>
+#include <thaw/train/mixup.hpp>
+#include <thaw/train/reduce_on_plateau.hpp>
+#include <thaw/train/run_state.hpp>
+#include <thaw/train/weight_average.hpp>
+#include <vector>
+
+using Catch::Matchers::ContainsSubstring;
+using Catch::Matchers::MessageMatches;
+using thaw::Learner;
+using thaw::RunState;
+
+namespace {
+
+/// A small network with all that is delicate: batch norm, dropout, three groups.
+struct Net {
+  torch::nn::Sequential module{torch::nn::Linear(6, 8), torch::nn::BatchNorm1d(8), torch::nn::Linear(8, 8),
+                               torch::nn::Dropout(.3),  torch::nn::BatchNorm1d(8), torch::nn::Linear(8, 3)};
+  thaw::LayerGroups groups = thaw::LayerGroups::cut_before(module, {"2", "5"});
+};
+
+at::Tensor numbers(std::int64_t n, std::uint64_t seed) {
+  return at::randn({n, 6}, at::make_generator<at::CPUGeneratorImpl>(seed), at::kFloat);
+}
+at::Tensor classes(std::int64_t n, std::uint64_t seed) {
+  return at::randint(0, 3, {n}, at::make_generator<at::CPUGeneratorImpl>(seed), at::kLong);
+}
+thaw::InMemory data(std::int64_t n, thaw::Transform transform = {}) {
+  return thaw::InMemory({.input = numbers(n, 1),
+                         .target = classes(n, 2),
+                         .batch_size = 8,
+                         .shuffle = true,
+                         .seed = 5,
+                         .transform = std::move(transform)});
+}
+thaw::InMemory valid_data() {
+  return thaw::InMemory({.input = numbers(20, 3), .target = classes(20, 4), .batch_size = 8});
+}
+
+thaw::LearnerOptions options(thaw::DataSource train = data(36)) {
+  return {.train = std::move(train), .valid = valid_data(), .metrics = {thaw::accuracy()}};
+}
+
+/// The same for LibTorch's loader.
+struct Samples : torch::data::datasets::Dataset<Samples> {
+  explicit Samples(std::int64_t n) : x(numbers(n, 1)), y(classes(n, 2)) {}
+  torch::data::Example<> get(std::size_t i) override {
+    return {x[static_cast<std::int64_t>(i)], y[static_cast<std::int64_t>(i)]};
+  }
+  [[nodiscard]] std::optional<std::size_t> size() const override { return static_cast<std::size_t>(x.size(0)); }
+  at::Tensor x, y;
+};
+
+RunState copy(RunState state) {
+  for (auto& [name, tensor] : state) tensor = tensor.clone();
+  return state;
+}
+
+/// Takes the state of a run wherever that can be had.
+struct Watch {
+  std::vector<RunState>* states;
+  void on_safe_point(const thaw::SafePoint& event) const { states->push_back(copy(event.learner.run_state())); }
+};
+
+/// Makes a Learner, lets `start` resume it, trains.
+using Program = std::function<RunState(const std::function<void(Learner&)>& start, Watch watch)>;
+
+/// Names of what differs, but for how long it took.
+std::vector<std::string> differences(const RunState& a, const RunState& b) {
+  std::vector<std::string> result;
+  for (const auto& [name, tensor] : a)
+    if (!name.ends_with("seconds") && (!b.contains(name) || b.at(name).scalar_type() != tensor.scalar_type() ||
+                                       b.at(name).sizes() != tensor.sizes() ||
+                                       std::memcmp(tensor.contiguous().const_data_ptr(),
+                                                   b.at(name).contiguous().const_data_ptr(), tensor.nbytes()) != 0))
+      result.push_back(name);
+  for (const auto& [name, tensor] : b)
+    if (!a.contains(name)) result.push_back("+" + name);
+  return result;
+}
+
+void check_every_point(const Program& program, std::size_t least) {
+  std::vector<RunState> points;
+  at::manual_seed(1);
+  const RunState end = program([](Learner&) {}, {&points});
+  REQUIRE(points.size() >= least);
+  for (std::size_t i = 0; i < points.size(); ++i) {
+    INFO("resumed at safe point " << i << " of " << points.size());
+    std::vector<RunState> later;
+    at::manual_seed(1000 + i);  // other weights, other random numbers: all must come from the state
+    const RunState resumed = program([&](Learner& learner) { learner.resume(copy(points[i])); }, {&later});
+    REQUIRE(differences(end, resumed) == std::vector<std::string>{});
+    REQUIRE(later.size() == points.size() - i - 1);
+    for (std::size_t j = 0; j < later.size(); ++j)
+      REQUIRE(differences(points[i + 1 + j], later[j]) == std::vector<std::string>{});
+  }
+}
+
+std::vector<thaw::Stage> head_then_all() {
+  return {{.name = "head", .epochs = 2, .freeze = thaw::FreezeTo{-1}, .lr = 1e-2},
+          {.name = "all",
+           .epochs = 2,
+           .freeze = thaw::Unfrozen{},
+           .lr = thaw::DiscriminativeLR::slice(1e-4, 1e-3),
+           .norm = thaw::hold_everywhere}};
+}
+
+}  // namespace
+
+TEST_CASE("a resumed run ends as one that was not interrupted: two stages, one-cycle, AdamW, EMA, early stop") {
+  check_every_point(
+      [](const auto& start, Watch watch) {
+        Net net;
+        Learner learner{net.module, net.groups, thaw::cross_entropy, options()};
+        start(learner);
+        learner.fit(head_then_all(), thaw::EMA{.decay = .9}, thaw::EarlyStop{.patience = 1}, watch);
+        return copy(learner.run_state());
+      },
+      14);
+}
+
+TEST_CASE(
+    "a resumed run ends as one that was not interrupted: gradual unfreezing, SGD, accumulation, MixUp, plateaus") {
+  check_every_point(
+      [](const auto& start, Watch watch) {
+        Net net;
+        auto how = options();
+        how.optimizer = [](const thaw::LayerGroups& groups) {
+          return std::make_unique<thaw::SGD>(groups, torch::optim::SGDOptions(0.1).momentum(.9));
+        };
+        how.callbacks = {thaw::ReduceOnPlateau{.factor = .5, .patience = 0}};
+        Learner learner{net.module, net.groups, thaw::cross_entropy, how};
+        start(learner);
+        learner.fit({.name = "unfreeze", .epochs = 4, .freeze = thaw::GradualUnfreeze{.every_epochs = 1}, .lr = 1e-2},
+                    thaw::GradientAccumulation{2}, thaw::MixUp{}, watch);
+        return copy(learner.run_state());
+      },
+      4 * 3 + 4 + 1);
+}
+
+TEST_CASE("a resumed run ends as one that was not interrupted: kept features, augmented, prefetched") {
+  const auto augment = [](const thaw::Fields& x, at::Generator random) {
+    return thaw::Fields(x[0] + .1 * at::randn(x[0].sizes(), random, at::kFloat));
+  };
+  check_every_point(
+      [&](const auto& start, Watch watch) {
+        Net net;
+        Learner learner{net.module, net.groups, thaw::cross_entropy, options(thaw::Prefetch{data(36, augment)})};
+        start(learner);
+        learner.fit(std::vector<thaw::Stage>{{.name = "head",
+                                              .epochs = 3,
+                                              .freeze = thaw::FreezeTo{-1},
+                                              .lr = 1e-2,
+                                              .cache = {.where = thaw::Cache::Where::memory, .passes = 2}},
+                                             {.name = "all", .epochs = 1, .freeze = thaw::Unfrozen{}, .lr = 1e-3}},
+                    thaw::SWA{}, watch);
+        return copy(learner.run_state());
+      },
+      3 * 5 + 5 + 4 + 2);
+}
+
+TEST_CASE("a resumed run ends as one that was not interrupted: transforms that draw from the global generator") {
+  const auto augment = [](const thaw::Fields& x) { return thaw::Fields(x[0] + .1 * at::rand_like(x[0])); };
+  check_every_point(
+      [&](const auto& start, Watch watch) {
+        Net net;
+        Learner learner{net.module, net.groups, thaw::cross_entropy, options(data(36, augment))};
+        start(learner);
+        learner.fit(std::vector<thaw::Stage>{{.name = "head",
+                                              .epochs = 2,
+                                              .freeze = thaw::FreezeTo{-1},
+                                              .lr = 1e-2,
+                                              .cache = {.where = thaw::Cache::Where::memory, .passes = 2}},
+                                             {.name = "all", .epochs = 1, .freeze = thaw::Unfrozen{}, .lr = 1e-3}},
+                    watch);
+        return copy(learner.run_state());
+      },
+      2 * 5 + 5 + 3 + 2);
+}
+
+TEST_CASE("a resumed run ends as one that was not interrupted: LibTorch's loaders, shuffled by the global generator") {
+  const std::size_t workers = GENERATE(0, 2);
+  check_every_point(
+      [&](const auto& start, Watch watch) {
+        const auto loader = [&](std::int64_t n) {
+          return thaw::DataSource(torch::data::make_data_loader<torch::data::samplers::RandomSampler>(
+              Samples{n}.map(torch::data::transforms::Stack<>()), torch::data::DataLoaderOptions(8).workers(workers)));
+        };
+        Net net;
+        Learner learner{net.module, net.groups, thaw::cross_entropy, {.train = loader(36), .valid = loader(20)}};
+        start(learner);
+        learner.fit(head_then_all(), thaw::EarlyStop{.patience = 5}, watch);
+        return copy(learner.run_state());
+      },
+      14);
+}
+
+TEST_CASE("a resumed run ends as one that was not interrupted: several fits, the LR finder and freezing between them") {
+  check_every_point(
+      [](const auto& start, Watch watch) {
+        Net net;
+        auto how = options();
+        how.optimizer = [](const thaw::LayerGroups& groups) {
+          return std::make_unique<thaw::Adam>(groups, torch::optim::AdamOptions(1e-3).amsgrad(true));
+        };
+        how.callbacks = {thaw::EMA{.decay = .8}};
+        Learner learner{net.module, net.groups, thaw::cross_entropy, how};
+        start(learner);
+        learner.freeze();
+        learner.fit({.name = "head", .epochs = 1, .lr = 1e-2}, watch);
+        learner.unfreeze(thaw::hold_everywhere);
+        const thaw::LRCurve curve = learner.find_lr({.steps = 12});
+        const double lr = curve.lr.at(curve.lr.size() / 3);
+        learner.fit({.name = "all", .epochs = 2, .lr = thaw::DiscriminativeLR::slice(lr / 10, lr)}, watch);
+        learner.freeze_to(1);
+        learner.fit({.name = "more", .epochs = 1, .lr = 1e-4}, watch);
+        return copy(learner.run_state());
+      },
+      4 * 5 + 4 + 3);
+}
+
+TEST_CASE("a resumed run ends as one that was not interrupted: LibTorch's other optimizers") {
+  using Make = std::function<std::unique_ptr<torch::optim::Optimizer>(const thaw::LayerGroups&)>;
+  const Make make = GENERATE(
+      Make([](const thaw::LayerGroups& groups) -> std::unique_ptr<torch::optim::Optimizer> {
+        return std::make_unique<torch::optim::RMSprop>(thaw::param_groups(groups),
+                                                       torch::optim::RMSpropOptions(1e-2).momentum(.9).centered(true));
+      }),
+      Make([](const thaw::LayerGroups& groups) -> std::unique_ptr<torch::optim::Optimizer> {
+        return std::make_unique<torch::optim::Adagrad>(thaw::param_groups(groups), torch::optim::AdagradOptions(1e-2));
+      }));
+  check_every_point(
+      [&](const auto& start, Watch watch) {
+        Net net;
+        auto how = options();
+        how.optimizer = make;
+        Learner learner{net.module, net.groups, thaw::cross_entropy, how};
+        start(learner);
+        learner.fit(head_then_all(), watch);
+        return copy(learner.run_state());
+      },
+      14);
+}
+
+TEST_CASE("a resumed run ends as one that was not interrupted: rounds until the network overfits") {
+  check_every_point(
+      [](const auto& start, Watch watch) {
+        Net net;
+        auto how = options();
+        how.callbacks = {watch};
+        Learner learner{net.module, net.groups, thaw::cross_entropy, how};
+        start(learner);
+        (void)learner.fit_until_overfit({.epochs = 1, .max_rounds = 3});
+        return copy(learner.run_state());
+      },
+      3 * 7);
+}
+
+TEST_CASE("a fit that was done before the checkpoint is left out, and gives the record that it gave") {
+  const auto run = [](const std::function<void(Learner&)>& start, std::vector<RunState>* points) {
+    at::manual_seed(1);
+    Net net;
+    Learner learner{net.module, net.groups, thaw::cross_entropy, options()};
+    start(learner);
+    std::vector<RunState> dropped;
+    const thaw::EpochRecord first = learner.fit({.name = "first", .epochs = 2}, Watch{points ? points : &dropped});
+    CHECK((points || dropped.empty()));
+    return first.train_loss;
+  };
+  std::vector<RunState> points;
+  const double loss = run([](Learner&) {}, &points);
+  CHECK(run([&](Learner& learner) { learner.resume(points.back()); }, nullptr) == loss);
+}
+
+TEST_CASE("another model, optimizer, plan or other callbacks are refused, and what differs is named") {
+  Net net;
+  std::vector<RunState> points;
+  Learner learner{net.module, net.groups, thaw::cross_entropy, options()};
+  learner.fit({.name = "head", .epochs = 1, .freeze = thaw::FreezeTo{-1}, .lr = 1e-2}, thaw::EMA{}, Watch{&points});
+  const RunState mid = points.at(1);
+
+  SECTION("a layer of another size") {
+    torch::nn::Sequential other{torch::nn::Linear(6, 8), torch::nn::BatchNorm1d(8), torch::nn::Linear(8, 8),
+                                torch::nn::Dropout(.3),  torch::nn::BatchNorm1d(8), torch::nn::Linear(8, 4)};
+    Learner next{other, thaw::LayerGroups::cut_before(other, {"2", "5"}), thaw::cross_entropy, options()};
+    const at::Tensor before = other->parameters()[0].detach().clone();
+    CHECK_THROWS_MATCHES(
+        next.resume(mid), thaw::ConfigError,
+        MessageMatches(ContainsSubstring("the checkpoint has 5.bias [3], 5.weight [3, 8]; this run has "
+                                         "5.weight [4, 8], 5.bias [4]")));
+    CHECK(other->parameters()[0].equal(before));
+    next.resume(mid, {.strict = false});
+    CHECK(other->parameters()[0].equal(mid.at("model/0.weight")));
+  }
+  SECTION("other groups") {
+    Net other;
+    Learner next{other.module, thaw::LayerGroups::cut_before(other.module, {"5"}), thaw::cross_entropy, options()};
+    CHECK_THROWS_MATCHES(next.resume(mid), thaw::ConfigError, MessageMatches(ContainsSubstring("layer group \"2\"")));
+  }
+  SECTION("another optimizer") {
+    Net other;
+    auto how = options();
+    how.optimizer = [](const thaw::LayerGroups& groups) {
+      return std::make_unique<thaw::SGD>(groups, torch::optim::SGDOptions(0.1));
+    };
+    Learner next{other.module, other.groups, thaw::cross_entropy, how};
+    CHECK_THROWS_MATCHES(
+        next.resume(mid), thaw::ConfigError,
+        MessageMatches(ContainsSubstring("optimizer AdamWOptions; this run has optimizer SGDOptions")));
+  }
+  SECTION("another plan") {
+    Net other;
+    Learner next{other.module, other.groups, thaw::cross_entropy, options()};
+    next.resume(mid);
+    CHECK_THROWS_MATCHES(
+        next.fit({.name = "head", .epochs = 2, .freeze = thaw::FreezeTo{-1}, .lr = 1e-2}, thaw::EMA{}),
+        thaw::ConfigError,
+        MessageMatches(ContainsSubstring("the plan is another one: the checkpoint has stage 1, \"head\": 1 epochs") &&
+                       ContainsSubstring("this run has stage 1, \"head\": 2 epochs")));
+  }
+  SECTION("other data") {
+    Net other;
+    Learner next{other.module, other.groups, thaw::cross_entropy, options(data(80))};
+    next.resume(mid);
+    CHECK_THROWS_MATCHES(next.fit({.name = "head", .epochs = 1, .freeze = thaw::FreezeTo{-1}, .lr = 1e-2}, thaw::EMA{}),
+                         thaw::ConfigError, MessageMatches(ContainsSubstring("5 steps per epoch")));
+  }
+  SECTION("no EMA") {
+    Net other;
+    Learner next{other.module, other.groups, thaw::cross_entropy, options()};
+    next.resume(mid);
+    CHECK_THROWS_MATCHES(next.fit({.name = "head", .epochs = 1, .freeze = thaw::FreezeTo{-1}, .lr = 1e-2}),
+                         thaw::ConfigError, MessageMatches(ContainsSubstring("the checkpoint has thaw::EMA")));
+  }
+  SECTION("a Learner that has trained") {
+    CHECK_THROWS_MATCHES(learner.resume(mid), thaw::ConfigError,
+                         MessageMatches(ContainsSubstring("has trained already")));
+  }
+}
+
+TEST_CASE("layer groups in another order find their own again") {
+  const auto groups = [](const torch::nn::Sequential& net, bool turned) {
+    const thaw::NamedPatterns body{"body", {"0.*", "1.*", "2.*", "4.*"}}, head{"head", {"5.*"}};
+    return thaw::LayerGroups::matching(net, turned ? std::vector{head, body} : std::vector{body, head});
+  };
+  Net net;
+  std::vector<RunState> points;
+  Learner learner{net.module, groups(net.module, false), thaw::cross_entropy, options()};
+  learner.fit({.epochs = 1, .freeze = thaw::FreezeTo{1}, .lr = 1e-2}, Watch{&points});
+  Net other;
+  Learner next{other.module, groups(other.module, true), thaw::cross_entropy, options()};
+  next.resume(points.at(1));
+  CHECK(next.groups().frozen() == std::vector<bool>{false, true});
+  CHECK(next.history().steps.at(0).lr == std::vector<double>{learner.history().steps.at(0).lr.at(1), 0});
+}
+
+TEST_CASE("a state visitor gives back what it was given, and says what is missing or of another kind") {
+  RunState state;
+  const auto visit = [](const thaw::StateVisitor& s, bool& yes, std::int64_t& n, double& x, std::string& text,
+                        std::vector<std::string>& list, std::optional<double>& none, std::optional<double>& some,
+                        at::Tensor& tensor, at::Tensor& undefined) {
+    s("yes", yes), s("n", n), s("x", x), s("text", text), s("list", list);
+    s.in("below")("none", none), s.in("below")("some", some);
+    s("tensor", tensor), s("undefined", undefined);
+  };
+  bool yes = true;
+  std::int64_t n = std::int64_t{1} << 60;
+  double x = 0.1;
+  std::string text("a\0\xff", 3);
+  std::vector<std::string> list{"", "one", "two words"};
+  std::optional<double> none, some = -0.0;
+  at::Tensor tensor = at::randn({2, 3}), undefined;
+  visit({state, false}, yes, n, x, text, list, none, some, tensor, undefined);
+
+  bool yes2 = false;
+  std::int64_t n2 = 0;
+  double x2 = 0;
+  std::string text2;
+  std::vector<std::string> list2;
+  std::optional<double> none2 = 1, some2;
+  at::Tensor tensor2, undefined2 = at::randn({1});
+  visit({state, true}, yes2, n2, x2, text2, list2, none2, some2, tensor2, undefined2);
+  CHECK(yes2);
+  CHECK(n2 == n);
+  CHECK(x2 == x);
+  CHECK(text2 == text);
+  CHECK(list2 == list);
+  CHECK_FALSE(none2);
+  CHECK((some2 && std::signbit(*some2)));
+  CHECK(tensor2.equal(tensor));
+  CHECK_FALSE(undefined2.defined());
+
+  const thaw::StateVisitor reader(state, true);
+  CHECK_THROWS_MATCHES(reader("gone", x2), thaw::FileError, MessageMatches(ContainsSubstring("gone: is not in")));
+  CHECK_THROWS_MATCHES(reader("n", x2), thaw::FileError, MessageMatches(ContainsSubstring("of another kind")));
+  CHECK_THROWS_MATCHES(reader.into("tensor", at::randn({3})), thaw::FileError,
+                       MessageMatches(ContainsSubstring("is [2, 3] in the checkpoint, and [3] here")));
+}
