@@ -1,5 +1,6 @@
 # For thaw's own tests and examples only; users of thaw::thaw see none of it.
 find_package(nlohmann_json 3.9 REQUIRED)
+find_package(xxHash 0.8 REQUIRED)
 set(THAW_DATA_DIR ${PROJECT_SOURCE_DIR}/.deps/data CACHE PATH "Where ./dev puts the weights and images it fetches")
 
 add_library(thaw_dev INTERFACE)

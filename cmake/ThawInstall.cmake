@@ -8,4 +8,5 @@ configure_package_config_file(cmake/thaw-config.cmake.in ${PROJECT_BINARY_DIR}/t
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/thaw-config-version.cmake COMPATIBILITY SameMinorVersion
                                  ARCH_INDEPENDENT)
 install(FILES ${PROJECT_BINARY_DIR}/thaw-config.cmake ${PROJECT_BINARY_DIR}/thaw-config-version.cmake
-              ${PROJECT_SOURCE_DIR}/cmake/ThawFetchWeights.cmake DESTINATION ${thaw_package_dir})
+              ${PROJECT_SOURCE_DIR}/cmake/ThawFetchWeights.cmake ${PROJECT_SOURCE_DIR}/cmake/FindxxHash.cmake
+        DESTINATION ${thaw_package_dir})

@@ -1,8 +1,8 @@
-# One target per price: thaw::thaw needs LibTorch and fmt; thaw::io adds what reading weight files needs.
+# One target per price: thaw::thaw needs LibTorch and fmt; thaw::io adds what weight files and checkpoints need.
 file(GLOB_RECURSE thaw_headers CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/include/thaw/*.hpp)
 set(thaw_io_headers ${thaw_headers})
-list(FILTER thaw_io_headers INCLUDE REGEX "/thaw/weights/")
-list(FILTER thaw_headers EXCLUDE REGEX "/thaw/weights/")
+list(FILTER thaw_io_headers INCLUDE REGEX "/thaw/(weights|checkpoint)/")
+list(FILTER thaw_headers EXCLUDE REGEX "/thaw/(weights|checkpoint)/")
 
 add_library(thaw INTERFACE)
 add_library(thaw::thaw ALIAS thaw)
@@ -13,15 +13,15 @@ target_compile_features(thaw INTERFACE cxx_std_20) # Torch does not propagate it
 # TORCH_LIBRARIES holds absolute paths, so the installed package appends it itself (thaw-config.cmake.in).
 target_link_libraries(thaw INTERFACE fmt::fmt-header-only "$<BUILD_INTERFACE:${TORCH_LIBRARIES}>")
 
-if(nlohmann_json_FOUND)
+if(nlohmann_json_FOUND AND xxHash_FOUND)
   add_library(thaw_io INTERFACE)
   add_library(thaw::io ALIAS thaw_io)
   set_target_properties(thaw_io PROPERTIES EXPORT_NAME io)
   target_sources(thaw_io INTERFACE FILE_SET HEADERS BASE_DIRS ${PROJECT_SOURCE_DIR}/include FILES ${thaw_io_headers})
-  target_link_libraries(thaw_io INTERFACE thaw nlohmann_json::nlohmann_json)
+  target_link_libraries(thaw_io INTERFACE thaw nlohmann_json::nlohmann_json xxHash::xxhash)
   set(thaw_io thaw_io)
 else()
-  message(STATUS "thaw: nlohmann_json was not found, so there is no thaw::io (weight files)")
+  message(STATUS "thaw: nlohmann_json and xxHash were not both found, so there is no thaw::io (weight files, checkpoints)")
 endif()
 
 set_target_properties(thaw ${thaw_io} PROPERTIES VERIFY_INTERFACE_HEADER_SETS ${PROJECT_IS_TOP_LEVEL})

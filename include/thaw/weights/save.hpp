@@ -4,8 +4,10 @@
 
 #include <concepts>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <string>
+#include <string_view>
 #include <thaw/core/error.hpp>
 #include <thaw/core/module_ptr.hpp>
 #include <thaw/core/new_file.hpp>
@@ -44,11 +46,18 @@ inline void save_weights(const StateDict& state, const std::filesystem::path& pa
   }
   detail::NewFile file(path);
   if (safetensors) {
-    detail::write_safetensors(state, options.metadata, file, where);
+    detail::write_safetensors(state, options.metadata, [&](std::string_view bytes) { file.write(bytes); }, where);
   } else {
     detail::write_pth(state, file, where);
   }
   file.commit();
+}
+
+/// The bytes of a safetensors file, one after the other, to anything that takes them. Tensors of wider elements come
+/// first, else in the order of the state dict. Throws as above.
+inline void write_safetensors(const StateDict& state, const std::function<void(std::string_view)>& write,
+                              const SaveOptions& options = {}) {
+  detail::write_safetensors(state, options.metadata, write, "write_safetensors");
 }
 
 /// The same for a module: its parameters and buffers, as state_dict names them.

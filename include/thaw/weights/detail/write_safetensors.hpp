@@ -13,7 +13,6 @@
 #include <string>
 #include <string_view>
 #include <thaw/core/error.hpp>
-#include <thaw/core/new_file.hpp>
 #include <thaw/weights/detail/safetensors_header.hpp>
 #include <thaw/weights/detail/savable.hpp>
 #include <thaw/weights/state_dict.hpp>
@@ -47,8 +46,8 @@ namespace thaw::detail {
 }
 
 /// Wider elements come first, so that all are aligned; else in the order of the state dict.
-inline void write_safetensors(const StateDict& state, const std::map<std::string, std::string>& metadata, NewFile& file,
-                              const std::string& where) {
+inline void write_safetensors(const StateDict& state, const std::map<std::string, std::string>& metadata,
+                              const std::function<void(std::string_view)>& write, const std::string& where) {
   std::vector<StateDict::value_type> tensors;
   for (const auto& [name, tensor] : state) {
     if (name == "__metadata__") throw ConfigError(where, "a tensor has the name '__metadata__'", "give it another");
@@ -59,9 +58,9 @@ inline void write_safetensors(const StateDict& state, const std::map<std::string
 
   const std::string header = safetensors_header(tensors, metadata, where);
   const auto length = std::bit_cast<std::array<char, 8>>(std::uint64_t{header.size()});
-  file.write({length.data(), length.size()});
-  file.write(header);
-  for (const auto& [name, tensor] : tensors) file.write(bytes_of(tensor.cpu().contiguous()));
+  write({length.data(), length.size()});
+  write(header);
+  for (const auto& [name, tensor] : tensors) write(bytes_of(tensor.cpu().contiguous()));
 }
 
 }  // namespace thaw::detail

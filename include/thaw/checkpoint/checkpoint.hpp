@@ -1,0 +1,164 @@
+#pragma once
+
+#include <chrono>
+#include <csignal>
+#include <cstdint>
+#include <filesystem>
+#include <future>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include <thaw/checkpoint/detail/folder.hpp>
+#include <thaw/checkpoint/resume.hpp>
+#include <thaw/core/error.hpp>
+#include <thaw/core/interrupts.hpp>
+#include <thaw/train/learner.hpp>
+#include <thaw/train/monitor.hpp>
+
+namespace thaw {
+
+/// How often to write a checkpoint; 0 is never. Of several, each counts for itself.
+struct Every {
+  std::int64_t epochs = 0, steps = 0;
+  double seconds = 0;  ///< at the first step after them
+};
+
+/// What a checkpointed fit does when ctrl-C (SIGINT) or SIGTERM comes, as clusters and systemd send it. In each case it
+/// finishes the step and writes a checkpoint first. A signal that the program handles itself is left to it.
+enum class OnSignal {
+  end,      ///< then the signal does what it would have done: it ends the program
+  raise,    ///< then it throws thaw::Interrupted
+  not_ours  ///< signals are left alone
+};
+
+/// Writes checkpoints, from which `thaw::resume` goes on as if nothing had happened: weights, optimizer, plan, frozen
+/// groups, history, callbacks, random numbers, the place in the data.
+///
+///     thaw::resume(learner, "runs/a");
+///     learner.fit(plan, thaw::Checkpoint{.dir = "runs/a", .every = {.epochs = 1, .seconds = 600}, .keep = 3});
+///
+/// One is also written as each stage ends. Each is one file, written beside, flushed and renamed, with a checksum; no
+/// moment is without a whole one once the first is there. Nothing is written outside of `dir`.
+///
+/// Throws ConfigError before the first step for values that make no sense, and for a folder in which another run's
+/// checkpoints lie or another process writes; FileError when it cannot write: the fit ends with it, the last checkpoint
+/// stays, and the Learner can be used.
+struct Checkpoint {
+  std::filesystem::path dir = "checkpoints";
+  Every every = {.epochs = 1};
+  std::int64_t keep = 3;             ///< how many stay, the newest
+  std::optional<Monitor> best = {};  ///< where given, the epoch that is best by it stays too, as best.safetensors
+  bool asynchronous = false;         ///< copy the state, and let a thread write it; one at a time: the next one waits
+  OnSignal on_signal = OnSignal::end;
+
+  void on_stage_planned(const StagePlanned& event) const {
+    if (keep < 1) throw ConfigError("Checkpoint", "keep is " + std::to_string(keep), "keep at least 1");
+    if (every.epochs < 0 || every.steps < 0 || !(every.seconds >= 0))
+      throw ConfigError("Checkpoint", "every is negative", "give epochs, steps or seconds; 0 is never");
+    if (best) best->check(event.learner, "Checkpoint");
+    if (std::filesystem::exists(dir) && !std::filesystem::is_directory(dir))
+      throw FileError(dir.string(), "is a file", "name a folder");
+  }
+  void on_stage_begin(const StageBegin& event) { open(event.learner); }
+
+  void on_run_state(const RunStateVisit& event) {
+    event.state("epochs", epochs_);
+    event.state("steps", steps_);
+    event.state("best", best_);
+    if (event.state.reading() && event.fitting) open(event.learner);
+  }
+
+  void on_safe_point(const SafePoint& event) {
+    if (pending_) pending_->take_errors();
+    steps_ += event.after == SafePoint::After::step ? 1 : 0;
+    epochs_ += event.after == SafePoint::After::epoch ? 1 : 0;
+    const bool ends = event.after == SafePoint::After::stage;
+    const bool is_best = event.after == SafePoint::After::epoch && improved(event.learner.history().epochs.back());
+    const int signal = interrupts_ ? interrupts_->seen() : 0;
+    if (is_due() || ends || is_best || signal != 0) write(event.learner, is_best);
+    if (ends || signal != 0) finish();
+    if (signal != 0) obey(signal);
+  }
+
+  void on_fit_end(const FitEnd&) {
+    interrupts_.reset();
+    folder_.reset();
+    finish();
+  }
+
+  /// What a thread is writing.
+  struct Pending {
+    std::future<void> done;
+    void take_errors() {
+      if (done.valid() && done.wait_for(std::chrono::seconds(0)) == std::future_status::ready) done.get();
+    }
+    void wait() {
+      if (done.valid()) done.get();
+    }
+  };
+
+  // run state
+  std::int64_t epochs_ = 0, steps_ = 0;  // since the last checkpoint
+  std::optional<double> best_ = {};
+  std::chrono::steady_clock::time_point written_ = {};
+  std::shared_ptr<detail::CheckpointFolder> folder_ = {};
+  std::shared_ptr<Pending> pending_ = {};  // last but one: its thread uses the folder
+  std::shared_ptr<Interrupts> interrupts_ = {};
+
+ private:
+  void open(const Learner& learner) {
+    if (folder_) return;
+    folder_ = std::make_shared<detail::CheckpointFolder>(dir, learner.run_id());
+    written_ = std::chrono::steady_clock::now();
+    if (on_signal != OnSignal::not_ours)
+      interrupts_ = std::make_shared<Interrupts>(std::initializer_list<int>{SIGINT, SIGTERM});
+  }
+
+  [[nodiscard]] bool is_due() const {
+    return (every.epochs > 0 && epochs_ >= every.epochs) || (every.steps > 0 && steps_ >= every.steps) ||
+           (every.seconds > 0 &&
+            std::chrono::duration<double>(std::chrono::steady_clock::now() - written_).count() >= every.seconds);
+  }
+
+  bool improved(const EpochRecord& epoch) {
+    if (!best) return false;
+    const double value = best->value(epoch);
+    if (!best->improves(value, best_.value_or(best->worst()))) return false;
+    best_ = value;
+    return true;
+  }
+
+  void write(Learner& learner, bool is_best) {
+    finish();
+    if (every.epochs > 0 && epochs_ >= every.epochs) epochs_ = 0;
+    if (every.steps > 0 && steps_ >= every.steps) steps_ = 0;
+    RunState state = learner.run_state();
+    const std::int64_t number = learner.states_taken();
+    if (asynchronous) {
+      for (auto& [name, tensor] : state) tensor = tensor.to(at::kCPU, /*non_blocking=*/false, /*copy=*/true);
+      pending_ = std::make_shared<Pending>();
+      pending_->done =
+          std::async(std::launch::async, [=, state = std::move(state), folder = folder_, keep = keep,
+                                          run = learner.run_id()] { folder->add(state, number, run, keep, is_best); });
+    } else {
+      folder_->add(state, number, learner.run_id(), keep, is_best);
+    }
+    written_ = std::chrono::steady_clock::now();
+  }
+
+  /// Waits for the thread, and throws what it threw.
+  void finish() {
+    if (const auto pending = std::exchange(pending_, nullptr)) pending->wait();
+  }
+
+  void obey(int signal) {
+    if (on_signal == OnSignal::end) interrupts_->raise_again();
+    interrupts_.reset();
+    throw Interrupted("Checkpoint", signal == SIGINT ? "interrupted by ctrl-C" : "asked to end by SIGTERM",
+                      "thaw::resume(learner, \"" + dir.string() + "\") goes on from here");
+  }
+};
+
+}  // namespace thaw

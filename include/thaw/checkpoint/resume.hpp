@@ -1,0 +1,59 @@
+#pragma once
+
+#include <filesystem>
+#include <ranges>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <thaw/checkpoint/detail/folder.hpp>
+#include <thaw/checkpoint/file.hpp>
+#include <thaw/core/error.hpp>
+#include <thaw/train/learner.hpp>
+
+namespace thaw {
+
+/// What `resume` found.
+struct ResumeReport {
+  std::filesystem::path from = {};            ///< the checkpoint; empty where there was none, and the run begins
+  std::vector<std::string> passed_over = {};  ///< newer ones that are damaged, and how
+
+  explicit operator bool() const { return !from.empty(); }
+};
+
+/// Goes on with the run whose checkpoints lie in a folder, from the newest one that is whole; where there is none, it
+/// changes nothing, so that a program may always begin with it:
+///
+///     thaw::Learner learner{model, groups, loss, options};
+///     thaw::resume(learner, "runs/a");
+///     learner.fit(plan, thaw::Checkpoint{"runs/a"});   // from where it was
+///
+/// See Learner::resume for what is made again and what is not. `path` may also name one file, best.safetensors say.
+/// Throws FileError if there are checkpoints and none is whole, and what Learner::resume throws; then nothing has
+/// changed.
+inline ResumeReport resume(Learner& learner, const std::filesystem::path& path, const ResumeOptions& options = {}) {
+  ResumeReport report;
+  if (std::filesystem::is_regular_file(path)) {
+    learner.resume(read_checkpoint(path), options);
+    report.from = path;
+    return report;
+  }
+  for (const detail::NumberedFile& file : detail::checkpoints_in(path) | std::views::reverse) {
+    RunState state;
+    try {
+      state = read_checkpoint(file.path);
+    } catch (const FileError& error) {
+      report.passed_over.push_back(error.where() + ": " + error.problem());
+      continue;
+    }
+    learner.resume(std::move(state), options);
+    report.from = file.path;
+    return report;
+  }
+  if (!report.passed_over.empty())
+    throw FileError(path.string(), "none of its checkpoints is whole: " + join_names(report.passed_over),
+                    "start anew in another folder");
+  return report;
+}
+
+}  // namespace thaw
