@@ -106,3 +106,37 @@ TEST_CASE("CsvLog keeps its columns when a stage has no validation") {
   CHECK(std::ranges::count(second, ',') == std::ranges::count(header, ','));
   CHECK(second.find(",,,") != std::string::npos);
 }
+
+TEST_CASE("a resumed run cuts off rows that were written after its checkpoint, and writes again those that are gone") {
+  const Place place("thaw_csv_log_resumed.csv");
+  struct Take {
+    std::vector<thaw::RunState>* states;
+    void on_safe_point(const thaw::SafePoint& event) const {
+      thaw::RunState state = event.learner.run_state();
+      for (auto& [name, tensor] : state) tensor = tensor.clone();
+      if (event.after == thaw::SafePoint::After::epoch) states->push_back(std::move(state));
+    }
+  };
+  const auto without_seconds = [&] {
+    auto rows = rows_of(place.path);
+    for (auto& row : rows) row.erase(row.begin() + 4);
+    return rows;
+  };
+  std::vector<thaw::RunState> states, later;
+  Bench bench;
+  bench.learner->fit({.epochs = 3}, CsvLog{place.path}, Take{&states});
+  const auto whole = without_seconds();
+  REQUIRE(whole.size() == 4);
+
+  SECTION("cut off") {}
+  SECTION("gone") {
+    std::filesystem::remove(place.path);
+  }
+  SECTION("half gone") {
+    std::filesystem::resize_file(place.path, 40);
+  }
+  Bench next;
+  next.learner->resume(states.at(1));
+  next.learner->fit({.epochs = 3}, CsvLog{place.path}, Take{&later});
+  CHECK(without_seconds() == whole);
+}

@@ -1,6 +1,9 @@
 // What a Learner is left with when something goes wrong, or works in place.
 
+#include <ATen/ops/empty.h>
 #include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_exception.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
 #include <filesystem>
 #include <stdexcept>
 #include <thaw/train/gradient_accumulation.hpp>
@@ -75,4 +78,30 @@ TEST_CASE("load leaves no state that the file does not have, and nothing half lo
   CHECK_THROWS_AS(other.load(file), thaw::FileError);
   CHECK(other.optimizer().state().size() == all);
   std::filesystem::remove(file);
+}
+
+TEST_CASE("a batch that does not fit into memory is one clear error, and the weights are as before it") {
+  Bench bench;
+  struct Greedy {
+    void on_batch_ready(const thaw::BatchReady& event) const {
+      event.batch.input.replace(0, at::empty({std::int64_t{1} << 58}));  // bytes that no machine has
+    }
+  };
+  const auto before = thaw::test::state_of(*bench.net);
+  CHECK_THROWS_MATCHES(
+      bench.learner->fit({}, Greedy{}), thaw::MemoryError,
+      Catch::Matchers::MessageMatches(Catch::Matchers::ContainsSubstring("does not fit into the memory of cpu")));
+  CHECK(thaw::test::same_state(before, *bench.net));
+  CHECK(bench.learner->fit({}).epoch == 1);
+}
+
+TEST_CASE("a fit that fails is counted as one, and the next one can be resumed") {
+  Bench bench;
+  struct Fail {
+    void on_step_end(const thaw::StepEnd&) const { throw std::runtime_error("the user's own"); }
+  };
+  CHECK_THROWS_AS(bench.learner->fit({}, Fail{}), std::runtime_error);
+  const thaw::RunState state = bench.learner->run_state();
+  CHECK(state.at("place/fit").item<std::int64_t>() == 1);
+  CHECK_FALSE(state.at("place/begun").item<bool>());
 }

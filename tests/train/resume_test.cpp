@@ -32,6 +32,7 @@
 #include <thaw/groups/gradual_unfreeze.hpp>
 #include <thaw/optim/adam.hpp>
 #include <thaw/optim/sgd.hpp>
+#include <thaw/train/compiled_prefix.hpp>
 #include <thaw/train/early_stop.hpp>
 #include <thaw/train/gradient_accumulation.hpp>
 #include <thaw/train/learner.hpp>
@@ -233,6 +234,28 @@ TEST_CASE("a resumed run ends as one that was not interrupted: LibTorch's loader
       14);
 }
 
+TEST_CASE(
+    "a resumed run ends as one that was not interrupted: several fits on LibTorch's loaders, compiled frozen part") {
+  const bool compiled = GENERATE(false, true);
+  check_every_point(
+      [&](const auto& start, Watch watch) {
+        const auto loader = [&](std::int64_t n) {
+          return thaw::DataSource(torch::data::make_data_loader<torch::data::samplers::RandomSampler>(
+              Samples{n}.map(torch::data::transforms::Stack<>()), torch::data::DataLoaderOptions(8)));
+        };
+        Net net;
+        thaw::LearnerOptions how{.train = loader(36), .valid = loader(20)};
+        if (compiled) how.frozen = thaw::CompiledPrefix::make;
+        Learner learner{net.module, net.groups, thaw::cross_entropy, how};
+        start(learner);
+        learner.fit({.name = "head", .epochs = 2, .freeze = thaw::FreezeTo{-1}, .lr = 1e-2}, watch);
+        const thaw::LRCurve curve = learner.find_lr({.steps = 8});
+        learner.fit({.name = "more", .epochs = 2, .freeze = thaw::FreezeTo{1}, .lr = curve.lr.at(2)}, watch);
+        return copy(learner.run_state());
+      },
+      4 * 6 + 2);
+}
+
 TEST_CASE("a resumed run ends as one that was not interrupted: several fits, the LR finder and freezing between them") {
   check_every_point(
       [](const auto& start, Watch watch) {
@@ -324,11 +347,13 @@ TEST_CASE("another model, optimizer, plan or other callbacks are refused, and wh
     const at::Tensor before = other->parameters()[0].detach().clone();
     CHECK_THROWS_MATCHES(
         next.resume(mid), thaw::ConfigError,
-        MessageMatches(ContainsSubstring("the checkpoint has 5.bias [3], 5.weight [3, 8]; this run has "
-                                         "5.weight [4, 8], 5.bias [4]")));
+        MessageMatches(ContainsSubstring("the checkpoint has 5.bias [3] Float, 5.weight [3, 8] Float; this run has "
+                                         "5.weight [4, 8] Float, 5.bias [4] Float")));
     CHECK(other->parameters()[0].equal(before));
     next.resume(mid, {.strict = false});
     CHECK(other->parameters()[0].equal(mid.at("model/0.weight")));
+    next.fit({.name = "head", .epochs = 1, .freeze = thaw::FreezeTo{-1}, .lr = 1e-2}, thaw::EMA{});
+    CHECK(next.history().steps.size() == learner.history().steps.size());
   }
   SECTION("other groups") {
     Net other;
@@ -355,6 +380,24 @@ TEST_CASE("another model, optimizer, plan or other callbacks are refused, and wh
         thaw::ConfigError,
         MessageMatches(ContainsSubstring("the plan is another one: the checkpoint has stage 1, \"head\": 1 epochs") &&
                        ContainsSubstring("this run has stage 1, \"head\": 2 epochs")));
+  }
+  SECTION("another plan, then the right one") {
+    Net other;
+    Learner next{other.module, other.groups, thaw::cross_entropy, options()};
+    next.resume(mid);
+    CHECK_THROWS_AS(next.fit({.name = "head", .epochs = 2, .freeze = thaw::FreezeTo{-1}, .lr = 1e-2}, thaw::EMA{}),
+                    thaw::ConfigError);
+    std::vector<RunState> rest;
+    next.fit({.name = "head", .epochs = 1, .freeze = thaw::FreezeTo{-1}, .lr = 1e-2}, thaw::EMA{}, Watch{&rest});
+    CHECK(differences(rest.back(), points.back()) == std::vector<std::string>{});
+  }
+  SECTION("another plan of a fit that was done") {
+    Net other;
+    Learner next{other.module, other.groups, thaw::cross_entropy, options()};
+    next.resume(points.back());
+    CHECK_THROWS_MATCHES(
+        next.fit({.name = "head", .epochs = 2, .freeze = thaw::FreezeTo{-1}, .lr = 1e-2}), thaw::ConfigError,
+        MessageMatches(ContainsSubstring("the checkpoint has head, 1 epochs; this run has head, 2 epochs")));
   }
   SECTION("other data") {
     Net other;

@@ -58,33 +58,42 @@ struct Checkpoint {
     if (every.epochs < 0 || every.steps < 0 || !(every.seconds >= 0))
       throw ConfigError("Checkpoint", "every is negative", "give epochs, steps or seconds; 0 is never");
     if (best) best->check(event.learner, "Checkpoint");
-    if (std::filesystem::exists(dir) && !std::filesystem::is_directory(dir))
-      throw FileError(dir.string(), "is a file", "name a folder");
+    if (!folder_) detail::CheckpointFolder::check(dir, event.learner.run_id());
   }
   void on_stage_begin(const StageBegin& event) { open(event.learner); }
 
   void on_run_state(const RunStateVisit& event) {
+    if (event.state.reading() && event.fitting) open(event.learner);
+    if (event.state.reading() && !event.state.has("epochs")) return;  // the state was written without it
     event.state("epochs", epochs_);
     event.state("steps", steps_);
     event.state("best", best_);
-    if (event.state.reading() && event.fitting) open(event.learner);
   }
 
   void on_safe_point(const SafePoint& event) {
     if (pending_) pending_->take_errors();
+    open(event.learner);
     steps_ += event.after == SafePoint::After::step ? 1 : 0;
     epochs_ += event.after == SafePoint::After::epoch ? 1 : 0;
     const bool ends = event.after == SafePoint::After::stage;
     const bool is_best = event.after == SafePoint::After::epoch && improved(event.learner.history().epochs.back());
-    const int signal = interrupts_ ? interrupts_->seen() : 0;
-    if (is_due() || ends || is_best || signal != 0) write(event.learner, is_best);
-    if (ends || signal != 0) finish();
-    if (signal != 0) obey(signal);
+    const auto signal = [&] { return interrupts_ ? interrupts_->seen() : 0; };
+    const bool asked = signal() != 0;
+    if (is_due() || ends || is_best || asked) write(event.learner, is_best);
+    if (ends || asked) finish();
+    if (asked || (ends && signal() != 0)) obey(signal());
   }
 
   void on_fit_end(const FitEnd&) {
-    interrupts_.reset();
+    const std::shared_ptr<Interrupts> interrupts = std::exchange(interrupts_, nullptr);
     folder_.reset();
+    const struct Obey {  // whatever the thread threw: a signal that came as an exception ended the fit
+      const Checkpoint& self;
+      Interrupts* interrupts;
+      ~Obey() {
+        if (interrupts != nullptr && self.on_signal == OnSignal::end) interrupts->raise_again();
+      }
+    } obey{*this, interrupts.get()};
     finish();
   }
 
@@ -157,7 +166,7 @@ struct Checkpoint {
     if (on_signal == OnSignal::end) interrupts_->raise_again();
     interrupts_.reset();
     throw Interrupted("Checkpoint", signal == SIGINT ? "interrupted by ctrl-C" : "asked to end by SIGTERM",
-                      "thaw::resume(learner, \"" + dir.string() + "\") goes on from here");
+                      "thaw::resume(learner, \"" + dir.string() + "\") goes on from here, with a new Learner");
   }
 };
 

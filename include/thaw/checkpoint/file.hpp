@@ -28,8 +28,8 @@ namespace detail {
 
 constexpr const char* checksum_name = "checksum";
 
-/// Throws FileError unless the last 16 bytes are the checksum of all before them.
-inline void check_whole(const std::filesystem::path& path) {
+/// Whether the last 16 bytes are the checksum of all before them. Throws FileError for a file that cannot be read.
+[[nodiscard]] inline bool is_whole(const std::filesystem::path& path) {
   const auto refuse = [&](const std::string& problem, const std::string& fix) {
     return FileError(path.string(), problem, fix);
   };
@@ -50,8 +50,7 @@ inline void check_whole(const std::filesystem::path& path) {
   }
   if (std::ferror(file.get()) != 0)
     throw refuse("cannot be read: " + std::generic_category().message(errno), "check the disk");
-  if (bytes.size() < Checksum::size || bytes != checksum.digest())
-    throw refuse("is damaged: its checksum is another one", "take an older checkpoint");
+  return bytes == checksum.digest();
 }
 
 }  // namespace detail
@@ -80,7 +79,8 @@ inline void write_checkpoint(const RunState& state, const std::filesystem::path&
 /// Reads what write_checkpoint wrote. Throws FileError for a file that is missing, damaged in any byte, or of another
 /// kind.
 [[nodiscard]] inline RunState read_checkpoint(const std::filesystem::path& path) {
-  detail::check_whole(path);
+  if (!detail::is_whole(path))
+    throw FileError(path.string(), "is damaged: its checksum is another one", "take an older checkpoint");
   RunState state;
   for (const auto& [name, tensor] : read_safetensors(path))
     if (name != detail::checksum_name) state.emplace(name, tensor);

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <ranges>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -29,24 +30,21 @@ struct ResumeReport {
 ///     learner.fit(plan, thaw::Checkpoint{"runs/a"});   // from where it was
 ///
 /// See Learner::resume for what is made again and what is not. `path` may also name one file, best.safetensors say.
-/// Throws FileError if there are checkpoints and none is whole, and what Learner::resume throws; then nothing has
-/// changed.
+/// Throws FileError if there are checkpoints and none is whole, or one cannot be read, and what Learner::resume throws;
+/// then nothing has changed.
 inline ResumeReport resume(Learner& learner, const std::filesystem::path& path, const ResumeOptions& options = {}) {
   ResumeReport report;
-  if (std::filesystem::is_regular_file(path)) {
+  if (std::error_code none; std::filesystem::is_regular_file(path, none)) {
     learner.resume(read_checkpoint(path), options);
     report.from = path;
     return report;
   }
   for (const detail::NumberedFile& file : detail::checkpoints_in(path) | std::views::reverse) {
-    RunState state;
-    try {
-      state = read_checkpoint(file.path);
-    } catch (const FileError& error) {
-      report.passed_over.push_back(error.where() + ": " + error.problem());
+    if (!detail::is_whole(file.path)) {
+      report.passed_over.push_back(file.path.string() + ": is damaged");
       continue;
     }
-    learner.resume(std::move(state), options);
+    learner.resume(read_checkpoint(file.path), options);
     report.from = file.path;
     return report;
   }

@@ -50,6 +50,11 @@ class DataError : public Error {
   using Error::Error;
 };
 
+/// The memory of the host or of a device does not suffice.
+class MemoryError : public Error {
+  using Error::Error;
+};
+
 /// A file that cannot be read, written or used: missing, truncated, damaged, unsafe, or of another architecture.
 class FileError : public Error {
   using Error::Error;

@@ -2,6 +2,7 @@
 
 #include <signal.h>
 
+#include <atomic>
 #include <csignal>
 #include <initializer_list>
 #include <string>
@@ -26,12 +27,12 @@ class Interrupted : public Error {
 class Interrupts {
  public:
   explicit Interrupts(std::initializer_list<int> signals = {SIGINT}) {
-    flag() = 0;
     for (const int each : signals) {
       struct sigaction current{};  // asked, not replaced: putting a handler back by std::signal would lose its flags
       if (::sigaction(each, nullptr, &current) != 0 || (current.sa_flags & SA_SIGINFO) != 0 ||
           current.sa_handler != SIG_DFL)
         continue;
+      if (ours_.empty()) flag() = 0;  // not where another's handler is in place, which has yet to ask
       std::signal(each, [](int signal) { flag() = signal; });
       ours_.push_back(each);
     }
@@ -41,7 +42,7 @@ class Interrupts {
   Interrupts& operator=(const Interrupts&) = delete;
 
   /// The last signal that came; 0 for none.
-  [[nodiscard]] int seen() const { return ours_.empty() ? 0 : flag(); }
+  [[nodiscard]] int seen() const { return ours_.empty() ? 0 : flag().load(); }
 
   /// Lets the signal that was seen do what it would have done: it mostly ends the program.
   void raise_again() {
@@ -55,8 +56,9 @@ class Interrupts {
     for (const int each : ours_) std::signal(each, SIG_DFL);
     ours_.clear();
   }
-  static volatile std::sig_atomic_t& flag() {
-    static volatile std::sig_atomic_t value = 0;
+  static std::atomic<int>& flag() {  // a handler may run in any thread
+    static_assert(std::atomic<int>::is_always_lock_free);
+    static std::atomic<int> value = 0;
     return value;
   }
   std::vector<int> ours_;

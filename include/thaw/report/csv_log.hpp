@@ -1,8 +1,10 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdint>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -48,27 +50,72 @@ struct CsvLog {
   std::filesystem::path path = "run.csv";
   bool append = false;  ///< go on with a file that is there; otherwise the first stage starts it anew
 
-  void on_stage_begin(const StageBegin&) {
-    if (!std::exchange(started_, true)) (void)open(append ? std::ios::app : std::ios::trunc);
+  void on_stage_begin(const StageBegin& event) {
+    cut(event.learner);
+    if (std::exchange(started_, true)) return;
+    first_ = std::ssize(event.learner.history().epochs);
+    (void)open(append ? std::ios::app : std::ios::trunc);
   }
   void on_epoch_end(const EpochEnd& event) {
-    const EpochRecord& epoch = event.record;
+    cut(event.learner);
+    add(event.learner, event.record);
+  }
+  /// A resumed run first cuts off what was written after its checkpoint; a file that lacks rows is written anew.
+  void on_run_state(const RunStateVisit& event) {
+    event.state("started", started_);
+    event.state("columns", columns_);
+    event.state("first", first_);
+    std::int64_t size = started_ ? cut_.value_or(bytes()) : 0;
+    event.state("size", size);
+    if (event.state.reading() && started_) cut_ = size, last_ = std::ssize(event.learner.history().epochs);
+  }
+
+  bool started_ = false;                   // run state: the file is ours,
+  std::vector<std::string> columns_ = {};  // and has this header
+  std::int64_t first_ = 0;                 // the first epoch of the history that is in it
+  std::optional<std::int64_t> cut_ = {};   // how many of its bytes a resumed run goes on with,
+  std::int64_t last_ = 0;                  // and the end of its epochs
+
+ private:
+  /// 0 for a file that is not there.
+  [[nodiscard]] std::int64_t bytes() const {
+    std::error_code none;
+    const auto size = std::filesystem::file_size(path, none);
+    return none ? 0 : static_cast<std::int64_t>(size);
+  }
+  void cut(const Learner& learner) {
+    if (!cut_) return;
+    const std::int64_t size = *std::exchange(cut_, std::nullopt);
+    std::error_code failed;
+    if (bytes() >= size) {
+      std::filesystem::resize_file(path, static_cast<std::uintmax_t>(size), failed);
+      if (failed)
+        throw FileError(path.string(), "cannot be cut: " + failed.message(), "name a file that may be written to");
+      return;
+    }
+    (void)open(std::ios::trunc);
+    columns_.clear();
+    for (std::int64_t i = first_; i < last_; ++i)
+      add(learner, learner.history().epochs.at(static_cast<std::size_t>(i)));
+  }
+  void add(const Learner& learner, const EpochRecord& epoch) {
     std::vector<std::string> names{"stage", "epoch", "train_loss", "valid_loss"};
     std::vector<std::string> cells{epoch.stage, std::to_string(epoch.epoch), fmt::format("{}", epoch.train_loss),
                                    epoch.valid ? fmt::format("{}", epoch.valid->loss) : ""};
-    const auto add = [&](std::string name, double value) {
+    const auto cell = [&](std::string name, double value) {
       names.push_back(std::move(name));
       cells.push_back(fmt::format("{}", value));
     };
     if (epoch.valid) {
-      for (const MetricValue& metric : epoch.valid->metrics) add(metric.name, metric.value);
+      for (const MetricValue& metric : epoch.valid->metrics) cell(metric.name, metric.value);
     } else {
-      for (const Metric& metric : event.learner.metrics()) names.push_back(metric.name), cells.emplace_back();
+      for (const Metric& metric : learner.metrics()) names.push_back(metric.name), cells.emplace_back();
     }
-    add("seconds", epoch.seconds);
-    const History& history = event.learner.history();
+    cell("seconds", epoch.seconds);
+    const History& history = learner.history();
     for (std::size_t i = 0; i < history.groups.size(); ++i)
-      add("lr " + history.groups[i], history.steps.empty() ? 0 : history.steps.back().lr[i]);
+      cell("lr " + history.groups[i],
+           epoch.steps_done > 0 ? history.steps.at(static_cast<std::size_t>(epoch.steps_done - 1)).lr[i] : 0);
 
     if (columns_.empty()) head(detail::csv_row(columns_ = names));
     std::vector<std::string> row(columns_.size());
@@ -81,27 +128,6 @@ struct CsvLog {
     }
     write(detail::csv_row(row));
   }
-
-  /// A resumed run cuts off what was written after its checkpoint.
-  void on_run_state(const RunStateVisit& event) {
-    event.state("started", started_);
-    event.state("columns", columns_);
-    std::error_code none;
-    auto size = static_cast<std::int64_t>(started_ ? std::filesystem::file_size(path, none) : 0);
-    const std::int64_t found = none ? 0 : size;
-    event.state("size", size);
-    if (!event.state.reading() || !started_) return;
-    if (found < size)
-      throw FileError(path.string(),
-                      "has " + std::to_string(found) + " bytes, the checkpoint's had " + std::to_string(size),
-                      "put the log of this run back, or resume with one of another name");
-    std::filesystem::resize_file(path, static_cast<std::uintmax_t>(size));
-  }
-
-  bool started_ = false;                   // run state: the file is ours,
-  std::vector<std::string> columns_ = {};  // and has this header
-
- private:
   [[nodiscard]] std::ofstream open(std::ios::openmode mode) const {
     std::ofstream file(path, mode);
     if (!file)

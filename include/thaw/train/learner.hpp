@@ -116,7 +116,7 @@ class Learner {
   /// Goes on with other data: larger images, say.
   void data(LearnerData data) {
     data_ = std::move(data);
-    checked_ = false;
+    checked_ = was_checked_ = false;
   }
   [[nodiscard]] const LearnerData& data() const { return data_; }
 
@@ -145,11 +145,18 @@ class Learner {
   /// Throws ConfigError, naming what differs, for another model or optimizer, and then nothing has changed; for another
   /// plan or other callbacks when it comes to that fit; and for a Learner that has trained already.
   void resume(RunState state, const ResumeOptions& options = {});
+  /// Whether a resumed run has not come to where it goes on: what its program does meanwhile, between fits that are
+  /// left out, it does on weights that are further on. For what must not be done twice: `if (!learner.replays())
+  /// save(...)`.
+  [[nodiscard]] bool replays() const { return resumed_ && (fits_ < resumed_->place.fit || resumed_->place.in_fit()); }
 
   /// For callbacks: ends the stage after this step or epoch; the next stage of a plan follows. The first reason counts.
   void stop(std::string reason) {
     if (!stop_) stop_ = std::move(reason);
   }
+  /// For callbacks, in on_loss_ready or on_gradients_ready: the optimizer leaves this step out, and its loss does not
+  /// count in the epoch's mean; schedules go on.
+  void skip_step() { skip_ = true; }
   /// For callbacks: multiplies all rates from the next step on, until the stage ends.
   void scale_lr(double factor) { lr_scale_ *= factor; }
   [[nodiscard]] double lr_scale() const { return lr_scale_; }
@@ -207,7 +214,7 @@ class Learner {
   /// Otherwise a loader that shuffles would go on in an order that was drawn for nothing.
   struct Trial {
     Learner& learner;
-    const bool checked = learner.checked_;
+    const bool checked = learner.checked_ || learner.was_checked_;
     ~Trial() {
       if (checked) return;
       learner.checked_ = false;
@@ -221,6 +228,7 @@ class Learner {
     at::Tensor loss;  // the mean over its samples, detached, on the device
     std::int64_t samples;
     bool overflowed;  // its gradients, at Precision::float16, so that the optimizer did nothing
+    bool skipped;     // a callback wanted that
   };
 
   template <class Event>
@@ -233,8 +241,7 @@ class Learner {
   }
 
   EpochRecord run(std::span<const Stage> plan, std::vector<Callback> callbacks);
-  EpochRecord done_before(std::int64_t fit);
-  bool replays() const;
+  EpochRecord done_before(std::span<const Stage> plan);
   void go_on(Resumed& from);
   void visit(const StateVisitor& state);
   void visit_model(const StateVisitor& state, const std::vector<std::string>& groups);
@@ -256,6 +263,8 @@ class Learner {
   void set_hyper(Run& run);
   std::optional<StepLoss> step(const Halves* halves, std::optional<Batch> first, BatchStream& next,
                                std::int64_t batches, const std::vector<Callback>& callbacks);
+  std::optional<at::Tensor> gradients_of(const Halves* halves, const Batch& host, double weight,
+                                         const std::vector<Callback>& callbacks);
   at::Tensor loss_of(const Halves* halves, Batch& batch, const std::vector<Callback>& callbacks);
   void check_cache(const Stage& stage, const detail::PlannedStage& planned, const std::string& where) const;
   detail::TensorSet moving_in(const detail::PlannedStage& planned) const;
@@ -280,17 +289,20 @@ class Learner {
   std::int64_t states_taken_ = 0;
   detail::Place place_;
   std::chrono::steady_clock::time_point epoch_start_ = {};
-  const Fit* fit_ = nullptr;            // null between two
-  std::int64_t fits_ = 0;               // that were begun
-  std::vector<std::int64_t> fit_ends_;  // how many epochs of the history there were as each ended
-  std::vector<LRCurve> sweeps_;         // all that find_lr gave
-  std::size_t sweep_ = 0;               // how many of them this process asked for
+  const Fit* fit_ = nullptr;              // null between two
+  std::int64_t fits_ = 0;                 // that were begun
+  std::vector<std::string> fit_plans_;    // of each, in short
+  std::vector<EpochRecord> fit_records_;  // what each gave
+  std::vector<LRCurve> sweeps_;           // all that find_lr gave
+  std::size_t sweep_ = 0;                 // how many of them this process asked for
   std::optional<Resumed> resumed_;
   std::optional<detail::WeightCopy> best_round_;  // of fit_until_overfit
   std::int64_t epochs_begun_ = 0;    // numbers the passes over the training data, so that each is shuffled anew
   bool checked_ = false;             // the data was tried on the model
+  bool was_checked_ = false;         // it was, in the process that a resumed run goes on with
   bool sweeping_ = false;            // the LR finder runs
   std::optional<std::string> stop_;  // why the running stage is to end
+  bool skip_ = false;                // the optimizer is to leave out the running step
   double lr_scale_ = 1;              // what callbacks made of the running stage's rates
 };
 
@@ -323,4 +335,5 @@ Learner::Learner(Model model, LayerGroups groups, Loss loss, LearnerOptions opti
 #include <thaw/train/detail/learner_pass.hpp>
 #include <thaw/train/detail/learner_stage.hpp>
 #include <thaw/train/detail/learner_state.hpp>
+#include <thaw/train/detail/learner_step.hpp>
 #include <thaw/train/detail/learner_until_overfit.hpp>

@@ -48,11 +48,15 @@ class StateVisitor {
   [[nodiscard]] bool fits(const std::string& name, const at::Tensor& value) const {
     return has(name) && found(name).sizes() == value.sizes();
   }
-  /// Every tensor below, as "name [shape]".
+  /// "name [shape] Float".
+  [[nodiscard]] static std::string described(const std::string& name, const at::Tensor& tensor) {
+    return name + " " + c10::str(tensor.sizes()) + " " + c10::toString(tensor.scalar_type());
+  }
+  /// So every tensor below.
   [[nodiscard]] std::vector<std::string> described() const {
     std::vector<std::string> result;
     for (const auto& [name, tensor] : *state_)
-      if (name.starts_with(prefix_)) result.push_back(name.substr(prefix_.size()) + " " + c10::str(tensor.sizes()));
+      if (name.starts_with(prefix_)) result.push_back(described(name.substr(prefix_.size()), tensor));
     return result;
   }
 

@@ -61,7 +61,8 @@ class RunningAverage {
     const c10::NoGradGuard no_grad;
     const auto each = [&](const std::string& name, const at::Tensor& tensor) {
       const auto found = averages_.find(tensor.unsafeGetTensorImpl());
-      if (state.reading() && state.has(name)) {
+      if (state.reading()) {
+        if (!state.fits(name, tensor)) return;  // it was not averaged, or had another shape
         const at::Tensor average = at::empty_like(tensor.detach());
         state.into(name, average);
         averages_[tensor.unsafeGetTensorImpl()] = {tensor, average};

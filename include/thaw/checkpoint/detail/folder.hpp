@@ -10,7 +10,9 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <stdexcept>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -59,7 +61,7 @@ class CheckpointFolder {
  public:
   /// Makes it where it is missing. Throws FileError if it cannot be written to, and ConfigError if another process
   /// writes there now, or another run did before.
-  CheckpointFolder(std::filesystem::path path, const std::string& run_id) : path_(std::move(path)) {
+  CheckpointFolder(std::filesystem::path path, const std::string& run_id, bool clear = true) : path_(std::move(path)) {
     std::error_code failed;
     std::filesystem::create_directories(path_, failed);
     descriptor_ = failed ? -1 : ::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -75,24 +77,34 @@ class CheckpointFolder {
     }
     try {
       check_run(run_id);
-      remove_leftovers();
+      if (clear) remove_leftovers();
     } catch (...) {
       close();
       throw;
     }
   }
   ~CheckpointFolder() { close(); }
+
+  /// Throws as the constructor does, and makes nothing.
+  static void check(const std::filesystem::path& path, const std::string& run_id) {
+    std::error_code failed;
+    const auto status = std::filesystem::status(path, failed);
+    if (!std::filesystem::exists(status)) return;
+    if (!std::filesystem::is_directory(status)) throw FileError(path.string(), "is a file", "name a folder");
+    (void)CheckpointFolder(path, run_id, /*clear=*/false);
+  }
   CheckpointFolder(const CheckpointFolder&) = delete;
   CheckpointFolder& operator=(const CheckpointFolder&) = delete;
 
-  /// Writes one, then removes the oldest up to its number, so that `keep` stay.
+  /// Writes one, then removes the oldest, so that `keep` stay, and those of higher numbers: they are damaged, or of a
+  /// branch that was given up when the run was resumed from an older one.
   void add(const RunState& state, std::int64_t number, const std::string& run_id, std::int64_t keep, bool best) const {
     const std::filesystem::path file = path_ / checkpoint_name(number);
     write_checkpoint(state, file, run_id);
     if (best) link_best(file);
     std::vector<NumberedFile> files = checkpoints_in(path_);
-    std::erase_if(files, [&](const NumberedFile& each) { return each.number > number; });  // of a run that was damaged
     std::error_code ignored;
+    for (; files.back().number > number; files.pop_back()) std::filesystem::remove(files.back().path, ignored);
     for (std::size_t i = 0; i + static_cast<std::size_t>(keep) < files.size(); ++i)
       std::filesystem::remove(files[i].path, ignored);
   }

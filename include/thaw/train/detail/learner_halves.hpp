@@ -137,6 +137,7 @@ inline void Learner::update_halves(Run& run) {
   const bool again = !std::exchange(run.halves_tried, true) && !place_.halves.empty();  // the run was resumed
   run.halves = nullptr;
   if (!run.stage.cache && !frozen_) return;
+  const bool begun = !data_.train.begun_from().empty();
   std::optional<RandomState> random;
   if (again)
     random.emplace(), set_generator_states(place_.halves);
@@ -149,6 +150,7 @@ inline void Learner::update_halves(Run& run) {
     if (must) throw;
     history_.stages.back().frozen_part = std::string("as the rest: ") + error.what();
   }
+  if (again && !begun) data_.train.restart();  // its first batch was looked at, not begun
   groups_.train();
 }
 

@@ -101,7 +101,7 @@ inline LRCurve Learner::sweep(const LRFinder& finder, const std::vector<Callback
     if (!done)
       throw DataError("training data", "a second pass over it gives no batches",
                       "give a source that can be run through again");
-    return done->overflowed ? std::numeric_limits<double>::quiet_NaN() : done->loss.item<double>();
+    return done->overflowed || done->skipped ? std::numeric_limits<double>::quiet_NaN() : done->loss.item<double>();
   };
   LRCurve curve = finder.run(groups_, *optimizer_, one_step, [&] { return validate(data_.valid).loss; });
   stop_.reset();
@@ -112,6 +112,10 @@ inline LRCurve Learner::sweep(const LRFinder& finder, const std::vector<Callback
 /// Tries the data on the model, once.
 inline void Learner::check_data() {
   if (checked_) return;
+  const bool quietly = std::exchange(was_checked_, false);  // a resumed run draws nothing for what was done before
+  std::optional<RandomState> random;
+  if (quietly) random.emplace();
+  const bool train_begun = !data_.train.begun_from().empty(), valid_begun = !data_.valid.begun_from().empty();
   if (!data_.train || data_.train.batches() == 0)
     throw DataError("training data", "there are no batches", "give LearnerOptions::train at least one batch");
   if (data_.valid && data_.valid.batches() == 0)
@@ -125,6 +129,8 @@ inline void Learner::check_data() {
   detail::check_source(task_, data_.train, epochs_begun_, device());
   if (data_.valid) detail::check_source(task_, data_.valid, 0, device(), metrics_);
   checked_ = true;
+  if (quietly && !train_begun) data_.train.restart();
+  if (quietly && !valid_begun) data_.valid.restart();
 }
 
 }  // namespace thaw

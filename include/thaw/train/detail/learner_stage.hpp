@@ -2,7 +2,6 @@
 
 // A stage, from top to bottom: members of Learner. Included by thaw/train/learner.hpp alone.
 
-#include <ATen/ops/_foreach_mul.h>
 #include <ATen/ops/stack.h>
 #include <c10/util/Exception.h>
 
@@ -17,24 +16,25 @@
 namespace thaw {
 
 inline EpochRecord Learner::run(std::span<const Stage> plan, std::vector<Callback> callbacks) {
-  const std::int64_t number = fits_++;
-  if (resumed_ && number < resumed_->place.fit) return done_before(number);
-  std::optional<Resumed> from = std::exchange(resumed_, std::nullopt);
-  const bool goes_on = from && from->place.in_fit();
-  sweep_ = sweeps_.size();
-  if (goes_on) (void)groups_.freeze(from->place.frozen, from->place.norm);  // as it was planned
-  place_ = {.fit = number, .frozen = groups_.frozen(), .norm = groups_.norm_rule()};
+  if (resumed_ && fits_ < resumed_->place.fit) return done_before(plan);
+  const bool goes_on = resumed_ && resumed_->place.in_fit();
+  if (goes_on) (void)groups_.freeze(resumed_->place.frozen, resumed_->place.norm);  // as it was planned
+  place_ = {.fit = fits_, .frozen = groups_.frozen(), .norm = groups_.norm_rule()};
 
   callbacks = all_callbacks(std::move(callbacks));
   const std::vector<detail::PlannedStage> planned = prepare(plan, callbacks);
-  if (from && !goes_on) visit_callbacks({from->state, /*reading=*/true});
   const Fit fit{.callbacks = &callbacks, .plan = detail::plan_text(groups_, plan, planned)};
   struct Running {
     Learner& learner;
     const std::vector<Callback>& callbacks;
+    std::string plan;
+    bool begun = false;
+    EpochRecord last = {};
     void end() {
-      learner.fit_ends_.resize(static_cast<std::size_t>(learner.fits_), std::ssize(learner.history_.epochs));
-      learner.place_ = {.fit = learner.fits_};
+      if (!std::exchange(begun, false)) return;
+      learner.fit_plans_.push_back(plan);
+      learner.fit_records_.push_back(last);
+      learner.place_ = {.fit = ++learner.fits_};
     }
     ~Running() {
       end();
@@ -42,24 +42,28 @@ inline EpochRecord Learner::run(std::span<const Stage> plan, std::vector<Callbac
           callback.on(FitEnd{.learner = learner});
         } catch (const std::exception& error) {
           TORCH_WARN("thaw: a callback failed as a fit ended: ", error.what());
+        } catch (...) {
+          TORCH_WARN("thaw: a callback failed as a fit ended");
         }
       learner.fit_ = nullptr;
     }
-  } running{*this, callbacks};
+  } running{*this, callbacks, detail::in_short(plan)};
   fit_ = &fit;
-  if (goes_on) go_on(*from);
+  if (goes_on) go_on(*resumed_);  // if it refuses, the program may try again
+  resumed_.reset();
+  sweep_ = sweeps_.size();
+  running.begun = true;
 
-  EpochRecord last;
   for (auto i = static_cast<std::size_t>(place_.stage); i < plan.size(); ++i) {
     Run run{.stage = plan[i],
             .optimizer = OptimizerGroups(*optimizer_, groups_),
             .plan = planned[i],
             .callbacks = callbacks};
-    last = run_stage(run);
+    running.last = run_stage(run);
     if (i + 1 == plan.size()) running.end();
     tell(callbacks, SafePoint{.learner = *this, .after = SafePoint::After::stage});
   }
-  return last;
+  return running.last;
 }
 
 inline EpochRecord Learner::run_stage(Run& run) {
@@ -194,7 +198,7 @@ inline double Learner::train_epoch(Run& run) {
     const std::optional<StepLoss> done = step(halves, std::move(batch), next, run.plan.batches_per_step, run.callbacks);
     if (!done) break;
     place_.losses.push_back(done->loss);
-    place_.samples.push_back(static_cast<double>(done->samples));
+    place_.samples.push_back(done->skipped ? 0 : static_cast<double>(done->samples));
     ++place_.step;
     history_.steps.push_back({.lr = run.lr, .momentum = place_.momentum});
     ++history_.stages.back().steps;
@@ -238,6 +242,7 @@ inline double Learner::mean_loss(std::int64_t epoch) {
   double sum = 0, count = 0;
   for (std::size_t i = 0; i < losses.size(); ++i) {
     const double loss = history_.steps[first + i].loss = values.data_ptr<double>()[i];
+    if (samples[i] == 0) continue;  // the step was left out
     sum += samples[i] * loss;
     count += samples[i];
   }
@@ -263,65 +268,6 @@ inline void Learner::set_hyper(Run& run) {
   run.lr = run.plan.peak_lr;  // what the records show
   for (std::size_t i = 0; i < run.lr.size(); ++i)
     run.lr[i] *= groups_.frozen()[i] && groups_.norm_rule().frozen != Norm::train ? 0 : value.lr;
-}
-
-// ---- a step ----
-
-/// One optimizer step on the gradients of `first` and what follows, up to `batches` batches: of the mean over all their
-/// samples. None, and no step, where there is no batch or a callback stops the stage before it.
-inline std::optional<Learner::StepLoss> Learner::step(const Halves* halves, std::optional<Batch> first,
-                                                      BatchStream& next, std::int64_t batches,
-                                                      const std::vector<Callback>& callbacks) {
-  at::Tensor sum;
-  std::int64_t samples = 0, unit = 1;
-  for (std::int64_t i = 0; i < batches && !stop_; ++i) {
-    const std::optional<Batch> host = i == 0 ? std::exchange(first, {}) : next();
-    if (!host) break;
-    Batch batch = host->to(device());
-    at::Tensor loss = loss_of(halves, batch, callbacks);
-    if (stop_) break;
-    const std::int64_t n = batch.size();
-    if (i == 0 && loss_scale_) unit = n;  // a sum over samples would overflow float16
-    if (batches > 1) loss = loss * (static_cast<double>(n) / static_cast<double>(unit));
-    (loss_scale_ ? loss_scale_->scaled(loss) : loss).backward();
-    samples += n;
-    sum = sum.defined() ? sum + loss.detach() : loss.detach();
-  }
-  const bool overflowed = samples > 0 && loss_scale_ && !loss_scale_->unscale(groups_.gradients());
-  if (overflowed && !sweeping_ && !loss_scale_->may_fall())
-    throw DataError("Precision::float16", "gradients are not finite, however the loss is scaled",
-                    "lower the rates, or train at Precision::bfloat16 or ::full");
-  if (samples > 0 && batches > 1 && !stop_) {
-    const c10::NoGradGuard no_grad;
-    const double units = static_cast<double>(samples) / static_cast<double>(unit);
-    at::_foreach_mul_(groups_.gradients(), 1 / units);
-    sum.div_(units);
-  }
-  if (samples > 0 && !stop_ && !overflowed) tell(callbacks, GradientsReady{.learner = *this});
-  const bool steps = samples > 0 && !stop_;
-  if (steps && !overflowed) optimizer_->step();
-  optimizer_->zero_grad();
-  return steps ? std::optional(StepLoss{.loss = sum, .samples = samples, .overflowed = overflowed}) : std::nullopt;
-}
-
-inline at::Tensor Learner::loss_of(const Halves* halves, Batch& batch, const std::vector<Callback>& callbacks) {
-  const detail::Task& task = halves ? halves->task : task_;
-  const bool kept = halves && halves->kept();
-  const Fields given = kept ? batch.input : Fields();
-  tell(callbacks, BatchReady{.learner = *this, .batch = batch});
-  if (kept && !std::ranges::equal(given, batch.input, [](const auto& a, const auto& b) { return a.is_same(b); }))
-    throw ConfigError("Cache", "a callback changes the inputs (MixUp?), but what the model made of them is kept",
-                      "train this stage without the callback, or without a cache");
-  const Fields output = task.forward(batch.input);
-  at::Tensor loss;
-  try {
-    loss = task.loss(output, batch.target);
-  } catch (const c10::Error&) {
-    if (task.check) task.check(output, batch.target);  // says it better, where it can
-    throw;
-  }
-  tell(callbacks, LossReady{.learner = *this, .batch = batch, .output = output, .loss = loss, .criterion = task.loss});
-  return loss;
 }
 
 }  // namespace thaw

@@ -31,6 +31,9 @@ namespace detail {
 }  // namespace detail
 
 inline RunState Learner::run_state() {
+  if (replays())
+    throw ConfigError("Learner::run_state", "the run was resumed, and has not come to where it goes on",
+                      "ask once the fit that was running goes on: see Learner::replays");
   ++states_taken_;
   RunState result;
   const StateVisitor state(result, /*reading=*/false);
@@ -54,28 +57,39 @@ inline void Learner::resume(RunState saved, const ResumeOptions& how) {
     throw ConfigError("Learner::resume", "the model or its optimizer is another one: " + differences,
                       "build both as they were, or say ResumeOptions{.strict = false} to take what fits");
   detail::Place place;
-  detail::visit(state.in("place"), place);
   std::vector<std::string> groups;
-  state("groups", groups);
+  try {
+    detail::visit(state.in("place"), place);
+    state("groups", groups);
+    History history{.groups = history_.groups};
+    detail::visit(state.in("history"), history, groups);
+    detail::check(place, history);
+    visit(state);
+  } catch (const Error&) {
+    throw;
+  } catch (const std::exception& error) {
+    throw FileError("Learner::resume", std::string("the state makes no sense: ") + error.what(),
+                    "resume with the version of thaw that wrote it");
+  }
   place.frozen = detail::by_name(place.frozen, groups, history_.groups, false);
-  visit(state);
   resumed_.emplace(Resumed{.state = std::move(saved), .place = std::move(place), .how = how});
 }
 
 /// A fit that was done before the checkpoint was written.
-inline EpochRecord Learner::done_before(std::int64_t fit) {
-  if (fit + 1 == resumed_->place.fit) {  // what the program did since it resumed may have changed something
+inline EpochRecord Learner::done_before(std::span<const Stage> plan) {
+  const auto number = static_cast<std::size_t>(fits_);
+  const std::string now = detail::in_short(plan), then = fit_plans_.at(number);
+  if (resumed_->how.strict && now != then)
+    throw ConfigError("Learner::resume",
+                      "a fit that was done is another one: the checkpoint has " + then + "; this run has " + now,
+                      "fit the same plan, or say ResumeOptions{.strict = false}");
+  ++fits_;
+  if (!replays()) {  // it was the last: what the program did since it resumed may have changed something
     visit({resumed_->state, /*reading=*/true});
-    if (!resumed_->place.in_fit()) visit_callbacks({resumed_->state, /*reading=*/true});
+    visit_callbacks({resumed_->state, /*reading=*/true});
   }
   place_ = {.fit = fits_};
-  const std::int64_t epochs = fit_ends_.at(static_cast<std::size_t>(fit));
-  return epochs > 0 ? history_.epochs.at(static_cast<std::size_t>(epochs - 1)) : EpochRecord();
-}
-
-/// Whether the model is not yet as it was when the program came here.
-inline bool Learner::replays() const {
-  return resumed_ && (fits_ < resumed_->place.fit || resumed_->place.in_fit());
+  return fit_records_.at(number);
 }
 
 /// Goes on with the running fit, which was planned anew.
@@ -87,7 +101,8 @@ inline void Learner::go_on(Resumed& from) {
     throw ConfigError("Learner::resume", "the plan is another one: " + other,
                       "fit the same plan on the same data, or say ResumeOptions{.strict = false}");
   visit(state);
-  place_ = std::move(from.place);
+  checked_ = true;  // by the planning
+  place_ = from.place;
   for (at::Tensor& loss : place_.losses) loss = loss.to(device());
   visit_callbacks(state, from.how.strict);
 }
@@ -105,14 +120,17 @@ inline void Learner::visit(const StateVisitor& state) {
   detail::visit(state.in("history"), history_, groups);
   detail::visit(state.in("sweeps"), sweeps_);
   detail::visit(state.in("best round"), best_round_, *groups_.module());
-  state("fit ends", fit_ends_);
+  state("fits", fit_plans_);
+  detail::visit(state.in("fit records"), fit_records_);
   state("epochs begun", epochs_begun_);
   state("rate scale", lr_scale_);
   state("stop", stop_);
   auto layout = static_cast<std::int64_t>(mode_->layout);
   state("layout", layout);
   if (mode_->layout == Layout::automatic) mode_->layout = static_cast<Layout>(layout);
-  if (state.reading()) checked_ = false;
+  bool checked = checked_ || was_checked_;
+  state("checked", checked);
+  if (state.reading()) checked_ = false, was_checked_ = checked;
   visit_pass(state.in("train pass"), data_.train);
   visit_pass(state.in("validation pass"), data_.valid);
   std::vector<GeneratorState> generators = generator_states();
@@ -153,7 +171,7 @@ void Learner::each_tensor(Visit visit) const {
 inline std::string Learner::model_differences(const StateVisitor& state) const {
   std::vector<std::string> then = state.in("model").described(), now;
   each_tensor(
-      [&](const std::string& name, const at::Tensor& tensor) { now.push_back(name + " " + c10::str(tensor.sizes())); });
+      [&](const std::string& name, const at::Tensor& tensor) { now.push_back(StateVisitor::described(name, tensor)); });
   std::string optimizer = detail::optimizer_kind(*optimizer_), saved;
   state("optimizer/kind", saved);
   now.push_back("optimizer " + optimizer), then.push_back("optimizer " + saved);

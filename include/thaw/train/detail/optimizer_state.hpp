@@ -72,8 +72,8 @@ void visit_state(const StateVisitor& all, const std::string& name, torch::optim:
                  const at::Tensor& parameter) {
   auto& states = optimizer.state();
   const auto found = states.find(parameter.unsafeGetTensorImpl());
-  bool there = found != states.end();
   const StateVisitor state = all.in(name);
+  bool there = !state.reading() && found != states.end();
   if (!state.reading() || state.has("there")) state("there", there);
   if (!there) {
     forget_state(optimizer, {&parameter, 1});
@@ -96,6 +96,21 @@ using VisitParameter = void (*)(const StateVisitor&, const std::string&, torch::
   if (typeid(options) == typeid(RMSpropOptions)) return visit_state<RMSpropParamState>;
   if (typeid(options) == typeid(AdagradOptions)) return visit_state<AdagradParamState>;
   return nullptr;
+}
+
+/// Whether LibTorch's own classes do not tell all that it remembers.
+[[nodiscard]] inline bool has_foreign_state(torch::optim::Optimizer& optimizer) {
+  using namespace torch::optim;
+  for (const auto& group : optimizer.param_groups())
+    if (state_of(group.options()) == nullptr) return true;
+  for (const auto& [parameter, state] : optimizer.state()) {
+    const OptimizerParamState& own = *state;
+    if (typeid(own) != typeid(AdamWParamState) && typeid(own) != typeid(AdamParamState) &&
+        typeid(own) != typeid(SGDParamState) && typeid(own) != typeid(RMSpropParamState) &&
+        typeid(own) != typeid(AdagradParamState))
+      return true;
+  }
+  return false;
 }
 
 /// For people, by the class of its options.
@@ -130,11 +145,13 @@ inline void visit_optimizer(const StateVisitor& state, torch::optim::Optimizer& 
   for (const LayerGroup& group : groups)
     for (const GroupParameter& parameter : group.parameters)
       names.emplace(parameter.tensor.unsafeGetTensorImpl(), parameter.name);
-  bool own = false;  // by its own serialisation
+  std::string kind = optimizer_kind(optimizer);
+  state("kind", kind);
+  if (kind != optimizer_kind(optimizer)) return forget_state(optimizer);  // another optimizer's is of no use
+  const bool own = state.reading() ? state.has("archive") : has_foreign_state(optimizer);
   for (std::size_t i = 0; i < optimizer.param_groups().size(); ++i) {
     auto& group = optimizer.param_groups()[i];
     const VisitParameter visit_parameter = state_of(group.options());
-    own = own || visit_parameter == nullptr;
     std::string first;
     for (std::size_t j = 0; j < group.params().size(); ++j) {
       const at::Tensor& parameter = group.params()[j];
@@ -142,7 +159,7 @@ inline void visit_optimizer(const StateVisitor& state, torch::optim::Optimizer& 
       const std::string name = found != names.end() ? found->second  // else a tensor of no layer group
                                                     : std::to_string(i) + "." + std::to_string(j);
       if (j == 0) first = name;
-      if (visit_parameter != nullptr) visit_parameter(state.in("state"), name, optimizer, parameter);
+      if (!own && visit_parameter != nullptr) visit_parameter(state.in("state"), name, optimizer, parameter);
     }
     const StateVisitor options = state.in("groups").in(first);
     double lr = group.options().get_lr();
@@ -153,8 +170,6 @@ inline void visit_optimizer(const StateVisitor& state, torch::optim::Optimizer& 
     group.options().set_lr(lr);
     if (momentum) write_momentum(group.options(), *momentum);
   }
-  std::string kind = optimizer_kind(optimizer);
-  state("kind", kind);
   if (own) visit_archive(state, optimizer);
 }
 

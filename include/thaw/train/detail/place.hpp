@@ -1,6 +1,8 @@
 #pragma once
 
+#include <ATen/Context.h>
 #include <ATen/core/Tensor.h>
+#include <ATen/detail/CUDAHooksInterface.h>
 #include <ATen/ops/stack.h>
 
 #include <chrono>
@@ -13,6 +15,7 @@
 
 #include <thaw/core/random_state.hpp>
 #include <thaw/groups/norm_rule.hpp>
+#include <thaw/train/history.hpp>
 #include <thaw/train/run_state.hpp>
 
 namespace thaw::detail {
@@ -61,7 +64,9 @@ inline void visit_generators(const StateVisitor& state, std::vector<GeneratorSta
     state(devices[i], bytes);
     if (!state.reading()) continue;
     const at::Device device(devices[i]);
-    if (device.is_cpu() || at::globalContext().hasCUDA()) generators.push_back({device, bytes});
+    const bool there =
+        device.is_cpu() || (at::globalContext().hasCUDA() && device.index() < at::detail::getCUDAHooks().getNumGPUs());
+    if (there && bytes.defined()) generators.push_back({device, bytes});
   }
 }
 
@@ -70,6 +75,16 @@ inline void visit(const StateVisitor& state, NormRule& norm) {
   state("frozen", frozen);
   state("thawed", thawed);
   norm = {.frozen = static_cast<Norm>(frozen), .thawed = static_cast<Norm>(thawed)};
+}
+
+/// Throws FileError for what no run can have written.
+inline void check(const Place& place, const History& history) {
+  const auto steps = std::ssize(history.steps), losses = std::ssize(place.losses);
+  if (place.fit < 0 || place.stage < 0 || place.epoch < 0 || place.step < 0 || losses > steps ||
+      losses != std::ssize(place.samples) || place.epoch > std::ssize(history.epochs) ||
+      (place.begun && history.stages.empty()))
+    throw FileError("Learner::resume", "the state makes no sense: its place does not fit its history",
+                    "take an older checkpoint");
 }
 
 inline void visit(const StateVisitor& state, Place& place) {

@@ -42,6 +42,7 @@ inline void add_lines(std::vector<std::string>& lines, std::size_t number, const
   }
   add("norm rule " + std::to_string(static_cast<int>(planned.norm.frozen)) + ", " +
       std::to_string(static_cast<int>(planned.norm.thawed)));
+  if (stage.cache) add("a cache of " + std::to_string(stage.cache.passes) + " passes");
   add(std::string("optimizer ") + (stage.reset_optimizer ? "reset" : "kept"));
   std::string values;
   std::int64_t last = -1;
@@ -60,6 +61,14 @@ inline void add_lines(std::vector<std::string>& lines, std::size_t number, const
   std::vector<std::string> lines;
   for (std::size_t i = 0; i < plan.size(); ++i) add_lines(lines, i + 1, groups, plan[i], planned[i]);
   return lines;
+}
+
+/// "head, 3 epochs; all, 5 epochs".
+[[nodiscard]] inline std::string in_short(std::span<const Stage> plan) {
+  std::string text;
+  for (const Stage& stage : plan)
+    text += (text.empty() ? "" : "; ") + stage.name + ", " + std::to_string(stage.epochs) + " epochs";
+  return text;
 }
 
 /// What one list has and the other lacks, for people; empty where they are the same.

@@ -115,6 +115,7 @@ inline void visit(const StateVisitor& state, LRCurve& curve) {
 inline void visit(const StateVisitor& state, std::vector<LRCurve>& curves) {
   std::int64_t size = std::ssize(curves);
   state("size", size);
+  if (size < 0 || size > 1'000'000) throw FileError("sweeps", "are too many in the checkpoint", "take an older one");
   curves.resize(static_cast<std::size_t>(size));
   for (std::size_t i = 0; i < curves.size(); ++i) visit(state.in(std::to_string(i)), curves[i]);
 }

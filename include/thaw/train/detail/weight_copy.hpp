@@ -25,7 +25,9 @@ class WeightCopy {
 
   /// In the order in which the module has them.
   void visit(const StateVisitor& state) {
-    for (std::size_t i = 0; i < tensors_.size(); ++i) state.into(std::to_string(i), tensors_[i].second);
+    for (std::size_t i = 0; i < tensors_.size(); ++i)
+      if (!state.reading() || state.fits(std::to_string(i), tensors_[i].second))
+        state.into(std::to_string(i), tensors_[i].second);
   }
 
   void restore() const {
