@@ -4,8 +4,7 @@
 # Each run must end as one that was left alone: same weights, optimizer, history, CSV. The last line is
 # "tried N, lost 0", and the exit status 0, only if all did.
 set -uo pipefail
-cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
-seconds=600 program=build/dev/tests/run_to_kill seed=$RANDOM
+seconds=600 program=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../build/dev/tests/run_to_kill seed=$RANDOM
 while (($#)); do
   case $1 in
     --seconds | --program | --seed) declare "${1#--}=${2:?}" && shift 2 ;;
@@ -118,6 +117,7 @@ disk() { # disk <options of a remount> <error>
 
 faults=(kill_now kill_now kill_now kill_now "ask_to_end TERM" "ask_to_end INT" turn_a_bit cut_short remove no_handles small_files)
 ((!may_mount)) || faults+=("disk size=200k No.space" "disk ro Read-only")
+SECONDS=0
 for ((run = 0; SECONDS < seconds; ++run)); do
   scenario=${scenarios[run % ${#scenarios[@]}]} how=''
   ((RANDOM % 2)) || how=asynchronous

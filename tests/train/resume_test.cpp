@@ -108,10 +108,11 @@ using Program = std::function<RunState(const std::function<void(Learner&)>& star
 std::vector<std::string> differences(const RunState& a, const RunState& b) {
   std::vector<std::string> result;
   for (const auto& [name, tensor] : a)
-    if (!name.ends_with("seconds") && (!b.contains(name) || b.at(name).scalar_type() != tensor.scalar_type() ||
-                                       b.at(name).sizes() != tensor.sizes() ||
-                                       std::memcmp(tensor.contiguous().const_data_ptr(),
-                                                   b.at(name).contiguous().const_data_ptr(), tensor.nbytes()) != 0))
+    if (!name.ends_with("seconds") &&
+        (!b.contains(name) || b.at(name).scalar_type() != tensor.scalar_type() ||
+         b.at(name).sizes() != tensor.sizes() ||
+         (tensor.nbytes() != 0 && std::memcmp(tensor.contiguous().const_data_ptr(),
+                                              b.at(name).contiguous().const_data_ptr(), tensor.nbytes()) != 0)))
       result.push_back(name);
   for (const auto& [name, tensor] : b)
     if (!a.contains(name)) result.push_back("+" + name);

@@ -63,7 +63,9 @@ inline void Learner::resume(RunState saved, const ResumeOptions& how) {
     state("groups", groups);
     History history{.groups = history_.groups};
     detail::visit(state.in("history"), history, groups);
-    detail::check(place, history);
+    std::vector<std::string> fits;
+    state("fits", fits);
+    detail::check(place, history, std::ssize(fits));
     visit(state);
   } catch (const Error&) {
     throw;

@@ -78,9 +78,9 @@ inline void visit(const StateVisitor& state, NormRule& norm) {
 }
 
 /// Throws FileError for what no run can have written.
-inline void check(const Place& place, const History& history) {
+inline void check(const Place& place, const History& history, std::int64_t fits) {
   const auto steps = std::ssize(history.steps), losses = std::ssize(place.losses);
-  if (place.fit < 0 || place.stage < 0 || place.epoch < 0 || place.step < 0 || losses > steps ||
+  if (place.fit != fits || place.stage < 0 || place.epoch < 0 || place.step < 0 || losses > steps ||
       losses != std::ssize(place.samples) || place.epoch > std::ssize(history.epochs) ||
       (place.begun && history.stages.empty()))
     throw FileError("Learner::resume", "the state makes no sense: its place does not fit its history",
