@@ -22,6 +22,7 @@
 #include <catch2/generators/catch_generators.hpp>
 #include <catch2/matchers/catch_matchers_exception.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
+#include <cmath>
 #include <cstring>
 #include <functional>
 #include <map>
@@ -39,6 +40,7 @@
 #include <thaw/train/loss.hpp>
 #include <thaw/train/metric.hpp>
 #include <thaw/train/mixup.hpp>
+#include <thaw/train/nan_guard.hpp>
 #include <thaw/train/reduce_on_plateau.hpp>
 #include <thaw/train/run_state.hpp>
 #include <thaw/train/weight_average.hpp>
@@ -299,6 +301,24 @@ TEST_CASE("a resumed run ends as one that was not interrupted: LibTorch's other 
         Learner learner{net.module, net.groups, thaw::cross_entropy, how};
         start(learner);
         learner.fit(head_then_all(), watch);
+        return copy(learner.run_state());
+      },
+      14);
+}
+
+TEST_CASE("a resumed run ends as one that was not interrupted: a guard that rolls back") {
+  struct Spoil {  // a step's gradients, twice in the run
+    void on_gradients_ready(const thaw::GradientsReady& event) const {
+      const std::size_t steps = event.learner.history().steps.size();
+      if (steps == 4 || steps == 11) event.learner.groups().gradients().at(0).fill_(NAN);
+    }
+  };
+  check_every_point(
+      [](const auto& start, Watch watch) {
+        Net net;
+        Learner learner{net.module, net.groups, thaw::cross_entropy, options()};
+        start(learner);
+        learner.fit(head_then_all(), Spoil{}, thaw::NaNGuard{.then = thaw::OnNaN::roll_back, .every = 3}, watch);
         return copy(learner.run_state());
       },
       14);

@@ -104,6 +104,16 @@ class LayerGroups {
   /// What the norm layers of a group do now.
   [[nodiscard]] Norm norm_of(std::size_t group) const { return frozen_[group] ? norm_.frozen : norm_.thawed; }
 
+  /// `visit(name, tensor)` for every parameter and every defined buffer, each once, group by group.
+  template <class Visit>
+  void each_tensor(Visit visit) const {
+    for (const LayerGroup& group : groups_) {
+      for (const GroupParameter& parameter : group.parameters) visit(parameter.name, parameter.tensor);
+      for (const auto& [name, buffer] : group.buffers)
+        if (buffer.defined()) visit(name, buffer);
+    }
+  }
+
   /// All gradients that there are.
   [[nodiscard]] std::vector<at::Tensor> gradients() const {
     std::vector<at::Tensor> result;

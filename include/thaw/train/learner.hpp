@@ -249,8 +249,6 @@ class Learner {
   void visit_callbacks(const StateVisitor& all, bool strict = true);
   void forget_misfits(const StateVisitor& state);
   std::string model_differences(const StateVisitor& state) const;
-  template <class Visit>
-  void each_tensor(Visit visit) const;
   std::vector<detail::PlannedStage> prepare(std::span<const Stage> plan, const std::vector<Callback>& callbacks);
   std::vector<StageDescription> described(std::span<const Stage> plan, const std::vector<Callback>& callbacks);
   EpochRecord run_stage(Run& run);

@@ -79,16 +79,11 @@ struct NaNGuard {
   void on_run_state(const RunStateVisit& event) {
     event.state("in_a_row", in_a_row_);
     event.state("since_copy", since_copy_);
-    bool copied = !copy_.empty();
-    event.state("copied", copied);
-    if (!copied) return;
-    const StateVisitor own = event.state.in("copy");
-    if (!event.state.reading()) {
-      for (auto& [name, tensor] : copy_) own(name, tensor);
-    } else {
-      copy(event.learner);  // for its names
-      for (auto& [name, tensor] : copy_) own(name, tensor);
-    }
+    std::vector<std::string> names;
+    for (const auto& [name, tensor] : copy_) names.push_back(name);
+    event.state("copied", names);
+    if (event.state.reading()) copy_.clear();
+    for (const std::string& name : names) event.state.in("copy")(name, copy_[name]);
   }
 
   std::int64_t in_a_row_ = 0, since_copy_ = 0;                   // run state
@@ -103,11 +98,7 @@ struct NaNGuard {
   }
   static void visit(const StateVisitor& state, Learner& learner) {
     const StateVisitor model = state.in("model");
-    for (const LayerGroup& group : learner.groups()) {
-      for (const GroupParameter& parameter : group.parameters) model.into(parameter.name, parameter.tensor);
-      for (const auto& [name, buffer] : group.buffers)
-        if (buffer.defined()) model.into(name, buffer);
-    }
+    learner.groups().each_tensor([&](const std::string& name, const at::Tensor& tensor) { model.into(name, tensor); });
     detail::visit_optimizer(state.in("optimizer"), learner.optimizer(), learner.groups());
   }
   void copy(Learner& learner) {

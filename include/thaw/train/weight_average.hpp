@@ -59,7 +59,7 @@ class RunningAverage {
     state("swapped", swapped_);
     if (state.reading()) averages_.clear();
     const c10::NoGradGuard no_grad;
-    const auto each = [&](const std::string& name, const at::Tensor& tensor) {
+    groups.each_tensor([&](const std::string& name, const at::Tensor& tensor) {
       const auto found = averages_.find(tensor.unsafeGetTensorImpl());
       if (state.reading()) {
         if (!state.fits(name, tensor)) return;  // it was not averaged, or had another shape
@@ -69,11 +69,7 @@ class RunningAverage {
       } else if (found != averages_.end()) {
         state.into(name, found->second.second);
       }
-    };
-    for (const LayerGroup& group : groups) {
-      for (const GroupParameter& parameter : group.parameters) each(parameter.name, parameter.tensor);
-      for (const auto& [name, buffer] : group.buffers) each(name, buffer);
-    }
+    });
   }
 
  private:

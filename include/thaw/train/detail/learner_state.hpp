@@ -142,7 +142,7 @@ inline void Learner::visit(const StateVisitor& state) {
 
 inline void Learner::visit_model(const StateVisitor& state, const std::vector<std::string>& groups) {
   const StateVisitor model = state.in("model");
-  each_tensor([&](const std::string& name, const at::Tensor& own) {
+  groups_.each_tensor([&](const std::string& name, const at::Tensor& own) {
     if (!state.reading() || model.fits(name, own)) model.into(name, own);
   });
   std::vector<bool> frozen = groups_.frozen();
@@ -155,24 +155,15 @@ inline void Learner::visit_model(const StateVisitor& state, const std::vector<st
 /// The optimizer's state of parameters that have another shape than in the checkpoint is of no use.
 inline void Learner::forget_misfits(const StateVisitor& state) {
   const StateVisitor model = state.in("model");
-  each_tensor([&](const std::string& name, const at::Tensor& own) {
+  groups_.each_tensor([&](const std::string& name, const at::Tensor& own) {
     if (!model.fits(name, own)) forget_state(*optimizer_, {&own, 1});
   });
-}
-
-template <class Visit>
-void Learner::each_tensor(Visit visit) const {
-  for (const LayerGroup& group : groups_) {
-    for (const GroupParameter& parameter : group.parameters) visit(parameter.name, parameter.tensor);
-    for (const auto& [name, buffer] : group.buffers)
-      if (buffer.defined()) visit(name, buffer);
-  }
 }
 
 /// What of the model, or which optimizer, a checkpoint has otherwise.
 inline std::string Learner::model_differences(const StateVisitor& state) const {
   std::vector<std::string> then = state.in("model").described(), now;
-  each_tensor(
+  groups_.each_tensor(
       [&](const std::string& name, const at::Tensor& tensor) { now.push_back(StateVisitor::described(name, tensor)); });
   std::string optimizer = detail::optimizer_kind(*optimizer_), saved;
   state("optimizer/kind", saved);

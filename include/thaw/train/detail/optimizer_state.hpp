@@ -76,7 +76,7 @@ void visit_state(const StateVisitor& all, const std::string& name, torch::optim:
   bool there = !state.reading() && found != states.end();
   if (!state.reading() || state.has("there")) state("there", there);
   if (!there) {
-    forget_state(optimizer, {&parameter, 1});
+    if (state.reading()) forget_state(optimizer, {&parameter, 1});
     return;
   }
   auto fresh = std::make_unique<State>();
