@@ -17,7 +17,7 @@
 #include <thaw/train/metric.hpp>
 #include <vector>
 
-#include "folder.hpp"
+#include "support/folder.hpp"
 #include "support/sigint.hpp"
 
 using Catch::Matchers::ContainsSubstring;

@@ -15,12 +15,13 @@
 #include <string>
 #include <thaw/weights/read_weights.hpp>
 
-#include "folder.hpp"
+#include "support/folder.hpp"
 
 using Catch::Matchers::ContainsSubstring;
 using Catch::Matchers::MessageMatches;
 using thaw::RunState;
 using thaw::test::Folder;
+using thaw::test::text_of;
 
 namespace {
 
@@ -32,10 +33,6 @@ RunState sample() {
   return state;
 }
 
-std::string bytes_of(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
 void put(const std::filesystem::path& path, const std::string& bytes) {
   std::ofstream(path, std::ios::binary) << bytes;
 }
@@ -74,7 +71,7 @@ TEST_CASE("a checkpoint gives back every tensor, bit for bit, and is a safetenso
 TEST_CASE("a checkpoint with any bit of any byte turned is refused") {
   const Folder folder;
   thaw::write_checkpoint(sample(), folder / "a.safetensors");
-  const std::string good = bytes_of(folder / "a.safetensors");
+  const std::string good = text_of(folder / "a.safetensors");
   const auto damaged = folder / "damaged.safetensors";
   for (std::size_t i = 0; i < good.size(); ++i) {
     std::string bad = good;
@@ -89,7 +86,7 @@ TEST_CASE("a checkpoint with any bit of any byte turned is refused") {
 TEST_CASE("a checkpoint that was cut short anywhere is refused") {
   const Folder folder;
   thaw::write_checkpoint(sample(), folder / "a.safetensors");
-  const std::string good = bytes_of(folder / "a.safetensors");
+  const std::string good = text_of(folder / "a.safetensors");
   const auto damaged = folder / "damaged.safetensors";
   for (std::size_t size = 0; size < good.size(); ++size) {
     put(damaged, good.substr(0, size));
@@ -109,7 +106,7 @@ TEST_CASE("a checkpoint larger than what is read at once has the same checksum")
 TEST_CASE("a full disk is an error that names the file, and the old checkpoint stays") {
   const Folder folder;
   thaw::write_checkpoint(sample(), folder / "a.safetensors");
-  const std::string good = bytes_of(folder / "a.safetensors");
+  const std::string good = text_of(folder / "a.safetensors");
   {
     const auto before = std::signal(SIGXFSZ, SIG_IGN);
     const Limit small(RLIMIT_FSIZE, 2000);
@@ -118,18 +115,27 @@ TEST_CASE("a full disk is an error that names the file, and the old checkpoint s
                          MessageMatches(ContainsSubstring("a.safetensors: cannot be written: File too large")));
     std::signal(SIGXFSZ, before);
   }
-  CHECK(bytes_of(folder / "a.safetensors") == good);
+  CHECK(text_of(folder / "a.safetensors") == good);
   CHECK(thaw::test::names_in(folder / "").size() == 1);
 }
 
 TEST_CASE("a program out of file handles gets an error that says so, for writing and for reading") {
   const Folder folder;
   thaw::write_checkpoint(sample(), folder / "a.safetensors");
-  const Limit none(RLIMIT_NOFILE, 0);
-  CHECK_THROWS_MATCHES(thaw::write_checkpoint(sample(), folder / "b.safetensors"), thaw::FileError,
-                       MessageMatches(ContainsSubstring("Too many open files")));
-  CHECK_THROWS_MATCHES(thaw::read_checkpoint(folder / "a.safetensors"), thaw::FileError,
-                       MessageMatches(ContainsSubstring("Too many open files")));
+  // what is expected is looked at when handles are there again: UBSan needs one to look at an object
+  const auto error_of = [](const auto& work) {
+    const Limit none(RLIMIT_NOFILE, 0);
+    try {
+      work();
+    } catch (const thaw::FileError& error) {
+      return std::string(error.what());
+    }
+    return std::string("none");
+  };
+  const std::string written = error_of([&] { thaw::write_checkpoint(sample(), folder / "b.safetensors"); });
+  CHECK_THAT(written, ContainsSubstring("Too many open files"));
+  const std::string read = error_of([&] { (void)thaw::read_checkpoint(folder / "a.safetensors"); });
+  CHECK_THAT(read, ContainsSubstring("Too many open files"));
 }
 
 TEST_CASE("a checkpoint that is not there, and a safetensors file that is none, are errors that say so") {

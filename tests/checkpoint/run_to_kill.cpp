@@ -6,7 +6,6 @@
 // tests/torture.sh does the killing.
 
 #include <torch/data/dataloader.h>
-#include <torch/data/datasets/base.h>
 #include <torch/data/datasets/map.h>
 #include <torch/data/samplers/random.h>
 #include <torch/data/transforms/stack.h>
@@ -40,6 +39,8 @@
 #include <thaw/train/weight_average.hpp>
 #include <vector>
 
+#include "support/samples.hpp"
+
 namespace {
 
 constexpr std::int64_t width = 64;
@@ -57,14 +58,6 @@ thaw::InMemory data(thaw::Transform transform = {}) {
                          .shuffle = true,
                          .transform = std::move(transform)});
 }
-
-struct Samples : torch::data::datasets::Dataset<Samples> {
-  torch::data::Example<> get(std::size_t i) override {
-    return {x[static_cast<std::int64_t>(i)], y[static_cast<std::int64_t>(i)]};
-  }
-  [[nodiscard]] std::optional<std::size_t> size() const override { return static_cast<std::size_t>(x.size(0)); }
-  at::Tensor x = numbers(1500, 1), y = classes(1500, 2);
-};
 
 std::vector<thaw::Stage> head_then_all() {
   return {{.name = "head", .epochs = 2, .freeze = thaw::FreezeTo{-1}, .lr = 1e-2},
@@ -121,7 +114,8 @@ const std::map<std::string, Scenario>& scenarios() {
        {.train =
             [] {
               return thaw::DataSource(torch::data::make_data_loader<torch::data::samplers::RandomSampler>(
-                  Samples().map(torch::data::transforms::Stack<>()), torch::data::DataLoaderOptions(16).workers(2)));
+                  thaw::test::Samples(numbers(1500, 1), classes(1500, 2)).map(torch::data::transforms::Stack<>()),
+                  torch::data::DataLoaderOptions(16).workers(2)));
             },
         .fit = [](thaw::Learner& learner, const std::string&) { learner.fit(head_then_all()); }}},
       {"fits", {.fit = [](thaw::Learner& learner, const std::string&) {

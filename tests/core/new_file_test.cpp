@@ -1,40 +1,21 @@
 #include <thaw/core/new_file.hpp>
 
 #include <sys/resource.h>
-#include <unistd.h>
 
 #include <csignal>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <string>
 
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
+#include "support/folder.hpp"
+
 using Catch::Matchers::ContainsSubstring;
 using thaw::detail::NewFile;
-
-namespace {
-
-/// A folder of this test's own, gone afterwards.
-struct Folder {
-  std::filesystem::path path = std::filesystem::temp_directory_path() / ("thaw_new_file_" + std::to_string(::getpid()));
-
-  Folder() { std::filesystem::create_directories(path); }
-  ~Folder() { std::filesystem::remove_all(path); }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-
-  [[nodiscard]] auto files() const { return std::distance(std::filesystem::directory_iterator(path), {}); }
-};
-
-std::string text_of(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
-}  // namespace
+using thaw::test::Folder;
+using thaw::test::text_of;
 
 TEST_CASE("a new file takes the old one's place when it is committed, and else leaves nothing") {
   const Folder folder;

@@ -12,20 +12,17 @@
 #include <catch2/matchers/catch_matchers_string.hpp>
 #include <map>
 
+#include "support/samples.hpp"
+
 using Catch::Matchers::ContainsSubstring;
 using Catch::Matchers::MessageMatches;
 using thaw::DataSource;
 using thaw::InMemory;
+using thaw::test::all;
 
 namespace {
 
-const at::Tensor x = at::arange(20).reshape({10, 2}), y = at::arange(10);
-
-std::vector<thaw::Batch> all(const DataSource& source, std::int64_t epoch = 0) {
-  std::vector<thaw::Batch> batches;
-  for (auto next = source.stream(epoch); auto b = next();) batches.push_back(*b);
-  return batches;
-}
+const at::Tensor inputs = at::arange(20).reshape({10, 2}), labels = at::arange(10);
 
 at::Tensor targets(const std::vector<thaw::Batch>& batches) {
   std::vector<at::Tensor> parts;
@@ -36,27 +33,27 @@ at::Tensor targets(const std::vector<thaw::Batch>& batches) {
 }  // namespace
 
 TEST_CASE("in order, a pass gives every sample once, the last batch as it is or left out") {
-  const DataSource source = InMemory({.input = x, .target = y, .batch_size = 4});
+  const DataSource source = InMemory({.input = inputs, .target = labels, .batch_size = 4});
   CHECK(source.batches() == 3);
   const auto batches = all(source);
   REQUIRE(batches.size() == 3);
   CHECK(batches[2].size() == 2);
-  CHECK(at::equal(targets(batches), y));
-  CHECK(at::equal(batches[1].input, x.slice(0, 4, 8)));
-  const DataSource dropped = InMemory({.input = x, .target = y, .batch_size = 4, .drop_last = true});
+  CHECK(at::equal(targets(batches), labels));
+  CHECK(at::equal(batches[1].input, inputs.slice(0, 4, 8)));
+  const DataSource dropped = InMemory({.input = inputs, .target = labels, .batch_size = 4, .drop_last = true});
   CHECK(dropped.batches() == 2);
   CHECK(all(dropped).size() == 2);
 }
 
 TEST_CASE("shuffled, inputs stay with their targets; seed and epoch fix the order, the global generator is untouched") {
-  const thaw::InMemoryOptions options{.input = x, .target = y, .batch_size = 4, .shuffle = true, .seed = 7};
+  const thaw::InMemoryOptions options{.input = inputs, .target = labels, .batch_size = 4, .shuffle = true, .seed = 7};
   const DataSource source = InMemory(options);
   const at::Tensor random = at::globalContext().defaultGenerator(at::kCPU).get_state();
   const auto first = all(source, 0);
   CHECK(at::equal(at::globalContext().defaultGenerator(at::kCPU).get_state(), random));
   for (const auto& batch : first) CHECK(at::equal(batch.input[0].select(1, 0), batch.target[0] * 2));
-  CHECK(at::equal(std::get<0>(targets(first).sort()), y));
-  CHECK_FALSE(at::equal(targets(first), y));
+  CHECK(at::equal(std::get<0>(targets(first).sort()), labels));
+  CHECK_FALSE(at::equal(targets(first), labels));
   CHECK(at::equal(targets(all(source, 0)), targets(first)));
   CHECK_FALSE(at::equal(targets(all(source, 1)), targets(first)));
   auto other = options;
@@ -65,15 +62,15 @@ TEST_CASE("shuffled, inputs stay with their targets; seed and epoch fix the orde
 }
 
 TEST_CASE("the transform sees each batch's input") {
-  const DataSource source =
-      InMemory({.input = x, .target = y, .batch_size = 5, .transform = [](const at::Tensor& b) { return b * -1; }});
-  CHECK(at::equal(all(source)[0].input, x.slice(0, 0, 5) * -1));
+  const DataSource source = InMemory(
+      {.input = inputs, .target = labels, .batch_size = 5, .transform = [](const at::Tensor& b) { return b * -1; }});
+  CHECK(at::equal(all(source)[0].input, inputs.slice(0, 0, 5) * -1));
 }
 
 TEST_CASE("a transform that takes a generator gives the same for a batch each time, whatever else draws") {
   const at::Tensor zeros = at::zeros({10, 2});
   const auto noise = [](const at::Tensor& b, at::Generator random) { return b + at::rand(b.sizes(), random); };
-  const InMemory source({.input = zeros, .target = y, .batch_size = 4, .transform = noise});
+  const InMemory source({.input = zeros, .target = labels, .batch_size = 4, .transform = noise});
   const auto first = all(source, 0), second = all(source, 1);
   (void)at::rand({3});
   const auto again = all(source, 0);
@@ -82,7 +79,7 @@ TEST_CASE("a transform that takes a generator gives the same for a batch each ti
     CHECK_FALSE(at::equal(second[i].input, first[i].input));
   }
   CHECK_FALSE(at::equal(first[0].input, first[1].input));
-  const InMemory neighbour({.input = zeros, .target = y, .batch_size = 4, .seed = 1, .transform = noise});
+  const InMemory neighbour({.input = zeros, .target = labels, .batch_size = 4, .seed = 1, .transform = noise});
   for (const auto& batch : all(neighbour, 0))
     for (const auto& other : first) CHECK_FALSE(at::equal(batch.input, other.input));
   CHECK(at::equal((*source.in_order(1)()).input, second[0].input));
@@ -90,7 +87,7 @@ TEST_CASE("a transform that takes a generator gives the same for a batch each ti
 
 TEST_CASE("a pass can go on from any batch, as if it had never been left") {
   const auto noise = [](const at::Tensor& b, at::Generator random) { return b + at::rand(b.sizes(), random); };
-  const InMemory source({.input = x, .target = y, .batch_size = 3, .shuffle = true, .transform = noise});
+  const InMemory source({.input = inputs, .target = labels, .batch_size = 3, .shuffle = true, .transform = noise});
   const auto whole = all(source, 5);
   for (std::int64_t i = 0; i <= 4; ++i) {
     auto next = source.stream(5, i);
@@ -105,15 +102,15 @@ TEST_CASE("a pass can go on from any batch, as if it had never been left") {
 }
 
 TEST_CASE("all targets can be seen at once") {
-  CHECK(DataSource(InMemory({.input = x, .target = y})).targets()[0].is_same(y));
+  CHECK(DataSource(InMemory({.input = inputs, .target = labels})).targets()[0].is_same(labels));
 }
 
 TEST_CASE("bad data is refused") {
-  CHECK_THROWS_AS(InMemory({.input = {}, .target = y}), thaw::DataError);
+  CHECK_THROWS_AS(InMemory({.input = {}, .target = labels}), thaw::DataError);
   CHECK_THROWS_AS(InMemory({.input = at::zeros({0, 2}), .target = at::zeros({0})}), thaw::DataError);
-  CHECK_THROWS_AS(InMemory({.input = x, .target = y.slice(0, 0, 9)}), thaw::DataError);
-  CHECK_THROWS_AS(InMemory({.input = x, .target = y, .batch_size = 0}), thaw::DataError);
-  CHECK_THROWS_AS(InMemory({.input = x, .target = y, .batch_size = 16, .drop_last = true}), thaw::DataError);
+  CHECK_THROWS_AS(InMemory({.input = inputs, .target = labels.slice(0, 0, 9)}), thaw::DataError);
+  CHECK_THROWS_AS(InMemory({.input = inputs, .target = labels, .batch_size = 0}), thaw::DataError);
+  CHECK_THROWS_AS(InMemory({.input = inputs, .target = labels, .batch_size = 16, .drop_last = true}), thaw::DataError);
 }
 
 TEST_CASE("several inputs and targets are gathered alike, so that samples stay whole") {
@@ -123,8 +120,8 @@ TEST_CASE("several inputs and targets are gathered alike, so that samples stay w
   struct Truth {
     at::Tensor label, box;
   };
-  const DataSource source = InMemory({.input = Views{.near = x, .far = y * 3},
-                                      .target = Truth{.label = y, .box = x * 5},
+  const DataSource source = InMemory({.input = Views{.near = inputs, .far = labels * 3},
+                                      .target = Truth{.label = labels, .box = inputs * 5},
                                       .batch_size = 4,
                                       .shuffle = true,
                                       .seed = 3});
@@ -144,20 +141,23 @@ TEST_CASE("several inputs and targets are gathered alike, so that samples stay w
 }
 
 TEST_CASE("inputs by name keep their names in every batch") {
-  const DataSource source =
-      InMemory({.input = std::map<std::string, at::Tensor>{{"image", x}, {"mask", y}}, .target = y, .batch_size = 4});
+  const DataSource source = InMemory({.input = std::map<std::string, at::Tensor>{{"image", inputs}, {"mask", labels}},
+                                      .target = labels,
+                                      .batch_size = 4});
   for (const auto& batch : all(source)) CHECK(at::equal(batch.input.at("mask"), batch.target));
 }
 
 TEST_CASE("the transform sees all inputs of a batch, and may give another number of them") {
-  const DataSource source =
-      InMemory({.input = std::pair{x, y}, .target = y, .batch_size = 5, .transform = [](const thaw::Fields& input) {
-                  return thaw::Fields(std::vector{input[0] + 1, input[1] * 2, input[1]});
-                }});
+  const DataSource source = InMemory({.input = std::pair{inputs, labels},
+                                      .target = labels,
+                                      .batch_size = 5,
+                                      .transform = [](const thaw::Fields& input) {
+                                        return thaw::Fields(std::vector{input[0] + 1, input[1] * 2, input[1]});
+                                      }});
   const auto batches = all(source);
   REQUIRE(batches[1].input.size() == 3);
-  CHECK(at::equal(batches[1].input[0], x.slice(0, 5) + 1));
-  CHECK(at::equal(batches[1].input[1], y.slice(0, 5) * 2));
+  CHECK(at::equal(batches[1].input[0], inputs.slice(0, 5) + 1));
+  CHECK(at::equal(batches[1].input[1], labels.slice(0, 5) * 2));
   CHECK(at::equal(batches[1].input[2], batches[1].target));
 }
 
@@ -165,10 +165,10 @@ TEST_CASE("inputs or targets of different lengths are refused, with both lengths
   const auto make = [](const thaw::Fields& input, const thaw::Fields& target) {
     return InMemory({.input = input, .target = target});
   };
-  CHECK_THROWS_MATCHES(make(std::pair{x, at::ones({9})}, y), thaw::DataError,
+  CHECK_THROWS_MATCHES(make(std::pair{inputs, at::ones({9})}, labels), thaw::DataError,
                        MessageMatches(ContainsSubstring("10 inputs, but 9 of another input")));
-  CHECK_THROWS_MATCHES(make(x, std::pair{y, at::ones({7})}), thaw::DataError,
+  CHECK_THROWS_MATCHES(make(inputs, std::pair{labels, at::ones({7})}), thaw::DataError,
                        MessageMatches(ContainsSubstring("10 inputs, but 7 targets")));
-  CHECK_THROWS_AS(make(std::pair{x, at::ones({})}, y), thaw::DataError);
-  CHECK_THROWS_AS(make(std::pair{x, at::ones({0})}, y), thaw::DataError);
+  CHECK_THROWS_AS(make(std::pair{inputs, at::ones({})}, labels), thaw::DataError);
+  CHECK_THROWS_AS(make(std::pair{inputs, at::ones({0})}, labels), thaw::DataError);
 }

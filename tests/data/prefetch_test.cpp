@@ -16,23 +16,20 @@
 #include <thaw/data/in_memory.hpp>
 #include <thread>
 
+#include "support/samples.hpp"
+
 using Catch::Matchers::ContainsSubstring;
 using Catch::Matchers::MessageMatches;
 using thaw::DataSource;
 using thaw::InMemory;
 using thaw::Prefetch;
+using thaw::test::all;
 
 static_assert(thaw::NumberedSource<Prefetch<InMemory>>);
 
 namespace {
 
-const at::Tensor x = at::arange(60).reshape({30, 2}), y = at::arange(30);
-
-std::vector<thaw::Batch> all(const DataSource& source, std::int64_t epoch) {
-  std::vector<thaw::Batch> batches;
-  for (auto next = source.stream(epoch); auto b = next();) batches.push_back(*b);
-  return batches;
-}
+const at::Tensor rows = at::arange(60).reshape({30, 2}), numbers = at::arange(30);
 
 bool same(const std::vector<thaw::Batch>& a, const std::vector<thaw::Batch>& b) {
   return std::ranges::equal(a, b, [](const thaw::Batch& one, const thaw::Batch& other) {
@@ -69,14 +66,14 @@ TEST_CASE("prefetched batches are the same in the same order, shuffled and augme
   const auto augment = [](const at::Tensor& batch, at::Generator random) {
     return batch + at::rand(batch.sizes(), random);
   };
-  const InMemory plain({.input = x, .target = y, .batch_size = 4, .shuffle = true, .transform = augment});
+  const InMemory plain({.input = rows, .target = numbers, .batch_size = 4, .shuffle = true, .transform = augment});
   for (const std::int64_t batches : {1, 2, 100}) {
     const Prefetch ahead{plain, {.batches = batches}};
     CHECK(ahead.batches() == plain.batches());
     for (const std::int64_t epoch : {0, 1, 2}) CHECK(same(all(ahead, epoch), all(plain, epoch)));
-    CHECK(DataSource(ahead).targets()[0].is_same(y));
+    CHECK(DataSource(ahead).targets()[0].is_same(numbers));
     CHECK(at::equal((*ahead.in_order(1)()).input, (*plain.in_order(1)()).input));
-    CHECK(at::equal((*ahead.with_input(x + 1).stream(0)()).target, (*plain.stream(0)()).target));
+    CHECK(at::equal((*ahead.with_input(rows + 1).stream(0)()).target, (*plain.stream(0)()).target));
   }
   CHECK_FALSE(same(all(plain, 0), all(plain, 1)));
 }
@@ -136,7 +133,7 @@ TEST_CASE("the thread is in the reader's grad mode") {
 TEST_CASE("a source that could not be repeated beside a model is refused, and so is looking no batch ahead") {
   const auto augment = [](const at::Tensor& batch) { return batch + at::rand_like(batch.to(at::kFloat)); };
   const at::Tensor random = at::globalContext().defaultGenerator(at::kCPU).get_state();
-  CHECK_THROWS_MATCHES(Prefetch{InMemory({.input = x, .target = y, .transform = augment})}, thaw::ConfigError,
+  CHECK_THROWS_MATCHES(Prefetch{InMemory({.input = rows, .target = numbers, .transform = augment})}, thaw::ConfigError,
                        MessageMatches(ContainsSubstring("global random generator") &&
                                       ContainsSubstring("let InMemory's transform take a generator")));
   CHECK(at::equal(at::globalContext().defaultGenerator(at::kCPU).get_state(), random));

@@ -31,7 +31,7 @@ std::vector<double> values(const thaw::DataSource& source, std::int64_t epoch = 
   return result;
 }
 
-struct Labelled : torch::data::datasets::Dataset<Labelled> {
+struct Ones : torch::data::datasets::Dataset<Ones> {
   torch::data::Example<> get(std::size_t i) override {
     return {at::full({1}, static_cast<double>(i)), at::full({}, 1)};
   }
@@ -41,7 +41,7 @@ struct Labelled : torch::data::datasets::Dataset<Labelled> {
 /// Three batches from LibTorch's own DataLoader.
 template <class Sampler = torch::data::samplers::SequentialSampler>
 auto loader(std::size_t workers = 0) {
-  return torch::data::make_data_loader<Sampler>(Labelled().map(torch::data::transforms::Stack<>()),
+  return torch::data::make_data_loader<Sampler>(Ones().map(torch::data::transforms::Stack<>()),
                                                 torch::data::DataLoaderOptions(2).workers(workers));
 }
 

@@ -21,8 +21,8 @@ using torch::nn::Sequential;
 namespace {
 
 /// A backbone of one convolution, quick to build.
-struct SmallImpl : torch::nn::Module {
-  SmallImpl() {
+struct OneConvImpl : torch::nn::Module {
+  OneConvImpl() {
     conv = register_module("conv", torch::nn::Conv2d(torch::nn::Conv2dOptions(3, 6, 1)));
     fc = register_module("fc", torch::nn::Linear(6, 4));
   }
@@ -37,7 +37,7 @@ struct SmallImpl : torch::nn::Module {
   torch::nn::Linear fc{nullptr};
   Sequential head{nullptr};
 };
-TORCH_MODULE(Small);
+TORCH_MODULE(OneConv);
 
 std::vector<std::string> layers(const torch::nn::Module& head) {
   std::vector<std::string> names;
@@ -51,21 +51,21 @@ std::vector<std::string> layers(const torch::nn::Module& head) {
 
 }  // namespace
 
-static_assert(Backbone<EfficientNetLiteImpl> && Backbone<SmallImpl>);
+static_assert(Backbone<EfficientNetLiteImpl> && Backbone<OneConvImpl>);
 static_assert(!Backbone<torch::nn::LinearImpl> && !Backbone<int>);
 
 namespace {
-struct PooledImpl : SmallImpl {
+struct PooledImpl : OneConvImpl {
   static constexpr bool pooled_features = true;
-  at::Tensor features(const at::Tensor& x) { return SmallImpl::features(x).mean({2, 3}); }
+  at::Tensor features(const at::Tensor& x) { return OneConvImpl::features(x).mean({2, 3}); }
   at::Tensor forward(const at::Tensor& x) { return head->forward(features(x)); }
 };
-struct SaysNoImpl : SmallImpl {
+struct SaysNoImpl : OneConvImpl {
   static constexpr bool pooled_features = false;
 };
 }  // namespace
 
-static_assert(PooledBackbone<PooledImpl> && !PooledBackbone<SmallImpl> && !PooledBackbone<SaysNoImpl>);
+static_assert(PooledBackbone<PooledImpl> && !PooledBackbone<OneConvImpl> && !PooledBackbone<SaysNoImpl>);
 
 TEST_CASE("concat pooling gives maxima, then means") {
   const at::Tensor x = wave({1, 2, 2, 2}, 0.37).to(at::kFloat);
@@ -197,7 +197,7 @@ TEST_CASE("replace_head on EfficientNet: _fc goes, head comes last, cuts find th
 }
 
 TEST_CASE("replace_head takes a shared_ptr, and options") {
-  const auto net = std::make_shared<SmallImpl>();
+  const auto net = std::make_shared<OneConvImpl>();
   replace_head(net, 2, {.hidden = {}, .concat_pool = false});
   CHECK(layers(*net->head) ==
         std::vector<std::string>{"AdaptiveAvgPool2d", "Flatten", "BatchNorm1d", "Dropout", "Linear"});
@@ -205,7 +205,7 @@ TEST_CASE("replace_head takes a shared_ptr, and options") {
 }
 
 TEST_CASE("a new head takes the model's dtype and mode; counts stay whole numbers") {
-  Small net;
+  OneConv net;
   net->to(at::kDouble);
   net->eval();
   replace_head(net, 2);
@@ -221,7 +221,7 @@ TEST_CASE("a new head takes the model's dtype and mode; counts stay whole number
 }
 
 TEST_CASE("trying a head leaves its statistics and the random generator alone") {
-  Small net;
+  OneConv net;
   auto head = create_head(6, 4);
   const at::Tensor mean = head->children()[2]->as<torch::nn::BatchNorm1d>()->running_mean.clone();
   at::manual_seed(3);
@@ -233,20 +233,20 @@ TEST_CASE("trying a head leaves its statistics and the random generator alone") 
 }
 
 TEST_CASE("a head that does not fit is an error, and the model stays as it was") {
-  Small net;
+  OneConv net;
   CHECK_THROWS_AS(replace_head(net, create_head(5, 4)), thaw::ConfigError);
   CHECK_THROWS_WITH(replace_head(net, create_head(5, 4)),
                     ContainsSubstring("does not fit the model's 6 features") && ContainsSubstring("head_features()"));
   CHECK_THROWS_WITH(replace_head(net, Sequential()), ContainsSubstring("no layers"));
   CHECK_THROWS_WITH(replace_head(net, Sequential(nullptr)), ContainsSubstring("no layers"));
   CHECK_THROWS_WITH(replace_head(net, 0), ContainsSubstring("classes is 0"));
-  CHECK_THROWS_WITH(replace_head(Small(nullptr), 2), ContainsSubstring("model is null"));
-  CHECK_THROWS_WITH(replace_head(std::shared_ptr<SmallImpl>(), 2), ContainsSubstring("model is null"));
+  CHECK_THROWS_WITH(replace_head(OneConv(nullptr), 2), ContainsSubstring("model is null"));
+  CHECK_THROWS_WITH(replace_head(std::shared_ptr<OneConvImpl>(), 2), ContainsSubstring("model is null"));
   CHECK(net->named_children().keys() == std::vector<std::string>{"conv", "fc"});
 }
 
 TEST_CASE("a head without pooling first is taken on trust") {
-  Small net;
+  OneConv net;
   replace_head(net, Sequential(torch::nn::Flatten(), torch::nn::Linear(6 * 4, 2)));
   CHECK(net(at::randn({3, 3, 2, 2})).sizes() == at::IntArrayRef{3, 2});
 }

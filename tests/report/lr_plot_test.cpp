@@ -3,20 +3,19 @@
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 #include <cmath>
-#include <limits>
 
-#include "report/file.hpp"
 #include "report/xml.hpp"
+#include "support/folder.hpp"
+#include "support/numbers.hpp"
 
 using Catch::Matchers::ContainsSubstring;
 using thaw::LRCurve;
 using thaw::to_figure;
 using thaw::to_text;
+using thaw::test::not_a_number;
 using thaw::test::Xml;
 
 namespace {
-
-constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN();
 
 /// Flat at 2, down to 1 between 1e-4 and 1e-2, and up past all bounds from 1 on.
 LRCurve curve() {

@@ -2,17 +2,17 @@
 
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_floating_point.hpp>
-#include <limits>
 #include <vector>
+
+#include "support/numbers.hpp"
 
 using namespace thaw::detail;
 using Catch::Matchers::WithinAbs;
 using Catch::Matchers::WithinRel;
+using thaw::test::infinite;
+using thaw::test::not_a_number;
 
 namespace {
-
-constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN(),
-                 infinite = std::numeric_limits<double>::infinity();
 
 Extent extent(bool log, std::vector<double> values) {
   Extent e{log};

@@ -5,21 +5,20 @@
 #include <catch2/matchers/catch_matchers_floating_point.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 #include <fstream>
-#include <limits>
 #include <sstream>
 
-#include "report/file.hpp"
 #include "report/xml.hpp"
+#include "support/folder.hpp"
+#include "support/numbers.hpp"
 
 using Catch::Matchers::ContainsSubstring;
 using thaw::Figure;
 using thaw::to_svg;
+using thaw::test::infinite;
+using thaw::test::not_a_number;
 using thaw::test::Xml;
 
 namespace {
-
-constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN(),
-                 infinite = std::numeric_limits<double>::infinity();
 
 /// A figure of one panel.
 Figure figure(std::vector<thaw::Series> series) {

@@ -22,10 +22,12 @@
 
 #include "support/bench.hpp"
 #include "support/nets.hpp"
+#include "support/samples.hpp"
 #include "support/sigint.hpp"
 
 using thaw::DataSource;
 using thaw::Learner;
+using thaw::test::Samples;
 using thaw::test::state_of;
 
 namespace {
@@ -33,16 +35,10 @@ namespace {
 const at::Tensor labels = at::arange(24) % 3;
 const at::Tensor inputs = at::arange(96).view({24, 4}).mul(0.7).sin() + labels.unsqueeze(1);
 
-struct Samples : torch::data::datasets::Dataset<Samples> {
-  torch::data::Example<> get(std::size_t i) override {
-    return {inputs[static_cast<std::int64_t>(i)], labels[static_cast<std::int64_t>(i)]};
-  }
-  std::optional<std::size_t> size() const override { return 24; }
-};
-
 DataSource loader(std::size_t workers) {
   return torch::data::make_data_loader<torch::data::samplers::RandomSampler>(
-      Samples().map(torch::data::transforms::Stack<>()), torch::data::DataLoaderOptions(4).workers(workers));
+      Samples(inputs, labels).map(torch::data::transforms::Stack<>()),
+      torch::data::DataLoaderOptions(4).workers(workers));
 }
 
 DataSource shuffled_memory() {

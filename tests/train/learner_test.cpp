@@ -38,7 +38,7 @@ thaw::InMemory samples(std::int64_t n, std::int64_t classes = 3, bool shuffle = 
       {.input = 0.5 * at::randn({n, 4}) + target.unsqueeze(1), .target = target, .batch_size = 8, .shuffle = shuffle});
 }
 
-struct Bench {
+struct Trained {
   TinyNet net = (at::manual_seed(1), TinyNet());
   Learner learner{net,
                   LayerGroups::cut_before(net, {"body", "head"}),
@@ -111,7 +111,7 @@ TEST_CASE("fine_tune goes through fastai's rates, momenta and weights, step by s
 }
 
 TEST_CASE("a stage trains what it thaws, leaves the rest bit-identical, and records every step") {
-  Bench bench;
+  Trained bench;
   const auto before = state_of(*bench.net);
   const auto record = bench.learner.fit({.name = "head", .epochs = 2, .freeze = FreezeTo{-1}, .lr = 1e-2});
   const auto moved = changed(before, *bench.net);
@@ -141,7 +141,7 @@ TEST_CASE("a stage trains what it thaws, leaves the rest bit-identical, and reco
 }
 
 TEST_CASE("training in stages learns") {
-  Bench bench;
+  Trained bench;
   const double before = bench.learner.validate().loss;
   bench.learner.fit({.name = "head", .epochs = 3, .freeze = FreezeTo{-1}, .lr = 2e-2});
   const double head = bench.learner.validate().loss;
@@ -155,19 +155,19 @@ TEST_CASE("training in stages learns") {
 
 TEST_CASE("the same seed gives the same weights, bit for bit") {
   const auto train = [] {
-    Bench bench;
+    Trained bench;
     bench.learner.fit({.epochs = 2, .freeze = FreezeTo{1}});
     return state_of(*bench.net);
   };
   const auto once = train();
-  Bench other;
+  Trained other;
   other.learner.fit({.epochs = 2, .freeze = FreezeTo{1}});
   CHECK(thaw::test::same_state(once, *other.net));
 }
 
 TEST_CASE("one more find_lr in between changes nothing: weights, order of the data, random numbers") {
   const auto train = [](bool find) {
-    Bench bench;
+    Trained bench;
     bench.learner.fit({.epochs = 1, .freeze = FreezeTo{-1}});
     bench.learner.unfreeze();
     if (find) CHECK(bench.learner.find_lr().lr.size() > 20);
@@ -183,7 +183,7 @@ TEST_CASE("one more find_lr in between changes nothing: weights, order of the da
 
 TEST_CASE("what was thawed starts with fresh optimizer state, the state of the rest is kept, unless reset") {
   for (const bool reset : {false, true}) {
-    Bench bench;
+    Trained bench;
     bench.learner.fit({.epochs = 1, .freeze = Unfrozen{}});
     bench.learner.fit({.epochs = 1, .freeze = FreezeTo{-1}});
     bench.learner.fit({.epochs = 1, .freeze = Unfrozen{}, .reset_optimizer = reset});
@@ -197,7 +197,7 @@ TEST_CASE("what was thawed starts with fresh optimizer state, the state of the r
 }
 
 TEST_CASE("a policy that changes within a stage thaws then, with the norm rule") {
-  Bench bench;
+  Trained bench;
   const auto gradual = [](const thaw::GroupRef& group, const thaw::Progress& at) {
     return group.index + static_cast<std::size_t>(at.epoch()) + 1 < group.count;
   };
@@ -220,7 +220,7 @@ TEST_CASE("a policy that changes within a stage thaws then, with the norm rule")
 }
 
 TEST_CASE("freeze and unfreeze last until told otherwise") {
-  Bench bench;
+  Trained bench;
   bench.learner.freeze();
   const auto before = state_of(*bench.net);
   bench.learner.fit({.epochs = 1});
@@ -236,7 +236,7 @@ TEST_CASE("freeze and unfreeze last until told otherwise") {
 }
 
 TEST_CASE("validate weighs an uneven last batch rightly; predict gives what the model gives") {
-  Bench bench;
+  Trained bench;
   const at::Tensor input = at::randn({20, 4}), target = at::randint(3, {20}, at::kLong);
   const auto evaluation = bench.learner.validate(thaw::InMemory({.input = input, .target = target, .batch_size = 8}));
   const at::Tensor output = bench.learner.predict(input);
@@ -250,7 +250,7 @@ TEST_CASE("validate weighs an uneven last batch rightly; predict gives what the 
 }
 
 TEST_CASE("data() goes on from the same weights with other data") {
-  Bench bench;
+  Trained bench;
   bench.learner.fit({.epochs = 1});
   bench.learner.data({.train = samples(16), .valid = {}});
   const auto record = bench.learner.fit({.epochs = 1});
@@ -276,14 +276,14 @@ TEST_CASE("any LibTorch optimizer will do") {
 
 TEST_CASE("save and load bring weights, statistics and optimizer state back, bit for bit") {
   const auto path = std::filesystem::temp_directory_path() / "thaw_learner_test.pt";
-  Bench bench;
+  Trained bench;
   bench.learner.fit({.epochs = 1, .freeze = Unfrozen{}});
   bench.learner.save(path);
   const auto saved = state_of(*bench.net);
   bench.learner.fit({.epochs = 1});
   const auto after = state_of(*bench.net);
 
-  Bench other;
+  Trained other;
   other.learner.fit({.epochs = 1, .freeze = Unfrozen{}, .lr = 1});  // elsewhere, but at the same place in the data
   other.learner.load(path);
   CHECK(thaw::test::same_state(saved, *other.net));
@@ -295,7 +295,7 @@ TEST_CASE("save and load bring weights, statistics and optimizer state back, bit
 TEST_CASE("saving replaces the file whole, and leaves nothing beside it") {
   const auto folder = std::filesystem::temp_directory_path() / ("thaw_learner_save_" + std::to_string(::getpid()));
   std::filesystem::create_directories(folder / "a.pt.part");  // a name that another program may use
-  Bench bench;
+  Trained bench;
   bench.learner.save(folder / "a.pt");
   bench.learner.save(folder / "a.pt");
   bench.learner.load(folder / "a.pt");
@@ -305,7 +305,7 @@ TEST_CASE("saving replaces the file whole, and leaves nothing beside it") {
 
 TEST_CASE("trap 4: load refuses a file of another shape, names every difference, and changes nothing") {
   const auto path = std::filesystem::temp_directory_path() / "thaw_learner_shape_test.pt";
-  Bench bench;
+  Trained bench;
   bench.learner.save(path);
   TinyNet wide(10);
   Learner learner{
@@ -323,7 +323,7 @@ TEST_CASE("trap 4: load refuses a file of another shape, names every difference,
 }
 
 TEST_CASE("a file that is missing, damaged or of another kind is a FileError with its name") {
-  Bench bench;
+  Trained bench;
   const auto path = std::filesystem::temp_directory_path() / "thaw_learner_damaged_test.pt";
   CHECK_THROWS_AS(bench.learner.load("/no/such/file.pt"), thaw::FileError);
   CHECK_THROWS_WITH(bench.learner.save("/no/such/folder/file.pt"),
@@ -338,7 +338,7 @@ TEST_CASE("a file that is missing, damaged or of another kind is a FileError wit
 // ---- bad input ----
 
 TEST_CASE("a stage that cannot be carried out is refused before anything changes") {
-  Bench bench;
+  Trained bench;
   const auto before = state_of(*bench.net);
   const auto refuses = [&](const thaw::Stage& stage, const std::string& text) {
     CHECK_THROWS_WITH(bench.learner.fit(stage), ContainsSubstring(text));
@@ -373,7 +373,7 @@ TEST_CASE("trap 11: freeze() with one layer group is an error, not silence") {
 }
 
 TEST_CASE("trap 11: one-cycle goes on across an unfreeze within the stage, where Lightning's fails") {
-  Bench bench;  // 6 steps per epoch
+  Trained bench;  // 6 steps per epoch
   bench.learner.fit({.epochs = 3, .freeze = thaw::until(1, FreezeTo{-1}, FreezeTo{1}), .lr = 1e-2});
   const auto& steps = bench.learner.history().steps;
   REQUIRE(steps.size() == 18);

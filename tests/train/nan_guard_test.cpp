@@ -29,8 +29,8 @@ using thaw::OnNaN;
 
 namespace {
 
-struct Setup {
-  Setup() {
+struct Guarded {
+  Guarded() {
     at::manual_seed(1);
     net = torch::nn::Sequential(torch::nn::Linear(4, 6), torch::nn::BatchNorm1d(6), torch::nn::Linear(6, 3));
     const thaw::InMemory data(
@@ -54,7 +54,7 @@ struct Damage {
 };
 
 /// The state after each step.
-struct Watch {
+struct Steps {
   std::vector<std::map<std::string, at::Tensor>>* states;
   void on_step_end(const thaw::StepEnd& event) const {
     states->push_back(thaw::test::state_of(*event.learner.groups().module()));
@@ -70,9 +70,9 @@ bool same(const std::map<std::string, at::Tensor>& a, const std::map<std::string
 }  // namespace
 
 TEST_CASE("a step whose loss is not finite is left out: weights and norm statistics are those before it") {
-  Setup run;
+  Guarded run;
   std::vector<std::map<std::string, at::Tensor>> states;
-  const thaw::EpochRecord epoch = run->fit({.epochs = 1, .lr = 1e-2}, NaNGuard{}, Damage{.steps = {3}}, Watch{&states});
+  const thaw::EpochRecord epoch = run->fit({.epochs = 1, .lr = 1e-2}, NaNGuard{}, Damage{.steps = {3}}, Steps{&states});
   REQUIRE(states.size() == 6);
   CHECK(same(states[1], states[2]));
   CHECK_FALSE(same(states[2], states[3]));
@@ -82,13 +82,13 @@ TEST_CASE("a step whose loss is not finite is left out: weights and norm statist
 }
 
 TEST_CASE("without the guard the same batch ruins the network") {
-  Setup run;
+  Guarded run;
   run->fit({.epochs = 1, .lr = 1e-2}, Damage{.steps = {3}});
   CHECK(run.net->parameters()[0].isnan().any().item<bool>());
 }
 
 TEST_CASE("gradients that are not finite are seen, where the loss is finite") {
-  Setup run;
+  Guarded run;
   std::vector<std::map<std::string, at::Tensor>> states;
   struct Spoil {
     std::int64_t now = 0;
@@ -96,16 +96,16 @@ TEST_CASE("gradients that are not finite are seen, where the loss is finite") {
       if (++now == 2) event.learner.groups().gradients()[0].fill_(std::numeric_limits<double>::infinity());
     }
   };
-  run->fit({.epochs = 1, .lr = 1e-2}, Spoil{}, NaNGuard{}, Watch{&states});
+  run->fit({.epochs = 1, .lr = 1e-2}, Spoil{}, NaNGuard{}, Steps{&states});
   CHECK(same(states[0], states[1]));
   CHECK_FALSE(run.net->parameters()[0].isnan().any().item<bool>());
 }
 
 TEST_CASE("roll_back goes to the last good step that was copied, its optimizer too") {
-  Setup run;
+  Guarded run;
   std::vector<std::map<std::string, at::Tensor>> states;
   run->fit({.epochs = 2, .lr = 1e-2}, NaNGuard{.then = OnNaN::roll_back, .every = 2}, Damage{.steps = {6}},
-           Watch{&states});
+           Steps{&states});
   CHECK(same(states[5], states[3]));  // copied after steps 2 and 4
   CHECK_FALSE(same(states[5], states[4]));
   const auto& state = static_cast<const torch::optim::AdamWParamState&>(
@@ -114,16 +114,16 @@ TEST_CASE("roll_back goes to the last good step that was copied, its optimizer t
 }
 
 TEST_CASE("a whole step is left out when one of its batches is not finite") {
-  Setup run;
+  Guarded run;
   std::vector<std::map<std::string, at::Tensor>> states;
-  run->fit({.epochs = 1, .lr = 1e-2}, thaw::GradientAccumulation{2}, NaNGuard{}, Damage{.steps = {4}}, Watch{&states});
+  run->fit({.epochs = 1, .lr = 1e-2}, thaw::GradientAccumulation{2}, NaNGuard{}, Damage{.steps = {4}}, Steps{&states});
   REQUIRE(states.size() == 3);
   CHECK(same(states[0], states[1]));
   CHECK_FALSE(same(states[1], states[2]));
 }
 
 TEST_CASE("so many bad steps in a row end the stage, and it says why") {
-  Setup run;
+  Guarded run;
   const thaw::EpochRecord epoch =
       run->fit({.epochs = 1, .lr = 1e-2}, NaNGuard{.patience = 2}, Damage{.steps = {2, 4, 5}});
   CHECK(epoch.stop == "losses or gradients were not finite in 2 steps in a row");
@@ -133,7 +133,7 @@ TEST_CASE("so many bad steps in a row end the stage, and it says why") {
 }
 
 TEST_CASE("a guarded run without a bad step is the run without a guard") {
-  Setup run, plain;
+  Guarded run, plain;
   const OnNaN then = GENERATE(OnNaN::skip, OnNaN::roll_back);
   run->fit({.epochs = 2, .lr = 1e-2}, NaNGuard{.then = then, .every = 3});
   plain->fit({.epochs = 2, .lr = 1e-2});

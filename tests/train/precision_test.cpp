@@ -38,8 +38,8 @@ bool is_channels_last(const at::Tensor& tensor) {
 }
 
 /// Convolutions and a head on what `to_rows` makes of their output, which remembers how its input lay in memory.
-struct Setup {
-  explicit Setup(thaw::LearnerOptions options = {}, at::Tensor (*to_rows)(const at::Tensor&) = nullptr) {
+struct Precise {
+  explicit Precise(thaw::LearnerOptions options = {}, at::Tensor (*to_rows)(const at::Tensor&) = nullptr) {
     at::manual_seed(3);
     const auto rows = [this, to_rows](const at::Tensor& x) {
       last_input_was_channels_last = is_channels_last(x);
@@ -86,7 +86,7 @@ at::Tensor by_view(const at::Tensor& x) {
 }  // namespace
 
 TEST_CASE("on a CPU, convolutions run channels-last, to the same end but for rounding") {
-  Setup automatic, plain({.layout = Layout::contiguous});
+  Precise automatic, plain({.layout = Layout::contiguous});
   CHECK(automatic.learner->layout() == Layout::automatic);
   const double loss = automatic.learner->fit(all).valid->loss, expected = plain.learner->fit(all).valid->loss;
   CHECK(automatic.learner->layout() == Layout::channels_last);
@@ -100,7 +100,7 @@ TEST_CASE("on a CPU, convolutions run channels-last, to the same end but for rou
 }
 
 TEST_CASE("laying out a network changes no number of it, and no tensor's identity") {
-  Setup setup({.layout = Layout::channels_last});
+  Precise setup({.layout = Layout::channels_last});
   const at::Tensor same = setup.weight(0);
   (void)setup.learner->find_lr({.steps = 3});
   CHECK(is_channels_last(setup.weight(0)));
@@ -109,17 +109,17 @@ TEST_CASE("laying out a network changes no number of it, and no tensor's identit
 }
 
 TEST_CASE("a network that cannot run channels-last goes on as it is, unless that was asked for") {
-  Setup viewing({}, by_view);
+  Precise viewing({}, by_view);
   viewing.learner->fit(all);
   CHECK(viewing.learner->layout() == Layout::contiguous);
   CHECK(viewing.weight(0).is_contiguous());
 
-  Setup asked({.layout = Layout::channels_last}, by_view);
+  Precise asked({.layout = Layout::channels_last}, by_view);
   CHECK_THROWS_AS(asked.learner->fit(all), c10::Error);
   CHECK(thaw::test::same_state(asked.before, *asked.net));
 
   // One that reads memory as it lies gives another output, and is left alone too.
-  Setup reading({}, [](const at::Tensor& x) {
+  Precise reading({}, [](const at::Tensor& x) {
     return at::from_blob(x.data_ptr(), {x.size(0), x[0].numel()}, x.options()).clone();
   });
   const c10::NoGradGuard no_grad;
@@ -129,7 +129,7 @@ TEST_CASE("a network that cannot run channels-last goes on as it is, unless that
 }
 
 TEST_CASE("what only training shows, and a network of just so many samples, are found out") {
-  Setup baked({}, [](const at::Tensor& x) { return x.reshape({8, -1}); });
+  Precise baked({}, [](const at::Tensor& x) { return x.reshape({8, -1}); });
   baked.learner->fit(all);
   CHECK(baked.learner->layout() == Layout::contiguous);
 
@@ -146,7 +146,7 @@ TEST_CASE("what only training shows, and a network of just so many samples, are 
 }
 
 TEST_CASE("a weight that shares its memory with another tensor keeps it") {
-  Setup setup({.layout = Layout::channels_last});
+  Precise setup({.layout = Layout::channels_last});
   const at::Tensor alias = setup.weight(0).detach();
   setup.learner->fit(all);
   CHECK(alias.data_ptr() == setup.weight(0).data_ptr());
@@ -164,7 +164,7 @@ TEST_CASE("a network without convolutions is not tried") {
 
 TEST_CASE("features that are kept are the uncached ones bit for bit, channels-last too") {
   for (const Layout layout : {Layout::contiguous, Layout::channels_last}) {
-    Setup plain({.layout = layout}), cached({.layout = layout});
+    Precise plain({.layout = layout}), cached({.layout = layout});
     thaw::Stage stage = head;
     const thaw::EpochRecord a = plain.learner->fit(stage);
     stage.cache = thaw::Cache::memory;
@@ -198,7 +198,7 @@ TEST_CASE("a precision that this CPU would be slow in is refused at once") {
     if (thaw::cpu_computes_in(precision)) continue;
     all_fast = false;
     CHECK_THROWS_MATCHES(
-        Setup({.precision = precision}), thaw::ConfigError,
+        Precise({.precision = precision}), thaw::ConfigError,
         MessageMatches(ContainsSubstring("this CPU has neither") && ContainsSubstring("Precision::full")));
   }
   if (all_fast) SKIP("this CPU computes in all of them");
@@ -210,7 +210,7 @@ TEST_CASE("a CPU that computes in a precision trains in it") {
     CAPTURE(static_cast<int>(precision));
     if (!thaw::cpu_computes_in(precision)) continue;
     none = false;
-    Setup full, low({.precision = precision});
+    Precise full, low({.precision = precision});
     const thaw::EpochRecord expected = full.learner->fit(all), record = low.learner->fit(all);
     CHECK(record.train_loss != expected.train_loss);
     CHECK_THAT(record.train_loss, WithinRel(expected.train_loss, 0.05));
@@ -223,7 +223,7 @@ TEST_CASE("a CPU that computes in a precision trains in it") {
 }
 
 TEST_CASE("in a precision, parts give what the whole gives, and the outside sees floats") {
-  Setup setup;
+  Precise setup;
   for (const Precision precision : {Precision::bfloat16, Precision::float16}) {
     const auto mode = std::make_shared<thaw::detail::ComputeMode>();
     mode->precision = precision;

@@ -1,7 +1,6 @@
 // A run that is resumed at any safe point ends, bit for bit, as one that was never interrupted.
 
 #include <torch/data/dataloader.h>
-#include <torch/data/datasets/base.h>
 #include <torch/data/datasets/map.h>
 #include <torch/data/samplers/random.h>
 #include <torch/data/transforms/stack.h>
@@ -46,10 +45,13 @@
 #include <thaw/train/weight_average.hpp>
 #include <vector>
 
+#include "support/samples.hpp"
+
 using Catch::Matchers::ContainsSubstring;
 using Catch::Matchers::MessageMatches;
 using thaw::Learner;
 using thaw::RunState;
+using thaw::test::Samples;
 
 namespace {
 
@@ -81,16 +83,6 @@ thaw::InMemory valid_data() {
 thaw::LearnerOptions options(thaw::DataSource train = data(36)) {
   return {.train = std::move(train), .valid = valid_data(), .metrics = {thaw::accuracy()}};
 }
-
-/// The same for LibTorch's loader.
-struct Samples : torch::data::datasets::Dataset<Samples> {
-  explicit Samples(std::int64_t n) : x(numbers(n, 1)), y(classes(n, 2)) {}
-  torch::data::Example<> get(std::size_t i) override {
-    return {x[static_cast<std::int64_t>(i)], y[static_cast<std::int64_t>(i)]};
-  }
-  [[nodiscard]] std::optional<std::size_t> size() const override { return static_cast<std::size_t>(x.size(0)); }
-  at::Tensor x, y;
-};
 
 RunState copy(RunState state) {
   for (auto& [name, tensor] : state) tensor = tensor.clone();
@@ -226,7 +218,8 @@ TEST_CASE("a resumed run ends as one that was not interrupted: LibTorch's loader
       [&](const auto& start, Watch watch) {
         const auto loader = [&](std::int64_t n) {
           return thaw::DataSource(torch::data::make_data_loader<torch::data::samplers::RandomSampler>(
-              Samples{n}.map(torch::data::transforms::Stack<>()), torch::data::DataLoaderOptions(8).workers(workers)));
+              Samples(numbers(n, 1), classes(n, 2)).map(torch::data::transforms::Stack<>()),
+              torch::data::DataLoaderOptions(8).workers(workers)));
         };
         Net net;
         Learner learner{net.module, net.groups, thaw::cross_entropy, {.train = loader(36), .valid = loader(20)}};
@@ -244,7 +237,8 @@ TEST_CASE(
       [&](const auto& start, Watch watch) {
         const auto loader = [&](std::int64_t n) {
           return thaw::DataSource(torch::data::make_data_loader<torch::data::samplers::RandomSampler>(
-              Samples{n}.map(torch::data::transforms::Stack<>()), torch::data::DataLoaderOptions(8)));
+              Samples(numbers(n, 1), classes(n, 2)).map(torch::data::transforms::Stack<>()),
+              torch::data::DataLoaderOptions(8)));
         };
         Net net;
         thaw::LearnerOptions how{.train = loader(36), .valid = loader(20)};

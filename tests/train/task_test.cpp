@@ -66,7 +66,7 @@ at::Tensor stacked(const at::Tensor& output, const at::Tensor& target) {
 }
 
 template <class Model, class Loss>
-std::vector<double> train(Model model, Loss loss, thaw::DataSource data) {
+std::vector<double> trained(Model model, Loss loss, thaw::DataSource data) {
   at::manual_seed(1);
   for (at::Tensor& p : model->parameters()) p.data().normal_(0, 0.5);
   thaw::Learner learner{model, thaw::LayerGroups::cut_before(model, {}), loss, {.train = data, .valid = data}};
@@ -90,14 +90,14 @@ TEST_CASE("forward takes several tensors, a struct, a dictionary or a vector; lo
     at::Tensor left, right;
     Answer target;
   };
-  const auto expected = train(TwoTensors(), stacked, std::vector{std::tuple{d.a, d.b, both}});
+  const auto expected = trained(TwoTensors(), stacked, std::vector{std::tuple{d.a, d.b, both}});
   CHECK(expected.back() < 0.9 * expected.front());
-  CHECK(alike(train(std::make_shared<OneStruct>(), together, std::vector{Sample{d.a, d.b, {d.score, d.angle}}}),
+  CHECK(alike(trained(std::make_shared<OneStruct>(), together, std::vector{Sample{d.a, d.b, {d.score, d.angle}}}),
               expected));
-  CHECK(alike(train(std::make_shared<OneDictionary>(), stacked,
-                    std::vector{std::map<std::string, at::Tensor>{{"left", d.a}, {"right", d.b}, {"labels", both}}}),
+  CHECK(alike(trained(std::make_shared<OneDictionary>(), stacked,
+                      std::vector{std::map<std::string, at::Tensor>{{"left", d.a}, {"right", d.b}, {"labels", both}}}),
               expected));
-  CHECK(alike(train(
+  CHECK(alike(trained(
                   std::make_shared<OneVector>(),
                   [](const std::pair<at::Tensor, at::Tensor>& output, const Answer& target) {
                     return together({output.first, output.second}, target);
@@ -108,12 +108,12 @@ TEST_CASE("forward takes several tensors, a struct, a dictionary or a vector; lo
     int id;
     at::Tensor all;
   };
-  CHECK(alike(train(TwoTensors(), stacked,
-                    thaw::DataSource::from(std::vector{Own{1, at::cat({d.a, d.b, both}, 1)}},
-                                           [](const Own& own) {
-                                             const auto parts = own.all.split(2, 1);
-                                             return thaw::Batch{std::vector{parts[0], parts[1]}, parts[2]};
-                                           })),
+  CHECK(alike(trained(TwoTensors(), stacked,
+                      thaw::DataSource::from(std::vector{Own{1, at::cat({d.a, d.b, both}, 1)}},
+                                             [](const Own& own) {
+                                               const auto parts = own.all.split(2, 1);
+                                               return thaw::Batch{std::vector{parts[0], parts[1]}, parts[2]};
+                                             })),
               expected));
 }
 

@@ -1,37 +1,15 @@
 #pragma once
 
 #include <ATen/Functions.h>
-#include <unistd.h>
 
 #include <cstring>
-#include <filesystem>
-#include <iterator>
 #include <string>
 #include <thaw/weights/state_dict.hpp>
 #include <vector>
 
+#include "support/folder.hpp"
+
 namespace thaw::test {
-
-/// A folder of this test's own, gone afterwards.
-class Folder {
- public:
-  Folder() : path_(std::filesystem::temp_directory_path() / ("thaw_weights_" + std::to_string(::getpid()))) {
-    std::filesystem::remove_all(path_);
-    std::filesystem::create_directory(path_);
-  }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  ~Folder() { std::filesystem::remove_all(path_); }
-
-  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
-  [[nodiscard]] std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
-  [[nodiscard]] std::size_t files() const {
-    return static_cast<std::size_t>(std::distance(std::filesystem::directory_iterator(path_), {}));
-  }
-
- private:
-  std::filesystem::path path_;
-};
 
 /// The types that safetensors has, and those that only a .pth holds.
 inline const std::vector<at::ScalarType> both_types = {

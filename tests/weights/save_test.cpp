@@ -24,13 +24,13 @@ using Names = std::vector<std::string>;
 
 namespace {
 
-struct NetImpl : torch::nn::Module {
+struct SavedNetImpl : torch::nn::Module {
   torch::nn::Linear fc = register_module("fc", torch::nn::Linear(2, 3));
   torch::nn::Sequential body = register_module("body", torch::nn::Sequential(torch::nn::Conv2d(1, 2, 3)));
   torch::nn::BatchNorm2d bn = register_module("bn", torch::nn::BatchNorm2d(2));
   at::Tensor scale = register_parameter("scale", at::ones({1}));
 };
-TORCH_MODULE(Net);
+TORCH_MODULE(SavedNet);
 
 thaw::StateDict of(const std::string& name, const at::Tensor& tensor) {
   thaw::StateDict state;
@@ -100,7 +100,7 @@ TEST_CASE("Conjugate and negative views are written as their values") {
 
 TEST_CASE("A module is saved in the order of Python's state_dict, as reference, holder or shared pointer") {
   const thaw::test::Folder folder;
-  Net net;
+  SavedNet net;
   const Names expected = {"scale",     "fc.weight", "fc.bias",         "body.0.weight",  "body.0.bias",
                           "bn.weight", "bn.bias",   "bn.running_mean", "bn.running_var", "bn.num_batches_tracked"};
   CHECK(thaw::state_dict(*net).names() == expected);
@@ -110,11 +110,11 @@ TEST_CASE("A module is saved in the order of Python's state_dict, as reference, 
   save_weights(net.ptr(), folder / "base.pth");
   save_weights(std::shared_ptr<torch::nn::Module>(net.ptr()), folder / "base.pth");
   for (const std::string name : {"net.pth", "net.safetensors", "base.pth"}) {
-    Net other;
+    SavedNet other;
     CHECK(thaw::load_weights(other, folder / name).loaded.size() == expected.size());
     CHECK(thaw::test::differences(thaw::state_dict(*net), thaw::state_dict(*other)) == Names{});
   }
-  CHECK_THROWS_AS(save_weights(Net(nullptr), folder / "null.pth"), thaw::ConfigError);
+  CHECK_THROWS_AS(save_weights(SavedNet(nullptr), folder / "null.pth"), thaw::ConfigError);
 }
 
 TEST_CASE("Metadata comes back") {

@@ -25,13 +25,13 @@ void write_to(const std::filesystem::path& folder) {
 
 TEST_CASE("A .safetensors is written as the one that Python has opened") {
   const thaw::test::Folder folder;
-  write_to(folder.path());
+  write_to(folder.path);
   CHECK(thaw::test::bytes_of(folder / "sample.safetensors") == thaw::test::bytes_of(written / "sample.safetensors"));
 }
 
 TEST_CASE("A .pth has the records of the one that Python has opened") {  // the rest of a zip is its writer's own
   const thaw::test::Folder folder;
-  write_to(folder.path());
+  write_to(folder.path);
   const auto ours = thaw::detail::map_file(folder / "sample.pth"),
              theirs = thaw::detail::map_file(written / "sample.pth");
   const thaw::detail::ZipArchive a(ours), b(theirs);

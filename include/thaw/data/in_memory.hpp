@@ -24,7 +24,7 @@ class Transform {
  public:
   Transform() = default;
   template <class F>
-    requires(std::copy_constructible<F> && !std::same_as<F, Transform> &&
+    requires(!std::same_as<F, Transform> && std::copy_constructible<F> &&
              (std::is_invocable_r_v<Fields, F&, const Fields&> ||
               std::is_invocable_r_v<Fields, F&, const Fields&, at::Generator>))
   Transform(F f) {

@@ -78,14 +78,15 @@ struct PlannedStage {
 
 /// Throws ConfigError if at some step of the stage nothing would train.
 inline void check_trains(const LayerGroups& groups, const PlannedStage& stage, const std::string& where) {
-  for (const auto& [step, frozen] : stage.frozen) {
+  for (const auto& change : stage.frozen) {
     bool trains = false;
     for (std::size_t i = 0; i < groups.size() && !trains; ++i)
       trains = std::ranges::any_of(groups[i].parameters,
-                                   [&](const GroupParameter& p) { return p.trains(frozen[i], stage.norm); });
+                                   [&](const GroupParameter& p) { return p.trains(change.frozen[i], stage.norm); });
     if (!trains)
       throw ConfigError(where,
-                        "every parameter is frozen" + (step == 0 ? "" : " at step " + std::to_string(step)) +
+                        "every parameter is frozen" +
+                            (change.step == 0 ? "" : " at step " + std::to_string(change.step)) +
                             ", so there is nothing to train",
                         "thaw at least the last group");
   }
