@@ -18,13 +18,13 @@ namespace {
 /// A stage of `epochs` epochs of ten steps, each at rates `lr`.
 void train(History& h, const std::string& stage, int epochs, std::vector<double> lr,
            std::vector<thaw::MetricValue> metrics) {
-  h.stages.push_back({.name = stage, .first_step = static_cast<std::int64_t>(h.steps.size()), .steps = 10 * epochs});
+  h.stages.push_back({.name = stage, .first_step = h.steps_done, .steps = 10 * epochs});
   for (int epoch = 1; epoch <= epochs; ++epoch) {
-    for (int i = 0; i < 10; ++i) h.steps.push_back({.lr = lr, .momentum = 0.9, .loss = i % 2 == 0 ? 1.0 : 2.0});
+    for (int i = 0; i < 10; ++i) h.add({.lr = lr, .momentum = 0.9, .loss = i % 2 == 0 ? 1.0 : 2.0});
     h.epochs.push_back({.stage = stage,
                         .epoch = epoch,
                         .epochs = epochs,
-                        .steps_done = static_cast<std::int64_t>(h.steps.size()),
+                        .steps_done = h.steps_done,
                         .valid = thaw::Evaluation{1.25, metrics}});
   }
 }
@@ -84,6 +84,23 @@ TEST_CASE("lines pause where a stage begins") {
   CHECK((raw.x[0] == 0 && std::isnan(raw.y[0])));
   CHECK((raw.x[1] == 1 && raw.y[1] == 1.0));
   CHECK((raw.x[11] == 10 && std::isnan(raw.y[11])));
+}
+
+TEST_CASE("a history that keeps every fourth step is drawn where those steps were") {
+  History h{.groups = {"stem", "deep", "head"}, .most_steps = 16};
+  train(h, "head", 1, {0, 0, 1e-2}, {});
+  train(h, "all", 3, {1e-5, 1e-5, 1e-3}, {});
+  REQUIRE(h.every == 4);
+  const thaw::Series line = to_figure(h).panels[0].series[0];
+  REQUIRE(line.x.size() == 10 + 2);
+  CHECK(line.x[1] == 1);
+  CHECK(line.x[2] == 5);
+  CHECK(line.x[3] == 9);
+  CHECK(line.x[4] == 12);  // the pause, at the first record of the stage that began after 10 steps
+  CHECK(std::isnan(line.y[4]));
+  CHECK(line.x[5] == 13);
+  CHECK(line.x[11] == 37);
+  CHECK(to_figure(h).panels[0].series[2].x == std::vector<double>{10, 20, 30, 40});
 }
 
 TEST_CASE("a frozen group has no rate, and groups with the same rates share a line") {

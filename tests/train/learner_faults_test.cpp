@@ -1,16 +1,18 @@
 // What a Learner is left with when something goes wrong, or works in place.
 
-#include <ATen/ops/empty.h>
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_exception.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 #include <filesystem>
 #include <stdexcept>
+#include <thaw/groups/gradual_unfreeze.hpp>
 #include <thaw/train/gradient_accumulation.hpp>
 #include <thaw/train/learner.hpp>
 
 #include "support/bench.hpp"
 
+using Catch::Matchers::ContainsSubstring;
+using Catch::Matchers::MessageMatches;
 using thaw::test::Bench;
 
 TEST_CASE("a stage that a callback stops as it begins trains nothing, and spoils no other record") {
@@ -91,9 +93,8 @@ TEST_CASE("a batch that does not fit into memory is one clear error, and the wei
     }
   };
   const auto before = thaw::test::state_of(*bench.net);
-  CHECK_THROWS_MATCHES(
-      bench.learner->fit({}, Greedy{}), thaw::MemoryError,
-      Catch::Matchers::MessageMatches(Catch::Matchers::ContainsSubstring("does not fit into the memory of cpu")));
+  CHECK_THROWS_MATCHES(bench.learner->fit({}, Greedy{}), thaw::MemoryError,
+                       MessageMatches(ContainsSubstring("does not fit into the memory of cpu")));
   CHECK(thaw::test::same_state(before, *bench.net));
   CHECK(bench.learner->fit({}).epoch == 1);
 }
@@ -107,4 +108,121 @@ TEST_CASE("a fit that fails is counted as one, and the next one can be resumed")
   const thaw::RunState state = bench.learner->run_state();
   CHECK(state.at("place/fit").item<std::int64_t>() == 1);
   CHECK_FALSE(state.at("place/begun").item<bool>());
+}
+
+TEST_CASE("a last batch of one sample that a batch norm cannot take is refused before the first step") {
+  const auto with_norm = [](std::int64_t samples, std::int64_t batch_size, bool drop_last = false) {
+    at::manual_seed(1);
+    const torch::nn::Sequential net(torch::nn::Linear(4, 6), torch::nn::BatchNorm1d(6), torch::nn::Dropout(),
+                                    torch::nn::Linear(6, 3));
+    return thaw::Learner(net, thaw::LayerGroups::cut_at(net, {3}), thaw::cross_entropy,
+                         {.train = thaw::InMemory({.input = at::randn({samples, 4}),
+                                                   .target = at::randint(3, {samples}, at::kLong),
+                                                   .batch_size = batch_size,
+                                                   .drop_last = drop_last})});
+  };
+  const thaw::Stage all{.name = "all", .epochs = 1, .freeze = thaw::Unfrozen{}, .lr = 1e-3};
+  thaw::Learner learner = with_norm(17, 8);
+  const auto before = thaw::test::state_of(*learner.groups().module());
+  CHECK_THROWS_MATCHES(learner.fit(all), thaw::DataError,
+                       MessageMatches(ContainsSubstring("stage \"all\"") && ContainsSubstring("drop_last")));
+  CHECK(thaw::test::same_state(before, *learner.groups().module()));
+  CHECK(learner.history().steps.empty());
+
+  SECTION("a plan whose later stage cannot take it is refused as a whole") {
+    CHECK_THROWS_AS(learner.fit(std::vector<thaw::Stage>{{.epochs = 1, .freeze = thaw::FreezeTo{-1}, .lr = 1e-3}, all}),
+                    thaw::DataError);
+    CHECK(learner.history().steps.empty());
+  }
+  SECTION("a norm that is held takes it, and so does one that is frozen") {
+    learner.fit({.epochs = 1, .freeze = thaw::Unfrozen{}, .lr = 1e-3, .norm = thaw::hold_everywhere});
+    learner.fit({.epochs = 1, .freeze = thaw::FreezeTo{-1}, .lr = 1e-3});
+    CHECK(learner.history().steps.size() == 6);
+  }
+  SECTION("trying it draws no random number and moves no statistics") {
+    thaw::Learner tried = with_norm(17, 8), not_tried = with_norm(17, 8);
+    const thaw::Stage held{.epochs = 1, .freeze = thaw::Unfrozen{}, .lr = 1e-3, .norm = thaw::hold_everywhere};
+    CHECK_THROWS_AS(tried.fit(all), thaw::DataError);
+    for (thaw::Learner* each : {&tried, &not_tried}) {
+      at::manual_seed(2);
+      each->fit(held);
+    }
+    CHECK(thaw::test::same_state(thaw::test::state_of(*tried.groups().module()), *not_tried.groups().module()));
+  }
+  SECTION("left out, or not there, it is no matter") {
+    with_norm(17, 8, /*drop_last=*/true).fit(all);
+    with_norm(16, 8).fit(all);
+  }
+  SECTION("where the source cannot tell, it is the step's error, and the Learner goes on") {
+    std::vector<thaw::Batch> batches{{at::randn({4, 4}), at::randint(3, {4}, at::kLong)},
+                                     {at::randn({1, 4}), at::randint(3, {1}, at::kLong)}};
+    learner.data({.train = batches});
+    CHECK_THROWS_MATCHES(learner.fit(all), thaw::DataError, MessageMatches(ContainsSubstring("a batch of 1 sample")));
+    batches.pop_back();
+    learner.data({.train = batches});
+    learner.fit(all);
+  }
+}
+
+TEST_CASE("a batch of one image is enough for a norm over its pixels") {
+  const torch::nn::Sequential net(torch::nn::Conv2d(1, 3, 3), torch::nn::BatchNorm2d(3),
+                                  torch::nn::AdaptiveAvgPool2d(1), torch::nn::Flatten(), torch::nn::Linear(3, 2));
+  thaw::Learner learner(
+      net, thaw::LayerGroups::per_child(net), thaw::cross_entropy,
+      {.train = thaw::InMemory(
+           {.input = at::randn({5, 1, 6, 6}), .target = at::randint(2, {5}, at::kLong), .batch_size = 4})});
+  learner.fit({.epochs = 2, .freeze = thaw::Unfrozen{}, .lr = 1e-3});
+  CHECK(learner.history().steps.size() == 4);
+}
+
+TEST_CASE("an empty validation set is refused before the first step") {
+  Bench bench;
+  for (const thaw::DataSource& none : {thaw::DataSource(std::vector<thaw::Batch>{}),
+                                       thaw::DataSource::from(std::vector<int>{}, [](int) { return thaw::Batch{}; })}) {
+    thaw::Learner learner(bench.net, thaw::LayerGroups::per_child(bench.net), thaw::cross_entropy,
+                          {.train = bench.data(8), .valid = none});
+    CHECK_THROWS_MATCHES(learner.fit({}), thaw::DataError,
+                         MessageMatches(ContainsSubstring("validation data") && ContainsSubstring("leave it out")));
+    CHECK(learner.history().steps.empty());
+  }
+}
+
+TEST_CASE("ten thousand layer groups are frozen, thawed, planned and trained as three are") {
+  constexpr std::size_t count = 10'000;
+  struct ManyImpl : torch::nn::Module {
+    ManyImpl() {
+      for (std::size_t i = 0; i < count; ++i) {
+        const std::string name = "scale" + std::to_string(i);
+        scales.push_back(register_module(name, torch::nn::Linear(torch::nn::LinearOptions(1, 1).bias(false))));
+      }
+    }
+    at::Tensor forward(const at::Tensor& x) {
+      std::vector<at::Tensor> all;
+      for (const auto& scale : scales) all.push_back(scale->weight.view({1}));
+      return x * at::cat(all).mean();
+    }
+    std::vector<torch::nn::Linear> scales;
+  };
+  const auto net = std::make_shared<ManyImpl>();
+  const auto groups = thaw::LayerGroups::per_child(net);
+  REQUIRE(groups.size() == count);
+  thaw::Learner learner(
+      net, groups, thaw::cross_entropy,
+      {.train = thaw::InMemory({.input = at::randn({8, 3}), .target = at::randint(3, {8}, at::kLong)})});
+  const auto before = thaw::test::state_of(*net);
+  learner.fit(
+      {.name = "half", .epochs = 2, .freeze = thaw::FreezeTo{5'000}, .lr = thaw::DiscriminativeLR::slice(1e-3, 1e-2)});
+  std::size_t moved = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    const bool same = before.at("scale" + std::to_string(i) + ".weight").equal(net->scales[i]->weight);
+    REQUIRE((i >= 5'000 || same));
+    moved += !same;
+  }
+  CHECK(moved == 5'000);
+  const std::vector<double>& lr = learner.history().steps.back().lr;
+  REQUIRE(lr.size() == count);
+  CHECK(lr[4'999] == 0);
+  CHECK(lr[5'000] < lr.back());
+  learner.fit({.name = "all", .epochs = 1, .freeze = thaw::GradualUnfreeze{.every_epochs = 1}, .lr = 1e-3});
+  CHECK(learner.history().steps.size() == 3);
 }

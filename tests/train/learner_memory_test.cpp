@@ -86,3 +86,21 @@ TEST_CASE("over 10,000 steps nothing grows but the history") {
   constexpr std::int64_t step = 2 * sizeof(thaw::StepRecord) + 32, epoch = 2 * sizeof(thaw::EpochRecord);
   CHECK(late.history < steps * step + epochs * epoch + 2 * 4096);
 }
+
+TEST_CASE("once the history is full nothing grows, over epochs of many steps and over many epochs") {
+  if (live_bytes() == 0) SKIP("this C library does not say how much is allocated");
+  struct Watch {
+    std::vector<std::int64_t>* live;
+    void on_step_end(const thaw::StepEnd& event) const {
+      if (event.learner.history().steps_done % 4000 == 3999) live->push_back(live_bytes());
+    }
+  };
+  Bench bench({.samples = 4000});
+  thaw::Learner learner(bench.net, thaw::LayerGroups::per_child(bench.net), thaw::cross_entropy,
+                        {.train = bench.data(1), .most_steps = 256});
+  std::vector<std::int64_t> live;
+  live.reserve(100);
+  learner.fit({.epochs = 5, .lr = 1e-4}, Watch{&live});
+  REQUIRE(live.size() == 5);
+  CHECK(std::abs(live[4] - live[1]) < 16'000);
+}

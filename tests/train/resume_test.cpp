@@ -318,6 +318,44 @@ TEST_CASE("a resumed run ends as one that was not interrupted: a guard that roll
       14);
 }
 
+TEST_CASE("a resumed run ends as one that was not interrupted: a history that keeps few steps") {
+  check_every_point(
+      [](const auto& start, Watch watch) {
+        Net net;
+        auto how = options();
+        how.most_steps = 4;
+        Learner learner{net.module, net.groups, thaw::cross_entropy, how};
+        start(learner);
+        learner.fit(head_then_all(), watch);
+        CHECK(learner.history().every == 8);
+        return copy(learner.run_state());
+      },
+      14);
+}
+
+TEST_CASE("an epoch of thousands of steps is resumed in its middle") {
+  std::vector<RunState> points;
+  struct Rarely {
+    std::vector<RunState>* states;
+    void on_safe_point(const thaw::SafePoint& event) const {
+      if (const auto done = event.learner.history().steps_done; done == 1000 || done == 1024 || done == 1500)
+        states->push_back(copy(event.learner.run_state()));
+    }
+  };
+  const auto program = [&](const std::function<void(Learner&)>& start) {
+    Net net;
+    Learner learner{net.module, net.groups, thaw::cross_entropy, options(data(1100 * 8))};
+    start(learner);
+    learner.fit({.epochs = 2, .lr = 1e-3}, Rarely{&points});
+    return copy(learner.run_state());
+  };
+  at::manual_seed(1);
+  const RunState end = program([](Learner&) {});
+  REQUIRE(points.size() == 3);
+  for (const RunState& point : std::vector(points))
+    CHECK(differences(end, program([&](Learner& learner) { learner.resume(copy(point)); })).empty());
+}
+
 TEST_CASE("a resumed run ends as one that was not interrupted: rounds until the network overfits") {
   check_every_point(
       [](const auto& start, Watch watch) {

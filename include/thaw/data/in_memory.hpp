@@ -91,6 +91,12 @@ class InMemory {
                               : (samples() + options_.batch_size - 1) / options_.batch_size;
   }
 
+  /// Samples of the last batch.
+  [[nodiscard]] std::int64_t last_batch() const {
+    const std::int64_t rest = samples() % options_.batch_size;
+    return rest == 0 || options_.drop_last ? options_.batch_size : rest;
+  }
+
   [[nodiscard]] const Fields& targets() const { return options_.target; }
 
   /// One pass, from its i-th batch on. The order depends on seed and epoch alone.

@@ -147,6 +147,11 @@ class Prefetch {
   {
     return source_.targets();
   }
+  [[nodiscard]] std::int64_t last_batch() const
+    requires requires(const S& source) { source.last_batch(); }
+  {
+    return source_.last_batch();
+  }
   [[nodiscard]] std::int64_t samples() const
     requires NumberedSource<S>
   {

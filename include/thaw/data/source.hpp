@@ -121,6 +121,7 @@ class DataSource {
     if constexpr (EpochSource<S>) {
       batches_ = source.batches();
       if constexpr (requires { source.targets(); }) targets_ = source.targets();
+      if constexpr (requires { source.last_batch(); }) last_batch_ = source.last_batch();
       if constexpr (NumberedSource<S>)
         numbered_.reset(new Numbered{
             .samples = source.samples(),
@@ -206,6 +207,9 @@ class DataSource {
     return *batches_;
   }
 
+  /// Samples of a pass's last batch, where the source can tell.
+  [[nodiscard]] std::optional<std::int64_t> last_batch() const { return last_batch_; }
+
   /// Null where the source is no NumberedSource.
   [[nodiscard]] const Numbered* numbered() const { return numbered_.get(); }
 
@@ -227,6 +231,7 @@ class DataSource {
   std::function<BatchStream(std::int64_t)> stream_;
   std::function<BatchStream(std::int64_t, std::int64_t)> stream_from_;  // empty: the source cannot skip batches
   mutable std::optional<std::int64_t> batches_;
+  std::optional<std::int64_t> last_batch_;
   std::shared_ptr<const Numbered> numbered_;
   Fields targets_;
   bool one_pass_ = false;      // it cannot be rewound

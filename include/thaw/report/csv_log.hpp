@@ -112,10 +112,8 @@ struct CsvLog {
       for (const Metric& metric : learner.metrics()) names.push_back(metric.name), cells.emplace_back();
     }
     cell("seconds", epoch.seconds);
-    const History& history = learner.history();
-    for (std::size_t i = 0; i < history.groups.size(); ++i)
-      cell("lr " + history.groups[i],
-           epoch.steps_done > 0 ? history.steps.at(static_cast<std::size_t>(epoch.steps_done - 1)).lr[i] : 0);
+    const std::vector<std::string>& groups = learner.history().groups;
+    for (std::size_t i = 0; i < groups.size(); ++i) cell("lr " + groups[i], epoch.lr.empty() ? 0 : epoch.lr[i]);
 
     if (columns_.empty()) head(detail::csv_row(columns_ = names));
     std::vector<std::string> row(columns_.size());

@@ -188,7 +188,6 @@ class Learner {
     OptimizerGroups optimizer;
     detail::PlannedStage plan;
     const std::vector<Callback>& callbacks;
-    std::vector<double> lr = {};
     std::shared_ptr<const Halves> halves = {};  // null: the stage runs the whole model
     bool halves_tried = false;
 
@@ -255,6 +254,7 @@ class Learner {
   Evaluation validate_stage(const Run& run);
   void begin(Run& run);
   double train_epoch(Run& run);
+  void read_losses();
   double mean_loss(std::int64_t epoch);
   BatchStream pass(const DataSource& source, std::int64_t batches_per_step);
   void set_frozen(const Run& run);
@@ -272,6 +272,7 @@ class Learner {
   LRCurve sweep(const LRFinder& finder, const std::vector<Callback>& callbacks);
   std::int64_t batches_per_step(const std::vector<Callback>& callbacks);
   void check_data();
+  void check_last_batch(const detail::PlannedStage& stage, const std::string& where);
 
   LayerGroups groups_;
   std::shared_ptr<detail::ComputeMode> mode_;
@@ -323,12 +324,14 @@ Learner::Learner(Model model, LayerGroups groups, Loss loss, LearnerOptions opti
   if (options.precision == Precision::float16) loss_scale_.emplace();
   optimizer_ = options.optimizer ? options.optimizer(groups_) : std::make_unique<AdamW>(groups_);
   (void)OptimizerGroups(*optimizer_, groups_);  // throws when they do not fit each other
+  history_.most_steps = options.most_steps;
   history_.groups.reserve(groups_.size());
   for (const LayerGroup& group : groups_) history_.groups.push_back(group.name);
 }
 
 }  // namespace thaw
 
+#include <thaw/train/detail/learner_check.hpp>
 #include <thaw/train/detail/learner_halves.hpp>
 #include <thaw/train/detail/learner_pass.hpp>
 #include <thaw/train/detail/learner_stage.hpp>

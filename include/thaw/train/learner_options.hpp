@@ -2,6 +2,7 @@
 
 #include <torch/optim/optimizer.h>
 
+#include <cstddef>
 #include <functional>
 #include <memory>
 #include <vector>
@@ -33,6 +34,7 @@ struct LearnerOptions {
   MakeFrozenForward frozen = {};
   Layout layout = Layout::automatic;      ///< of images and of the weights of convolutions in memory
   Precision precision = Precision::full;  ///< of the forward pass; what the CPU cannot do fast is refused
+  std::size_t most_steps = 65'536;        ///< that the history keeps; see History
 };
 
 }  // namespace thaw

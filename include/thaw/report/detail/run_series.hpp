@@ -41,18 +41,20 @@ inline constexpr double no_value = std::numeric_limits<double>::quiet_NaN();
 class StepSeries {
  public:
   explicit StepSeries(const History& history) : history_(history) {
-    for (const StageRecord& stage : history.stages) starts_.push_back(static_cast<std::size_t>(stage.first_step));
+    for (const StageRecord& stage : history.stages)
+      starts_.push_back(static_cast<std::size_t>((stage.first_step + history.every - 1) / history.every));
   }
 
-  /// `value(i)` of each step i, drawn at i + 1 steps done.
+  /// `value(i)` of each record i, drawn at the number of steps done with it.
   template <class Value>
   [[nodiscard]] Series operator()(Series series, Value value) const {
     for (std::size_t i = 0; i < history_.steps.size(); ++i) {
+      const double step = static_cast<double>(i) * static_cast<double>(history_.every);
       if (std::ranges::binary_search(starts_, i)) {
-        series.x.push_back(static_cast<double>(i));
+        series.x.push_back(step);
         series.y.push_back(no_value);
       }
-      series.x.push_back(static_cast<double>(i + 1));
+      series.x.push_back(step + 1);
       series.y.push_back(value(i));
     }
     return series;
@@ -73,7 +75,7 @@ class StepSeries {
 
  private:
   const History& history_;
-  std::vector<std::size_t> starts_;  // rising, as the stages are
+  std::vector<std::size_t> starts_;  // each stage's first record; rising, as the stages are
 };
 
 }  // namespace thaw::detail

@@ -109,28 +109,4 @@ inline LRCurve Learner::sweep(const LRFinder& finder, const std::vector<Callback
   return curve;
 }
 
-/// Tries the data on the model, once.
-inline void Learner::check_data() {
-  if (checked_) return;
-  const bool quietly = std::exchange(was_checked_, false);  // a resumed run draws nothing for what was done before
-  std::optional<RandomState> random;
-  if (quietly) random.emplace();
-  const bool train_begun = !data_.train.begun_from().empty(), valid_begun = !data_.valid.begun_from().empty();
-  if (!data_.train || data_.train.batches() == 0)
-    throw DataError("training data", "there are no batches", "give LearnerOptions::train at least one batch");
-  if (data_.valid && data_.valid.batches() == 0)
-    throw DataError("validation data", "there are no batches",
-                    "give LearnerOptions::valid at least one, or leave it out");
-  groups_.eval();
-  if (mode_->layout != Layout::contiguous)
-    if (const std::optional<Batch> first = data_.train.first(epochs_begun_))
-      detail::settle_layout(*mode_, task_, *groups_.module(),
-                            Batch{.input = detail::few(first->input), .target = {}}.to(device()).input);
-  detail::check_source(task_, data_.train, epochs_begun_, device());
-  if (data_.valid) detail::check_source(task_, data_.valid, 0, device(), metrics_);
-  checked_ = true;
-  if (quietly && !train_begun) data_.train.restart();
-  if (quietly && !valid_begun) data_.valid.restart();
-}
-
 }  // namespace thaw

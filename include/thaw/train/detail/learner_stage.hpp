@@ -75,7 +75,8 @@ inline EpochRecord Learner::run_stage(Run& run) {
     const std::int64_t epoch = place_.epoch + 1;
     record = {.stage = run.stage.name, .epoch = epoch, .epochs = run.plan.epochs};
     record.train_loss = train_epoch(run);
-    record.steps_done = static_cast<std::int64_t>(history_.steps.size());
+    record.steps_done = history_.steps_done;
+    record.lr = place_.lr;
     tell(run.callbacks, EpochTrained{.learner = *this, .epoch = epoch, .epochs = run.plan.epochs});
     if (data_.valid) record.valid = validate_stage(run);
     record.seconds = std::exchange(place_.seconds, 0) + detail::seconds_since(epoch_start_);
@@ -137,6 +138,7 @@ inline std::vector<detail::PlannedStage> Learner::prepare(std::span<const Stage>
         .batches_per_step = per_step};
     if (stage.freeze) now.frozen = detail::frozen_over(stage.freeze, groups_, now.steps(), now.steps_per_epoch);
     detail::check_trains(groups_, now, where);
+    check_last_batch(now, where);
     if (stage.cache && stage.cache.required) check_cache(stage, now, where);
     planned.push_back(std::move(now));
   }
@@ -162,10 +164,8 @@ inline void Learner::begin(Run& run) {
   if (run.stage.freeze) forget_state(*optimizer_, groups_.freeze(run.plan.frozen_at(0), run.plan.norm));
   place_.begun = true;
   place_.momentum = run.optimizer.momentum();
-  history_.stages.push_back({.name = run.stage.name,
-                             .first_step = static_cast<std::int64_t>(history_.steps.size()),
-                             .steps = 0,
-                             .frozen = groups_.frozen()});
+  history_.stages.push_back(
+      {.name = run.stage.name, .first_step = history_.steps_done, .steps = 0, .frozen = groups_.frozen()});
   const std::vector<GroupPlan> groups = detail::group_plan(groups_, run.plan);
   tell(run.callbacks, StageBegin{.learner = *this,
                                  .stage = run.stage.name,
@@ -200,7 +200,7 @@ inline double Learner::train_epoch(Run& run) {
     place_.losses.push_back(done->loss);
     place_.samples.push_back(done->skipped ? 0 : static_cast<double>(done->samples));
     ++place_.step;
-    history_.steps.push_back({.lr = run.lr, .momentum = place_.momentum});
+    history_.add({.lr = place_.lr, .momentum = place_.momentum});
     ++history_.stages.back().steps;
     tell(run.callbacks, StepEnd{.learner = *this,
                                 .stage = run.stage.name,
@@ -208,8 +208,9 @@ inline double Learner::train_epoch(Run& run) {
                                 .epochs = run.plan.epochs,
                                 .step = place_.step,
                                 .steps = run.plan.steps(),
-                                .lr = run.lr,
+                                .lr = place_.lr,
                                 .loss = done->loss});
+    if (place_.losses.size() == 1024) read_losses();  // seldom enough for a device, often enough for the memory
     tell(run.callbacks, SafePoint{.learner = *this, .after = SafePoint::After::step});
   }
   return mean_loss(epoch);
@@ -225,28 +226,35 @@ inline BatchStream Learner::pass(const DataSource& source, std::int64_t batches_
   source.restart();
   const RandomState random;
   set_generator_states(place_.pass);
-  return source.stream(epochs_begun_ - 1, std::ssize(place_.losses) * batches_per_step);
+  return source.stream(epochs_begun_ - 1, place_.epoch_steps() * batches_per_step);
 }
 
-/// The mean over the samples of the epoch that ends; reads the losses of its steps, which go into the history.
-inline double Learner::mean_loss(std::int64_t epoch) {
+/// Waits for the device; the losses of the epoch's last steps go into the history and into its sums.
+inline void Learner::read_losses() {
   const std::vector<at::Tensor> losses = std::exchange(place_.losses, {});
   const std::vector<double> samples = std::exchange(place_.samples, {});
-  if (losses.empty()) {
-    if (stop_) return std::numeric_limits<double>::quiet_NaN();
-    throw DataError("training data", "epoch " + std::to_string(epoch) + " gave no batches, the first pass did",
-                    "give a source that can be run through more than once");
-  }
+  if (losses.empty()) return;
   const at::Tensor values = at::stack(losses).to(at::kCPU, at::kDouble);
-  const std::size_t first = history_.steps.size() - losses.size();
-  double sum = 0, count = 0;
+  const std::int64_t first = history_.steps_done - std::ssize(losses);
   for (std::size_t i = 0; i < losses.size(); ++i) {
-    const double loss = history_.steps[first + i].loss = values.data_ptr<double>()[i];
+    const double loss = values.data_ptr<double>()[i];
+    if (StepRecord* record = history_.find(first + static_cast<std::int64_t>(i))) record->loss = loss;
     if (samples[i] == 0) continue;  // the step was left out
-    sum += samples[i] * loss;
-    count += samples[i];
+    place_.loss_sum += samples[i] * loss;
+    place_.sample_sum += samples[i];
   }
-  return sum / count;
+  place_.read += std::ssize(losses);
+}
+
+/// The mean over the samples of the epoch that ends.
+inline double Learner::mean_loss(std::int64_t epoch) {
+  read_losses();
+  const std::int64_t steps = std::exchange(place_.read, 0);
+  const double sum = std::exchange(place_.loss_sum, 0), samples = std::exchange(place_.sample_sum, 0);
+  if (steps > 0) return sum / samples;
+  if (stop_) return std::numeric_limits<double>::quiet_NaN();
+  throw DataError("training data", "epoch " + std::to_string(epoch) + " gave no batches, the first pass did",
+                  "give a source that can be run through more than once");
 }
 
 /// Freezes and thaws as the stage says for the step that comes.
@@ -265,9 +273,9 @@ inline void Learner::set_hyper(Run& run) {
   value.lr *= lr_scale_;
   run.optimizer.set(value, run.plan.peak_lr);
   if (value.momentum && place_.momentum) place_.momentum = value.momentum;
-  run.lr = run.plan.peak_lr;  // what the records show
-  for (std::size_t i = 0; i < run.lr.size(); ++i)
-    run.lr[i] *= groups_.frozen()[i] && groups_.norm_rule().frozen != Norm::train ? 0 : value.lr;
+  place_.lr = run.plan.peak_lr;  // what the records show
+  for (std::size_t i = 0; i < place_.lr.size(); ++i)
+    place_.lr[i] *= groups_.frozen()[i] && groups_.norm_rule().frozen != Norm::train ? 0 : value.lr;
 }
 
 }  // namespace thaw

@@ -74,6 +74,7 @@ inline void Learner::resume(RunState saved, const ResumeOptions& how) {
                     "resume with the version of thaw that wrote it");
   }
   place.frozen = detail::by_name(place.frozen, groups, history_.groups, false);
+  if (!place.lr.empty()) place.lr = detail::by_name(place.lr, groups, history_.groups, 0.0);
   resumed_.emplace(Resumed{.state = std::move(saved), .place = std::move(place), .how = how});
 }
 

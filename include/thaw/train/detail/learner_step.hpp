@@ -15,6 +15,7 @@
 #include <string_view>
 #include <utility>
 
+#include <thaw/train/detail/learner_check.hpp>
 #include <thaw/train/learner.hpp>
 
 namespace thaw {
@@ -78,6 +79,7 @@ inline std::optional<at::Tensor> Learner::gradients_of(const Halves* halves, con
     if (!skip_) (loss_scale_ ? loss_scale_->scaled(loss) : loss).backward();
     return loss.detach();
   } catch (const std::exception& error) {
+    if (host.size() == 1 && detail::is_too_few_for_norm(error)) throw detail::too_few_for_norm("training data");
     if (!detail::is_out_of_memory(error)) throw;
     optimizer_->zero_grad();
     throw MemoryError("Learner",

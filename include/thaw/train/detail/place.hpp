@@ -40,14 +40,18 @@ struct Place {
   std::vector<bool> frozen = {};  ///< groups, as the running fit began
   NormRule norm = {};             ///< likewise
 
-  std::vector<at::Tensor> losses = {};      ///< of the running epoch's steps, on their device: read once, at the end
+  std::vector<double> lr = {};              ///< of the last step, per layer group
+  std::vector<at::Tensor> losses = {};      ///< of the running epoch's last steps, on their device, not yet read
   std::vector<double> samples = {};         ///< likewise
+  std::int64_t read = 0;                    ///< steps of the running epoch whose losses were read
+  double loss_sum = 0, sample_sum = 0;      ///< over those
   double seconds = 0;                       ///< that epochs took in processes that ended before
   std::vector<GeneratorState> pass = {};    ///< what the running epoch's pass over the data started from
   std::vector<GeneratorState> halves = {};  ///< what the frozen part was run from over the data, where it was
 
   [[nodiscard]] bool in_fit() const { return stage > 0 || begun; }
-  [[nodiscard]] bool in_epoch() const { return !losses.empty(); }
+  [[nodiscard]] std::int64_t epoch_steps() const { return read + std::ssize(losses); }
+  [[nodiscard]] bool in_epoch() const { return epoch_steps() > 0; }
 };
 
 [[nodiscard]] inline double seconds_since(std::chrono::steady_clock::time_point start) {
@@ -79,10 +83,9 @@ inline void visit(const StateVisitor& state, NormRule& norm) {
 
 /// Throws FileError for what no run can have written.
 inline void check(const Place& place, const History& history, std::int64_t fits) {
-  const auto steps = std::ssize(history.steps), losses = std::ssize(place.losses);
-  if (place.fit != fits || place.stage < 0 || place.epoch < 0 || place.step < 0 || losses > steps ||
-      losses != std::ssize(place.samples) || place.epoch > std::ssize(history.epochs) ||
-      (place.begun && history.stages.empty()))
+  if (place.fit != fits || place.stage < 0 || place.epoch < 0 || place.step < 0 || place.read < 0 ||
+      place.epoch_steps() > history.steps_done || place.losses.size() != place.samples.size() ||
+      place.epoch > std::ssize(history.epochs) || (place.begun && history.stages.empty()))
     throw FileError("Learner::resume", "the state makes no sense: its place does not fit its history",
                     "take an older checkpoint");
 }
@@ -96,10 +99,14 @@ inline void visit(const StateVisitor& state, Place& place) {
   state("momentum", place.momentum);
   state("frozen", place.frozen);
   visit(state.in("norm"), place.norm);
-  at::Tensor losses = place.in_epoch() ? at::stack(place.losses) : at::Tensor();
+  state("lr", place.lr);
+  at::Tensor losses = place.losses.empty() ? at::Tensor() : at::stack(place.losses);
   state("losses", losses);
   if (state.reading()) place.losses = losses.defined() ? losses.unbind() : std::vector<at::Tensor>();
   state("samples", place.samples);
+  state("read", place.read);
+  state("loss sum", place.loss_sum);
+  state("sample sum", place.sample_sum);
   state("seconds", place.seconds);
   visit_generators(state.in("pass"), place.pass);
   visit_generators(state.in("halves"), place.halves);

@@ -64,6 +64,14 @@ inline void visit(const StateVisitor& state, std::vector<EpochRecord>& epochs) {
   column(state, "train_loss", epochs, &EpochRecord::train_loss);
   column(state, "seconds", epochs, &EpochRecord::seconds);
   column(state, "stop", epochs, &EpochRecord::stop);
+  std::vector<std::int64_t> rates;
+  std::vector<double> lr;
+  for (const EpochRecord& epoch : epochs) {
+    rates.push_back(std::ssize(epoch.lr));
+    lr.insert(lr.end(), epoch.lr.begin(), epoch.lr.end());
+  }
+  state("rates", rates);
+  state("lr", lr);
 
   std::vector<bool> validated;
   std::vector<Evaluation> evaluations;
@@ -83,7 +91,9 @@ inline void visit(const StateVisitor& state, std::vector<EpochRecord>& epochs) {
   column(valid, "value", metrics, &MetricValue::value);
   if (!state.reading()) return;
   auto next = metrics.begin();
+  auto rate = lr.begin();
   for (std::size_t i = 0; i < epochs.size(); ++i) {
+    for (std::int64_t n = 0; n < rates.at(i) && rate != lr.end(); ++n) epochs[i].lr.push_back(*rate++);
     if (!validated.at(i)) continue;
     for (std::int64_t n = 0; n < sizes.at(i) && next != metrics.end(); ++n)
       evaluations.at(i).metrics.push_back(std::move(*next++));
@@ -135,10 +145,18 @@ std::vector<T> by_name(const std::vector<T>& values, const std::vector<std::stri
 /// `groups`: names in the order in which the checkpoint has them.
 inline void visit(const StateVisitor& state, History& history, const std::vector<std::string>& groups) {
   visit(state, history.steps, groups.size());
+  state("every", history.every);
+  state("steps done", history.steps_done);
+  if (history.every < 1 || history.steps_done < 0 ||
+      std::ssize(history.steps) != (history.steps_done + history.every - 1) / history.every)
+    throw FileError("history", "makes no sense in the checkpoint: its steps do not fit their number",
+                    "take an older one");
   visit(state.in("epochs"), history.epochs);
   visit(state.in("stages"), history.stages, groups.size());
   if (groups == history.groups) return;
   for (StepRecord& step : history.steps) step.lr = by_name(step.lr, groups, history.groups, 0.0);
+  for (EpochRecord& epoch : history.epochs)
+    if (!epoch.lr.empty()) epoch.lr = by_name(epoch.lr, groups, history.groups, 0.0);
   for (StageRecord& stage : history.stages) stage.frozen = by_name(stage.frozen, groups, history.groups, false);
 }
 

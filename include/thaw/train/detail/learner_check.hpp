@@ -1,0 +1,85 @@
+#pragma once
+
+// What is tried before a fit begins: members of Learner. Included by thaw/train/learner.hpp alone.
+
+#include <c10/core/GradMode.h>
+#include <c10/util/Exception.h>
+
+#include <algorithm>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <thaw/train/detail/evaluate.hpp>
+#include <thaw/train/learner.hpp>
+
+namespace thaw {
+
+namespace detail {
+
+/// Whether LibTorch says that a norm layer cannot take statistics over one value.
+[[nodiscard]] inline bool is_too_few_for_norm(const std::exception& error) {
+  return std::string_view(error.what()).find("more than 1 value per channel") != std::string_view::npos;
+}
+
+inline DataError too_few_for_norm(const std::string& where) {
+  return {where, "a batch of 1 sample is too few for a batch norm that trains: a channel has 1 value",
+          "leave the last batch out (drop_last), take another batch size, or hold the norm (thaw::hold_everywhere)"};
+}
+
+}  // namespace detail
+
+/// Tries the data on the model, once.
+inline void Learner::check_data() {
+  if (checked_) return;
+  const bool quietly = std::exchange(was_checked_, false);  // a resumed run draws nothing for what was done before
+  std::optional<RandomState> random;
+  if (quietly) random.emplace();
+  const bool train_begun = !data_.train.begun_from().empty(), valid_begun = !data_.valid.begun_from().empty();
+  if (!data_.train || data_.train.batches() == 0)
+    throw DataError("training data", "there are no batches", "give LearnerOptions::train at least one batch");
+  if (data_.valid && data_.valid.batches() == 0)
+    throw DataError("validation data", "there are no batches",
+                    "give LearnerOptions::valid at least one, or leave it out");
+  groups_.eval();
+  if (mode_->layout != Layout::contiguous)
+    if (const std::optional<Batch> first = data_.train.first(epochs_begun_))
+      detail::settle_layout(*mode_, task_, *groups_.module(),
+                            Batch{.input = detail::few(first->input), .target = {}}.to(device()).input);
+  detail::check_source(task_, data_.train, epochs_begun_, device());
+  if (data_.valid) detail::check_source(task_, data_.valid, 0, device(), metrics_);
+  checked_ = true;
+  if (quietly && !train_begun) data_.train.restart();
+  if (quietly && !valid_begun) data_.valid.restart();
+}
+
+/// Throws DataError where the last batch of each epoch has one sample and a norm layer that trains cannot do with it:
+/// known only by trying, since the same layer can where it sees many positions of that sample.
+inline void Learner::check_last_batch(const detail::PlannedStage& stage, const std::string& where) {
+  if (data_.train.last_batch() != 1) return;
+  const c10::NoGradGuard no_grad;
+  const RandomState random;
+  const TrainingFlags flags{*groups_.module()};
+  const std::optional<Batch> first = data_.train.first(epochs_begun_);
+  const Fields sample = first->to(device()).input.map([](const at::Tensor& t) { return t.slice(0, 0, 1); });
+  const std::vector<at::Tensor> buffers = groups_.module()->buffers();
+  std::vector<at::Tensor> before;
+  for (const at::Tensor& buffer : buffers) before.push_back(buffer.clone());
+  for (const auto& change : stage.frozen) {
+    groups_.module()->train();
+    for (std::size_t i = 0; i < groups_.size(); ++i)
+      if ((change.frozen[i] ? stage.norm.frozen : stage.norm.thawed) == Norm::hold)
+        for (const auto& layer : groups_[i].norms) layer->eval();
+    bool too_few = false;
+    try {
+      (void)task_.forward(sample);
+    } catch (const c10::Error& error) {  // anything else is for the step to say
+      too_few = detail::is_too_few_for_norm(error);
+    }
+    for (std::size_t i = 0; i < buffers.size(); ++i) at::Tensor(buffers[i]).copy_(before[i]);
+    if (too_few) throw detail::too_few_for_norm(where);
+  }
+}
+
+}  // namespace thaw
