@@ -8,9 +8,9 @@ add_library(thaw_dev INTERFACE)
 target_compile_options(thaw_dev INTERFACE -Wall -Wextra -Wconversion -Wshadow -Wno-maybe-uninitialized)
 target_link_libraries(thaw_dev INTERFACE thaw::thaw thaw::io)
 if(THAW_SANITIZE)
-  target_compile_options(thaw_dev INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=undefined
+  target_compile_options(thaw_dev INTERFACE -fsanitize=${THAW_SANITIZE} -fno-sanitize-recover=undefined
                                             -fno-omit-frame-pointer)
-  target_link_options(thaw_dev INTERFACE -fsanitize=address,undefined)
+  target_link_options(thaw_dev INTERFACE -fsanitize=${THAW_SANITIZE})
 endif()
 
 # One precompiled header for all: a file that includes LibTorch's headers takes 20-30 s to compile without, 4 s with.

@@ -1,5 +1,9 @@
 #include <thaw/core/interrupts.hpp>
 
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
 #include <catch2/catch_test_macros.hpp>
 
 #include "support/sigint.hpp"
@@ -78,4 +82,24 @@ TEST_CASE("a handler of the user's own keeps its flags") {
   CHECK((now.sa_flags & (SA_SIGINFO | SA_RESTART)) == SA_SIGINFO);
   CHECK(sigismember(&now.sa_mask, SIGTERM) == 1);
   CHECK(now.sa_sigaction == mine.sa_sigaction);
+}
+
+TEST_CASE("a second ctrl-C ends the program, unless it comes with the first, as launchers send it") {
+  const Sigint as_in_a_fresh_program;
+  const auto child = [](const timespec& pause) {
+    const pid_t process = ::fork();
+    if (process == 0) {
+      const Interrupts interrupts;
+      std::raise(SIGINT);
+      ::nanosleep(&pause, nullptr);
+      std::raise(SIGINT);
+      ::_exit(interrupts.seen() == SIGINT ? 7 : 8);
+    }
+    int status = 0;
+    ::waitpid(process, &status, 0);
+    return status;
+  };
+  const int later = child({.tv_sec = 1, .tv_nsec = 50'000'000}), together = child({});
+  CHECK((WIFSIGNALED(later) && WTERMSIG(later) == SIGINT));
+  CHECK((WIFEXITED(together) && WEXITSTATUS(together) == 7));
 }

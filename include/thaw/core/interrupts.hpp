@@ -1,6 +1,7 @@
 #pragma once
 
 #include <signal.h>
+#include <time.h>
 
 #include <atomic>
 #include <csignal>
@@ -22,8 +23,9 @@ class Interrupted : public Error {
 };
 
 /// While it lives, ctrl-C (SIGINT) does not end the program: `seen()` tells. So for other signals that are named. What
-/// a program handles itself, or ignores, stays as it is, and then nothing is seen here. One at a time; not for use from
-/// several threads.
+/// a program handles itself, or ignores, stays as it is, and then nothing is seen here. A second ctrl-C, a second or more
+/// after the first signal, ends the program at once: launchers may send one twice, people wait and press again. One at a
+/// time; not for use from several threads.
 class Interrupts {
  public:
   explicit Interrupts(std::initializer_list<int> signals = {SIGINT}) {
@@ -33,7 +35,7 @@ class Interrupts {
           current.sa_handler != SIG_DFL)
         continue;
       if (ours_.empty()) flag() = 0;  // not where another's handler is in place, which has yet to ask
-      std::signal(each, [](int signal) { flag() = signal; });
+      std::signal(each, handle);
       ours_.push_back(each);
     }
   }
@@ -56,9 +58,29 @@ class Interrupts {
     for (const int each : ours_) std::signal(each, SIG_DFL);
     ours_.clear();
   }
-  static std::atomic<int>& flag() {  // a handler may run in any thread
+  // Handlers may run in any thread, and at any moment: they call nothing but what POSIX allows them.
+  static void handle(int signal) {
+    if (flag() == 0) {
+      since() = seconds();
+    } else if (signal == SIGINT && seconds() - since() >= 1) {
+      std::signal(signal, SIG_DFL);
+      std::raise(signal);  // once this has returned
+    }
+    flag() = signal;
+  }
+  static double seconds() {
+    timespec now{};
+    ::clock_gettime(CLOCK_MONOTONIC, &now);
+    return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
+  }
+  static std::atomic<int>& flag() {
     static_assert(std::atomic<int>::is_always_lock_free);
     static std::atomic<int> value = 0;
+    return value;
+  }
+  static std::atomic<double>& since() {
+    static_assert(std::atomic<double>::is_always_lock_free);
+    static std::atomic<double> value = 0;
     return value;
   }
   std::vector<int> ours_;

@@ -51,7 +51,8 @@ inline void add_lines(std::vector<std::string>& lines, std::size_t number, const
     if (step == last) continue;
     const ScheduleValue value =
         stage.schedule({.step = last = step, .steps = planned.steps(), .steps_per_epoch = planned.steps_per_epoch});
-    values += " " + exact(value.lr) + (value.momentum ? "/" + exact(*value.momentum) : "");
+    values.append(" ").append(exact(value.lr));  // g++ 12 takes the sums of strings for overflows at -O3
+    if (value.momentum) values.append("/").append(exact(*value.momentum));
   }
   add("schedule" + values);
 }
