@@ -5,7 +5,8 @@ set(THAW_DATA_DIR ${PROJECT_SOURCE_DIR}/.deps/data CACHE PATH "Where ./dev puts 
 
 add_library(thaw_dev INTERFACE)
 # g++ 12 suspects LibTorch's intrusive_ptr of being uninitialised within std::optional
-target_compile_options(thaw_dev INTERFACE -Wall -Wextra -Wconversion -Wshadow -Wno-maybe-uninitialized)
+target_compile_options(thaw_dev INTERFACE -Wall -Wextra -Wconversion -Wshadow
+                                          $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
 target_link_libraries(thaw_dev INTERFACE thaw::thaw thaw::io)
 if(THAW_SANITIZE)
   target_compile_options(thaw_dev INTERFACE -fsanitize=${THAW_SANITIZE} -fno-sanitize-recover=undefined

@@ -180,6 +180,20 @@ TEST_CASE("augmented data is kept in so many passes, when asked") {
   CHECK(epochs.size() == 6);
 }
 
+TEST_CASE("a source that gives nothing in order is refused, where augmentation is looked for") {
+  struct Silent : thaw::InMemory {
+    using InMemory::InMemory;
+    [[nodiscard]] thaw::BatchStream in_order() const {
+      return [] { return std::optional<thaw::Batch>(); };
+    }
+  };
+  Setup setup;
+  thaw::Learner learner(setup.net, thaw::LayerGroups::cut_at(setup.net, {4}), thaw::cross_entropy,
+                        {.train = Silent(setup.data)});
+  const thaw::Stage stage{.freeze = thaw::FreezeTo{-1}, .lr = 1e-2, .cache = Cache::memory};
+  CHECK_THROWS_MATCHES(learner.fit(stage), thaw::DataError, MessageMatches(ContainsSubstring("gives no batch")));
+}
+
 TEST_CASE("what cannot be kept is refused before anything trains, or done without") {
   const auto refuses = [](Setup& setup, const thaw::Stage& stage, const std::string& why) {
     const auto before = thaw::test::state_of(*setup.net);

@@ -17,10 +17,12 @@
 #include <ATen/ops/rand_like.h>
 #include <ATen/ops/randint.h>
 #include <ATen/ops/randn.h>
+#include <c10/util/ScopeExit.h>
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/generators/catch_generators.hpp>
 #include <catch2/matchers/catch_matchers_exception.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
+#include <clocale>
 #include <cmath>
 #include <cstring>
 #include <functional>
@@ -384,6 +386,22 @@ TEST_CASE("a fit that was done before the checkpoint is left out, and gives the 
   std::vector<RunState> points;
   const double loss = run([](Learner&) {}, &points);
   CHECK(run([&](Learner& learner) { learner.resume(points.back()); }, nullptr) == loss);
+}
+
+TEST_CASE("a run that goes on in another locale is the same run") {
+  const thaw::Stage stage{.epochs = 2, .freeze = thaw::FreezeTo{-1}, .lr = 1e-3};
+  std::vector<RunState> points;
+  Net net;
+  Learner learner{net.module, net.groups, thaw::cross_entropy, options()};
+  learner.fit(stage, Watch{&points});
+
+  const std::string before = std::setlocale(LC_NUMERIC, nullptr);
+  if (std::setlocale(LC_NUMERIC, "de_DE.UTF-8") == nullptr) SKIP("no locale de_DE.UTF-8 here");
+  const auto put_back = c10::make_scope_exit([&] { std::setlocale(LC_NUMERIC, before.c_str()); });
+  Net other;
+  Learner next{other.module, other.groups, thaw::cross_entropy, options()};
+  next.resume(points.front());
+  CHECK_NOTHROW(next.fit(stage));
 }
 
 TEST_CASE("another model, optimizer, plan or other callbacks are refused, and what differs is named") {

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <c10/util/ScopeExit.h>
+
 #include <chrono>
 #include <csignal>
 #include <cstdint>
@@ -87,13 +89,10 @@ struct Checkpoint {
   void on_fit_end(const FitEnd&) {
     const std::shared_ptr<Interrupts> interrupts = std::exchange(interrupts_, nullptr);
     folder_.reset();
-    const struct Obey {  // whatever the thread threw: a signal that came as an exception ended the fit
-      const Checkpoint& self;
-      Interrupts* interrupts;
-      ~Obey() {
-        if (interrupts != nullptr && self.on_signal == OnSignal::end) interrupts->raise_again();
-      }
-    } obey{*this, interrupts.get()};
+    // whatever the thread threw: a signal that came as an exception ended the fit
+    const auto obey = c10::make_scope_exit([&] {
+      if (interrupts != nullptr && on_signal == OnSignal::end) interrupts->raise_again();
+    });
     finish();
   }
 

@@ -1,7 +1,7 @@
 #pragma once
 
+#include <algorithm>
 #include <filesystem>
-#include <ranges>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -39,7 +39,9 @@ inline ResumeReport resume(Learner& learner, const std::filesystem::path& path, 
     report.from = path;
     return report;
   }
-  for (const detail::NumberedFile& file : detail::checkpoints_in(path) | std::views::reverse) {
+  std::vector<detail::NumberedFile> files = detail::checkpoints_in(path);
+  std::ranges::reverse(files);  // the last is the best to go on from
+  for (const detail::NumberedFile& file : files) {
     if (!detail::is_whole(file.path)) {
       report.passed_over.push_back(file.path.string() + ": is damaged");
       continue;

@@ -1,6 +1,7 @@
 #pragma once
 
-#include <cstdio>
+#include <array>
+#include <charconv>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -33,9 +34,9 @@ namespace detail {
 
 /// A number as people write it: 1e-07, where std::to_string says 0.000000.
 [[nodiscard]] inline std::string number(double value) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%g", value);
-  return text;
+  std::array<char, 32> text{};
+  const auto [end, error] = std::to_chars(text.begin(), text.end(), value, std::chars_format::general, 6);
+  return {text.begin(), end};
 }
 
 }  // namespace detail

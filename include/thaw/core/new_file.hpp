@@ -21,10 +21,8 @@ namespace thaw::detail {
 class NewFile {
  public:
   /// Throws FileError if no file can be made there.
-  explicit NewFile(std::filesystem::path path) : path_(std::move(path)), beside_(path_) {
-    const auto own = reinterpret_cast<std::uintptr_t>(this);  // differs between threads
-    beside_ += "." + std::to_string(::getpid()) + "-" + std::to_string(own) + ".tmp";
-    file_ = std::fopen(beside_.c_str(), "wbx");
+  explicit NewFile(std::filesystem::path path)
+      : path_(std::move(path)), beside_(name_beside()), file_(std::fopen(beside_.c_str(), "wbx")) {
     if (file_ == nullptr)
       throw failed("cannot be created", "name a file in a folder that exists and may be written to");
   }
@@ -58,6 +56,11 @@ class NewFile {
   }
 
  private:
+  [[nodiscard]] std::filesystem::path name_beside() const {
+    const auto own = reinterpret_cast<std::uintptr_t>(this);  // differs between threads
+    std::filesystem::path name = path_;
+    return name += "." + std::to_string(::getpid()) + "-" + std::to_string(own) + ".tmp";
+  }
   /// Without it the name may be lost with the power. Some file systems cannot: then it is as safe as they are.
   void flush_folder() const {
     const std::filesystem::path folder = path_.has_parent_path() ? path_.parent_path() : ".";
@@ -71,7 +74,7 @@ class NewFile {
   }
 
   std::filesystem::path path_, beside_;
-  std::FILE* file_ = nullptr;
+  std::FILE* file_;
   int error_ = 0;
 };
 

@@ -55,7 +55,7 @@ inline void seed(std::uint64_t value) {
 class RandomState {
  public:
   RandomState() = default;
-  ~RandomState() { set_generator_states(states_); }
+  ~RandomState() { set_generator_states(states_); }  // NOLINT(bugprone-exception-escape): they were read from there
   RandomState(const RandomState&) = delete;
   RandomState& operator=(const RandomState&) = delete;
 

@@ -46,9 +46,9 @@ concept HasDataAndTarget = requires(const T& b) {
 };
 
 template <class T>
-concept TupleBatch = TupleLike<T> && std::tuple_size<T>::value >= 2 && []<std::size_t... I>(std::index_sequence<I...>) {
+concept TupleBatch = TupleLike<T> && std::tuple_size_v<T> >= 2 && []<std::size_t... I>(std::index_sequence<I...>) {
   return (FieldsOrLike<std::remove_cvref_t<std::tuple_element_t<I, T>>> && ...);
-}(std::make_index_sequence<std::tuple_size<T>::value>{});
+}(std::make_index_sequence<std::tuple_size_v<T>>{});
 
 /// A plain struct of up to eight members, of which `target` is one; the others are the inputs.
 template <class T>
@@ -106,7 +106,7 @@ template <BatchLike T>
         (detail::append(input, std::get<I>(parts)), ...);
         return {input, std::get<sizeof...(I)>(parts)};
       }
-    }(b, std::make_index_sequence<std::tuple_size<T>::value - 1>{});
+    }(b, std::make_index_sequence<std::tuple_size_v<T> - 1>{});
   } else {
     std::vector<at::Tensor> input;
     std::apply(

@@ -40,7 +40,9 @@ concept TensorRange = requires(const T& range) {
 };
 
 template <class T>
-concept TupleLike = requires { std::tuple_size<T>::value; };
+concept TupleLike = requires {
+  std::tuple_size<T>::value;  // NOLINT(modernize-type-traits): std::tuple_size_v is an error for others, not a "no"
+};
 
 template <class T>
 concept PlainStruct = std::is_class_v<T> && std::is_aggregate_v<T> && !TupleLike<T> && !TensorRange<T>;

@@ -85,7 +85,7 @@ BatchStream range_stream(std::shared_ptr<Range> range, AsBatch as_batch) {
       if (must_be_exhausted(*range)) try {
           while (advance()) {
           }
-        } catch (...) {  // a worker's exception belongs to a batch that nobody asked for
+        } catch (...) {  // NOLINT(bugprone-empty-catch): it belongs to a batch that nobody asked for
         }
     }
     bool advance() {
@@ -123,7 +123,7 @@ class DataSource {
       if constexpr (requires { source.targets(); }) targets_ = source.targets();
       if constexpr (requires { source.last_batch(); }) last_batch_ = source.last_batch();
       if constexpr (NumberedSource<S>)
-        numbered_.reset(new Numbered{
+        numbered_ = std::make_shared<Numbered>(Numbered{
             .samples = source.samples(),
             .in_order = [source](std::int64_t pass) { return detail::in_order(source, pass); },
             .with_input = [source](Fields input) -> DataSource { return source.with_input(std::move(input)); }});

@@ -74,7 +74,7 @@ struct LRFinder {
       for (double& rate : group_lr) rate *= lr;
       live.set_lr(group_lr);
 
-      double loss = static_cast<double>(step());
+      auto loss = static_cast<double>(step());
       if (on_validation && std::isfinite(loss)) loss = validation_loss();
       if (mean_over_processes) loss = mean_over_processes(loss);
       average = beta * average + (1 - beta) * loss;

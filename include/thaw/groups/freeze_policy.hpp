@@ -118,8 +118,10 @@ class AnyFreezePolicy {
     static_assert(FreezePolicy<P>,
                   "thaw: a freeze policy must be callable as "
                   "`bool(const thaw::GroupRef&, const thaw::Progress&) const`, true for frozen");
+    // NOLINTBEGIN(cppcoreguidelines-prefer-member-initializer): a compiler is to say the line above before any other
     check_ = [policy](std::span<const std::string> names) { detail::check_policy(policy, names); };
     frozen_ = std::move(policy);
+    // NOLINTEND(cppcoreguidelines-prefer-member-initializer)
   }
 
   [[nodiscard]] explicit operator bool() const { return static_cast<bool>(frozen_); }

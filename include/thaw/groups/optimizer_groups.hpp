@@ -140,7 +140,8 @@ inline OptimizerGroups::OptimizerGroups(torch::optim::Optimizer& optimizer, cons
       owner = g;
     }
   for (std::size_t i = 0; i < owners.size(); ++i)
-    if (owners[i]) members_.push_back({i, *owners[i], momentum_writer(optimizer.param_groups()[i].options())});
+    if (const auto& owner = owners[i])
+      members_.push_back({i, *owner, momentum_writer(optimizer.param_groups()[i].options())});
 }
 
 namespace detail {

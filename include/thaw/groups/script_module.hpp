@@ -29,8 +29,7 @@ class ScriptMirror : public torch::nn::Module {
   using Known = std::unordered_map<const void*, std::shared_ptr<torch::nn::Module>>;  // mirrors by script object
 
   ScriptMirror(torch::jit::Module script, Known& known)
-      : torch::nn::Module(script.type()->name() ? script.type()->name()->name() : "ScriptModule"),
-        script_(std::move(script)) {
+      : torch::nn::Module(class_name(script)), script_(std::move(script)) {
     for (const auto& parameter : script_.named_parameters(/*recurse=*/false))
       register_parameter(parameter.name, parameter.value, parameter.value.requires_grad());
     for (const auto& buffer : script_.named_buffers(/*recurse=*/false)) register_buffer(buffer.name, buffer.value);
@@ -57,6 +56,10 @@ class ScriptMirror : public torch::nn::Module {
   torch::jit::Module script_;
 
  private:
+  [[nodiscard]] static std::string class_name(const torch::jit::Module& script) {
+    const auto name = script.type()->name();
+    return name ? name->name() : "ScriptModule";
+  }
   [[nodiscard]] bool has_mode() const { return script_.type()->findAttributeSlot("training").has_value(); }
 };
 
@@ -79,11 +82,12 @@ class ScriptModuleImpl : public detail::ScriptMirror {
  public:
   /// Shares the tensors of `script`; does not copy them. Throws ConfigError for a module without `forward`.
   explicit ScriptModuleImpl(torch::jit::Module script) : ScriptModuleImpl(std::move(script), Known{}) {
-    if (!stuck_.empty())
+    if (!stuck_.empty()) {
       TORCH_WARN(
           "thaw::ScriptModule: traced in training mode, so eval() and freezing do not stop the running statistics of ",
           stuck_.size(), " norm layer", stuck_.size() == 1 ? "" : "s", " from moving: ", join_names(stuck_),
           "\n  fix: in Python, call model.eval() before torch.jit.trace, or take torch.jit.script");
+    }
   }
 
   [[nodiscard]] at::Tensor forward(const at::Tensor& input) { return run({input}); }

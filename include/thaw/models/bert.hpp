@@ -144,8 +144,8 @@ struct BertForSequenceClassificationImpl : torch::nn::Module {
                        }});
     std::vector<std::shared_ptr<torch::nn::Module>> of_pooling;
     if (pooler) of_pooling.push_back(pooler.ptr());
-    parts.push_back(
-        {pooler ? "bert.pooler" : "mean", of_pooling, [this](const Tensors& x) { return Tensors{pool(x)}; }});
+    parts.emplace_back(pooler ? "bert.pooler" : "mean", of_pooling,
+                       [this](const Tensors& x) { return Tensors{pool(x)}; });
     if (head)
       for (ForwardPart& layer : thaw::forward_parts(*head, "head")) parts.push_back(std::move(layer));
     else
@@ -265,6 +265,7 @@ inline BertForSequenceClassification bert(BertOptions options, std::int64_t widt
 /// rates that decay layer by layer. Example: `.lr = thaw::DiscriminativeLR::layer_decay(5e-5, 0.9)`.
 [[nodiscard]] inline std::vector<std::string> bert_layer_cuts(const BertForSequenceClassificationImpl& model) {
   std::vector<std::string> cuts;
+  cuts.reserve(static_cast<std::size_t>(model.options.depth) + 1);
   for (std::int64_t i = 0; i < model.options.depth; ++i) cuts.push_back(fmt::format("bert.encoder.layer.{}", i));
   cuts.push_back(model.head_name());
   return cuts;

@@ -21,6 +21,8 @@ namespace thaw::models {
 /// What follows a layer: any function from a tensor to one of its shape, which may overwrite it; null for none.
 using Activation = at::Tensor (*)(at::Tensor);
 
+// NOLINTBEGIN(performance-unnecessary-value-param): all are Activations, which may overwrite what they are given
+
 /// In the place of their input: neither convolutions nor norms need their output for the backward pass.
 [[nodiscard]] inline at::Tensor relu_in_place(at::Tensor x) {
   return at::relu_(x);
@@ -45,6 +47,8 @@ using Activation = at::Tensor (*)(at::Tensor);
 [[nodiscard]] inline at::Tensor hard_gate(at::Tensor x) {
   return at::hardsigmoid(x);
 }
+
+// NOLINTEND(performance-unnecessary-value-param)
 
 /// To the nearest multiple of 8 that is not below 90 %: how the mobile networks scale their channels.
 [[nodiscard]] inline std::int64_t round_channels(double channels) {

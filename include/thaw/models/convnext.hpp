@@ -42,7 +42,7 @@ struct ConvNeXtOptions {
 /// Layer norm over the channels of each pixel, [N, channels, H, W] (epsilon 1e-6).
 struct LayerNorm2dImpl : torch::nn::LayerNormImpl {
   explicit LayerNorm2dImpl(std::int64_t channels) : LayerNormImpl(torch::nn::LayerNormOptions({channels}).eps(1e-6)) {}
-  at::Tensor forward(const at::Tensor& x) {
+  at::Tensor forward(const at::Tensor& x) {  // NOLINT(bugprone-derived-method-shadowing-base-method): as LibTorch does
     return LayerNormImpl::forward(x.permute({0, 2, 3, 1})).permute({0, 3, 1, 2});
   }
 };

@@ -169,7 +169,7 @@ inline void to_device_and_dtype_of(const torch::nn::Module& model, torch::nn::Mo
   for (const at::Tensor& like : model.parameters()) {
     if (!like.is_floating_point()) continue;
     module.to(like.device());
-    const auto convert = [&](at::Tensor tensor) {
+    const auto convert = [&](const at::Tensor& tensor) {
       if (tensor.is_floating_point()) tensor.set_data(tensor.to(like.scalar_type()));
     };
     for (const at::Tensor& parameter : module.parameters()) convert(parameter);

@@ -23,7 +23,7 @@ struct SameConv2dImpl : torch::nn::Conv2dImpl {
       : Conv2dImpl(options_.bias(false).padding(padding_for(options_, size) / 2)),
         longer_end(padding_for(options_, size) % 2 == 1) {}
 
-  at::Tensor forward(const at::Tensor& x) {
+  at::Tensor forward(const at::Tensor& x) {  // NOLINT(bugprone-derived-method-shadowing-base-method): as LibTorch does
     return Conv2dImpl::forward(longer_end ? at::constant_pad_nd(x, {0, 1, 0, 1}) : x);
   }
 

@@ -163,7 +163,7 @@ struct ResNetImpl : torch::nn::Module {
       add(head, "head");
     } else {
       parts.push_back({"avgpool", {}, [](const at::Tensor& x) { return x.mean({2, 3}); }});
-      parts.push_back({"fc", fc});
+      parts.emplace_back("fc", fc);
     }
     return parts;
   }

@@ -217,7 +217,7 @@ template <class Model>
   std::vector<std::string> cuts;
   for (const std::string& cut : body_cuts)
     if (cut != "head") cuts.push_back("body." + cut);
-  cuts.push_back("decoder");
+  cuts.emplace_back("decoder");
   return cuts;
 }
 

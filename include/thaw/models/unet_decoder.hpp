@@ -17,6 +17,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include <thaw/core/forward_part.hpp>
@@ -101,7 +102,7 @@ struct UNetDecoderOptions {
 /// The way up of a U-Net: from Tensors {image, first tap, ..., last tap, features} to logits [N, classes, H, W]. See
 /// unet.
 struct UNetDecoderImpl : torch::nn::Module {
-  explicit UNetDecoderImpl(const UNetDecoderOptions& options_) : options(options_) {
+  explicit UNetDecoderImpl(UNetDecoderOptions options_) : options(std::move(options_)) {
     norm = register_module("norm", detail::unet_norm(options.features));
     middle1 = register_module("middle1", detail::unet_conv(options.features, 2 * options.bottom, 3));
     middle2 = register_module("middle2", detail::unet_conv(2 * options.bottom, options.bottom, 3));

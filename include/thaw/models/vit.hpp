@@ -19,6 +19,7 @@
 #include <cmath>
 #include <cstdint>
 #include <memory>
+#include <numbers>
 #include <string>
 #include <utility>
 #include <vector>
@@ -186,7 +187,7 @@ struct VisionTransformerImpl : torch::nn::Module {
   /// Linear weights normal with deviation .02, drawn by way of uniform numbers as timm draws them; biases 0.
   void initialise_as_timm() {
     const at::NoGradGuard no_grad;
-    const auto draw = [](at::Tensor& x) { x.uniform_(-1, 1).erfinv_().mul_(0.02 * std::sqrt(2.)).clamp_(-2, 2); };
+    const auto draw = [](at::Tensor& x) { x.uniform_(-1, 1).erfinv_().mul_(0.02 * std::numbers::sqrt2).clamp_(-2, 2); };
     draw(positions);
     class_token.normal_(0, 1e-6);
     for (const auto& layer : modules(/*include_self=*/false))
@@ -265,6 +266,7 @@ template <class State>
 /// timm's layer-wise decay. Example: `.lr = thaw::DiscriminativeLR::layer_decay(1e-3, 0.75)`.
 [[nodiscard]] inline std::vector<std::string> vit_layer_cuts(const VisionTransformerImpl& model) {
   std::vector<std::string> cuts;
+  cuts.reserve(static_cast<std::size_t>(model.options.depth) + 1);
   for (std::int64_t i = 0; i < model.options.depth; ++i) cuts.push_back(model.block_name(i));
   cuts.push_back(model.head_name());
   return cuts;

@@ -2,6 +2,7 @@
 
 #include <ATen/ops/_foreach_mul.h>
 #include <ATen/ops/_fused_sgd.h>
+#include <c10/util/ScopeExit.h>
 #include <torch/optim/sgd.h>
 
 #include <memory>
@@ -37,7 +38,10 @@ class SGD : public torch::optim::SGD {
 
   at::Tensor step(LossClosure closure = nullptr) override {
     at::Tensor loss = detail::loss_of(closure);
-    const PutBack put_back{*this, decay_ == Decay::decoupled ? decay_now() : std::vector<double>()};
+    const std::vector<double> decays = decay_ == Decay::decoupled ? decay_now() : std::vector<double>();
+    const auto put_back = c10::make_scope_exit([&] {
+      for (std::size_t i = 0; i < decays.size(); ++i) options(i).weight_decay(decays[i]);
+    });
     if (detail::can_fuse(*this))
       fused_step();
     else
@@ -46,15 +50,6 @@ class SGD : public torch::optim::SGD {
   }
 
  private:
-  /// Weight decays that a step does without.
-  struct PutBack {
-    SGD& optimizer;
-    std::vector<double> decays;
-    ~PutBack() {
-      for (std::size_t i = 0; i < decays.size(); ++i) optimizer.options(i).weight_decay(decays[i]);
-    }
-  };
-
   [[nodiscard]] torch::optim::SGDOptions& options(std::size_t group) {
     return static_cast<torch::optim::SGDOptions&>(param_groups()[group].options());
   }

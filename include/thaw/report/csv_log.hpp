@@ -84,8 +84,9 @@ struct CsvLog {
     return none ? 0 : static_cast<std::int64_t>(size);
   }
   void cut(const Learner& learner) {
-    if (!cut_) return;
-    const std::int64_t size = *std::exchange(cut_, std::nullopt);
+    const std::optional<std::int64_t> asked = std::exchange(cut_, std::nullopt);
+    if (!asked) return;
+    const std::int64_t size = *asked;
     std::error_code failed;
     if (bytes() >= size) {
       std::filesystem::resize_file(path, static_cast<std::uintmax_t>(size), failed);

@@ -106,6 +106,7 @@ namespace detail {
 /// layer group while it was trained; momentum where there is one. Lines and shades show where stages begin.
 [[nodiscard]] inline Figure to_figure(const History& history) {
   std::vector<double> ends;  // of epochs, in steps
+  ends.reserve(history.epochs.size());
   for (const EpochRecord& epoch : history.epochs) ends.push_back(static_cast<double>(epoch.steps_done));
   Figure figure{.title = "Training run", .x = {.label = "optimizer steps", .lowest = 0}};
   figure.panels.push_back(detail::loss_panel(history, ends));

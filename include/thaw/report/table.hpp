@@ -93,6 +93,7 @@ template <class Clean>
   const Table clean = detail::cleaned(table, detail::printable);
   const detail::Columns columns{clean};
   std::vector<std::string> rule;
+  rule.reserve(columns.widths.size());
   for (const std::size_t width : columns.widths) rule.emplace_back(width, '-');
   std::string text;
   const auto add = [&](const std::vector<std::string>& row) {

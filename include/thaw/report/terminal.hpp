@@ -1,5 +1,6 @@
 #pragma once
 
+#include <charconv>
 #include <chrono>
 #include <cstddef>
 #include <cstdio>
@@ -10,7 +11,7 @@
 #if __has_include(<sys/ioctl.h>) && __has_include(<unistd.h>)
 #include <sys/ioctl.h>
 #include <unistd.h>
-#define THAW_HAS_TTY 1
+#define THAW_HAS_TTY 1  // NOLINT(cppcoreguidelines-macro-usage): for #if
 #else
 #define THAW_HAS_TTY 0
 #endif
@@ -52,7 +53,9 @@ namespace detail {
   winsize size{};
   if (ioctl(fileno(out), TIOCGWINSZ, &size) == 0 && size.ws_col > 0) return size.ws_col;
 #endif
-  const int columns = std::atoi(environment("COLUMNS").data());
+  const std::string_view text = environment("COLUMNS");
+  int columns = 0;
+  (void)std::from_chars(text.data(), text.data() + text.size(), columns);
   return columns > 0 ? static_cast<std::size_t>(columns) : 80;
 }
 

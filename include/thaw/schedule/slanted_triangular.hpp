@@ -25,7 +25,7 @@ struct SlantedTriangular {
   double ratio = 32;      ///< peak rate / lowest rate
 
   [[nodiscard]] double operator()(const Progress& at) const {
-    const double step = static_cast<double>(at.step), steps = static_cast<double>(at.steps);
+    const auto step = static_cast<double>(at.step), steps = static_cast<double>(at.steps);
     const double cut = std::floor(steps * cut_frac);
     double p = 0;
     if (step < cut)

@@ -21,7 +21,8 @@ struct StepDecay {
   double gamma = 0.1;
 
   [[nodiscard]] double operator()(const Progress& at) const {
-    return std::pow(gamma, static_cast<double>(at.epoch() / every_epochs));
+    const std::int64_t drops = at.epoch() / every_epochs;  // whole ones
+    return std::pow(gamma, static_cast<double>(drops));
   }
 
   void check() const {

@@ -83,6 +83,7 @@ class Unchanged {
  private:
   [[nodiscard]] std::vector<std::pair<const void*, std::uint32_t>> versions() const {
     std::vector<std::pair<const void*, std::uint32_t>> now;
+    now.reserve(tensors_.size());
     for (const at::Tensor& tensor : tensors_)
       now.emplace_back(tensor.const_data_ptr(), tensor.is_inference() ? 0 : tensor._version());
     return now;
@@ -141,8 +142,7 @@ inline FrozenSplit split_at_first_moving(std::vector<ForwardPart> parts, const T
                                          const Fields& example) {
   const c10::NoGradGuard no_grad;
   FrozenSplit split{.suffix = std::move(parts), .end = "all of it is frozen"};
-  ForwardPart::Tensors x =
-      example.map([](const at::Tensor& tensor) { return tensor.clone(); }).as<ForwardPart::Tensors>();
+  auto x = example.map([](const at::Tensor& tensor) { return tensor.clone(); }).as<ForwardPart::Tensors>();
   auto cut = split.suffix.begin();
   for (; cut != split.suffix.end(); ++cut)
     if (const std::string why = why_not_still(*cut, moving, x); !why.empty()) {

@@ -213,7 +213,10 @@ class Learner {
   /// Otherwise a loader that shuffles would go on in an order that was drawn for nothing.
   struct Trial {
     Learner& learner;
-    const bool checked = learner.checked_ || learner.was_checked_;
+    const bool checked;
+    explicit Trial(Learner& learner_) : learner(learner_), checked(learner_.checked_ || learner_.was_checked_) {}
+    Trial(const Trial&) = delete;
+    Trial& operator=(const Trial&) = delete;
     ~Trial() {
       if (checked) return;
       learner.checked_ = false;

@@ -58,7 +58,7 @@ struct CrossEntropy {
     if (labels.numel() == 0)
       throw DataError("cross_entropy", "every target is ignore_index, " + std::to_string(ignore_index),
                       "give targets to learn from");
-    const std::int64_t lowest = labels.min().item<std::int64_t>(), highest = labels.max().item<std::int64_t>();
+    const auto lowest = labels.min().item<std::int64_t>(), highest = labels.max().item<std::int64_t>();
     if (highest >= classes || lowest < 0)
       throw DataError("cross_entropy",
                       "there is a label " + std::to_string(highest >= classes ? highest : lowest) +
@@ -105,8 +105,8 @@ struct BinaryCrossEntropy {
                         "give one weight per label");
     detail::check_same_shape("bce_with_logits", output.sizes(), targets.sizes(), /*same_samples=*/false);
     if (targets.numel() == 0) return;
-    const double lowest = targets.min().to(at::kDouble).item<double>();
-    const double highest = targets.max().to(at::kDouble).item<double>();
+    const auto lowest = targets.min().to(at::kDouble).item<double>();
+    const auto highest = targets.max().to(at::kDouble).item<double>();
     if (!(lowest >= 0 && highest <= 1))
       throw DataError(
           "bce_with_logits",

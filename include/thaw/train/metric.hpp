@@ -69,7 +69,7 @@ inline at::Tensor right_of(const at::Tensor& right, const at::Tensor& target,
 /// weighted by their samples, target.size(0). Right where the mean is one over samples. Observing throws
 /// ConfigError when `mean` gives more than one number.
 [[nodiscard]] inline Metric mean_metric(
-    std::string name, std::function<at::Tensor(const at::Tensor& output, const at::Tensor& target)> mean) {
+    const std::string& name, std::function<at::Tensor(const at::Tensor& output, const at::Tensor& target)> mean) {
   return {.name = name,
           .observe =
               [name, mean = std::move(mean)](const at::Tensor& output, const at::Tensor& target) {

@@ -81,7 +81,7 @@ inline at::Tensor area_under_roc(const at::Tensor& scores, const at::Tensor& pos
           scores = rows.slice(1, 0, classes);
           positive = rows.slice(1, classes).eq(at::arange(classes, rows.options())).to(at::kDouble);
         }
-        const at::Tensor areas = detail::area_under_roc(scores.t().contiguous(), positive.t().contiguous());
+        at::Tensor areas = detail::area_under_roc(scores.t().contiguous(), positive.t().contiguous());
         if (areas.size(0) == 1) return areas.squeeze(0);
         if (how.average == Average::each) return areas;
         const at::Tensor possible = positive.sum(0).gt(0).logical_and(positive.lt(1).any(0));

@@ -28,7 +28,7 @@ struct FBeta {
 
 namespace detail {
 
-inline Metric class_metric(std::string name, const CountScore& score, const ClassAverage& how) {
+inline Metric class_metric(const std::string& name, const CountScore& score, const ClassAverage& how) {
   refuse_samples(name, how.average);
   return {.name = name,
           .observe = [name, ignore_index = how.ignore_index](

@@ -45,7 +45,7 @@ inline at::Tensor label_counts(const at::Tensor& predicted, const at::Tensor& ac
   return at::stack({count(predicted.logical_and(actual)), count(predicted), count(actual)});
 }
 
-inline Metric label_metric(std::string name, const CountScore& score, const MultiLabel& how) {
+inline Metric label_metric(const std::string& name, const CountScore& score, const MultiLabel& how) {
   if (how.average == Average::samples)
     return {.name = name,
             .observe =

@@ -24,7 +24,7 @@ struct Overlap {
 
 namespace detail {
 
-inline Metric overlap_metric(std::string name, const CountScore& score, const Overlap& how) {
+inline Metric overlap_metric(const std::string& name, const CountScore& score, const Overlap& how) {
   refuse_samples(name, how.average);
   return {.name = name,
           .observe = [name, ignore_index = how.ignore_index](

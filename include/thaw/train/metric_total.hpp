@@ -64,6 +64,7 @@ class MetricTotal {
   [[nodiscard]] std::vector<MetricValue> named(const at::Tensor& value) const {
     const at::Tensor numbers = value.to(at::kCPU, at::kDouble).contiguous();
     std::vector<MetricValue> values;
+    values.reserve(static_cast<std::size_t>(numbers.numel()));
     for (std::int64_t i = 0; i < numbers.numel(); ++i)
       values.push_back({.name = numbers.dim() == 0 ? metric_.name : metric_.name + "[" + std::to_string(i) + "]",
                         .value = numbers.const_data_ptr<double>()[i]});

@@ -11,7 +11,7 @@ namespace thaw {
 /// step before. Reads every batch's loss: waits for a device.
 struct TerminateOnNaN {
   void on_loss_ready(const LossReady& event) const {
-    const double loss = event.loss.item<double>();
+    const auto loss = event.loss.item<double>();
     if (!std::isfinite(loss)) event.learner.stop("the loss is " + detail::number(loss) + "; this step was not taken");
   }
 };

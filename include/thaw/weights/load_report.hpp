@@ -51,6 +51,7 @@ inline std::string LoadReport::to_string() const {
   list("missing in the file", missing);
   list("unexpected in the file", unexpected);
   std::vector<std::string> shapes;
+  shapes.reserve(mismatched.size());
   for (const ShapeMismatch& mismatch : mismatched) shapes.push_back(detail::mismatch_text(mismatch));
   list("of another shape", shapes);
   list("dropped", dropped);

@@ -43,13 +43,14 @@ namespace thaw::renames {
 }
 
 /// Blocks in each stage of EfficientNet-B0 and -lite0; of larger ones, count the file's "blocks.<stage>.<block>".
+// NOLINTNEXTLINE(bugprone-throwing-static-initialization): seven numbers
 inline const std::vector<std::int64_t> efficientnet_b0_blocks = {1, 2, 2, 3, 3, 4, 1};
 
 namespace detail {
 
 /// Calls `visit(stage, block, n)` for every block: the `n`th of all is the `block`th of its stage.
 template <class Visit>
-void each_block(const std::vector<std::int64_t>& blocks, Visit&& visit) {
+void each_block(const std::vector<std::int64_t>& blocks, const Visit& visit) {
   std::int64_t n = 0;
   for (std::size_t stage = 0; stage < blocks.size(); ++stage) {
     for (std::int64_t block = 0; block < blocks[stage]; ++block) visit(stage, block, n++);

@@ -122,7 +122,8 @@ class CheckpointFolder {
         found = read_metadata(file.path).at("run");
       } catch (const FileError&) {  // a damaged one says nothing
         continue;
-      } catch (const std::out_of_range&) {
+      } catch (const std::out_of_range&) {  // a checkpoint that names no run is another's
+        found.clear();
       }
       if (found != run_id)
         throw ConfigError(

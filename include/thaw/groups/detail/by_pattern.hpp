@@ -77,6 +77,7 @@ class PatternMatcher {
     for (const std::string& buffer : buffers) partition.tensors[buffer].group = of_module;
   }
   std::vector<std::string> names;
+  names.reserve(partition.tensors.size());
   for (const auto& [name, place] : partition.tensors) names.push_back(name);
   match.check(names);
   return partition;

@@ -123,10 +123,11 @@ inline constexpr std::size_t no_group = static_cast<std::size_t>(-1);
                         "group " + std::to_string(i) + " (\"" + groups[i].name + "\") has no parameters of its own",
                         "move its border, or leave it out");
   for (const LayerGroup& group : groups)
-    if (std::ranges::none_of(group.parameters, &GroupParameter::trainable))
+    if (std::ranges::none_of(group.parameters, &GroupParameter::trainable)) {
       TORCH_WARN("thaw: ", partition.maker, ": no parameter of group \"", group.name,
                  "\" requires a gradient, so it never trains; if other groups froze it, thaw those first: "
                  "thaw::apply(thaw::Unfrozen{}, groups)");
+    }
   return groups;
 }
 

@@ -17,7 +17,7 @@ namespace thaw::detail {
   std::string path;
   for (const torch::jit::Node* node = value->node(); node->kind() == torch::jit::prim::GetAttr;
        node = node->input()->node())
-    path = node->s(torch::jit::attr::name) + (path.empty() ? "" : ".") + path;
+    path.insert(0, node->s(torch::jit::attr::name) + (path.empty() ? "" : "."));
   return path;
 }
 

@@ -30,9 +30,10 @@ namespace thaw::detail {
   Extent falling{/*log=*/false}, all{/*log=*/false};
   falling.add(std::span(curve.smoothed).first(*best + 1));
   all.add(curve.smoothed);
-  const Range core = *falling.range();
-  const double rise = (all.range()->high - core.high) / (core.high - core.low);
-  return axis_around(core, raw.first(std::min(*best + 1, raw.size())), std::min(rise, 0.35));
+  const std::optional<Range> core = falling.range(), whole = all.range();
+  if (!core || !whole) return {};
+  const double rise = (whole->high - core->high) / (core->high - core->low);
+  return axis_around(*core, raw.first(std::min(*best + 1, raw.size())), std::min(rise, 0.35));
 }
 
 /// "valley 3.0e-4".

@@ -38,7 +38,7 @@ namespace thaw::detail {
 
 /// Whole seconds as "0:07", "12:34" or "1:02:03".
 [[nodiscard]] inline std::string clock_time(double seconds) {
-  const auto s = static_cast<std::int64_t>(std::min(std::max(seconds, 0.0), 3.6e9) + 0.5);
+  const auto s = std::int64_t{std::llround(std::min(std::max(seconds, 0.0), 3.6e9))};
   if (s < 3600) return fmt::format("{}:{:02}", s / 60, s % 60);
   return fmt::format("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60);
 }

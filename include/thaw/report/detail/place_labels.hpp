@@ -35,7 +35,7 @@ struct Box {
   for (std::size_t i = 0; i + 1 < points.size(); ++i) {
     const Point a = points[i], b = points[i + 1];
     const double pieces = std::clamp(std::ceil(distance(a, b) / apart), 1.0, 1e4);
-    for (double k = 0; k < pieces; ++k)
+    for (int k = 0; k < pieces; ++k)
       samples.push_back({a.x + (b.x - a.x) * k / pieces, a.y + (b.y - a.y) * k / pieces});
   }
   if (!points.empty()) samples.push_back(points.back());
@@ -59,9 +59,13 @@ struct Box {
     };
     Box best{within.left, within.top, within.left + widths[i], within.top + height};
     double least = cost(best);
-    for (double top = within.top; top + height <= within.bottom; top += step)
-      for (double left = within.left; left + widths[i] <= within.right; left += step) {
-        const Box box{left, top, left + widths[i], top + height};
+    const auto at = [&](int row, int column) {
+      const double left = within.left + column * step, top = within.top + row * step;
+      return Box{left, top, left + widths[i], top + height};
+    };
+    for (int row = 0; at(row, 0).bottom <= within.bottom; ++row)
+      for (int column = 0; at(row, column).right <= within.right; ++column) {
+        const Box box = at(row, column);
         if (distance(anchors[i], box.nearest_to(anchors[i])) - gap >= least) continue;
         if (const double c = cost(box); c < least) least = c, best = box;
       }

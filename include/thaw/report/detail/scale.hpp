@@ -77,15 +77,16 @@ class Extent {
 
 /// What `axis` shows of data of this extent.
 [[nodiscard]] inline Range shown(const Axis& axis, const Extent& extent, double part) {
-  const auto usable = [&](std::optional<double> limit) {
-    return limit && std::isfinite(*limit) && (!axis.log || *limit > 0);
+  const auto usable = [&](const std::optional<double>& limit) {
+    return limit && std::isfinite(*limit) && (!axis.log || *limit > 0) ? limit : std::nullopt;
   };
+  const std::optional<double> lowest = usable(axis.lowest), highest = usable(axis.highest);
   Range range = extent.range().value_or(axis.log ? Range{0.1, 1} : Range{0, 1});
-  if (usable(axis.lowest)) range = {*axis.lowest, std::max(*axis.lowest, range.high)};
-  if (usable(axis.highest)) range = {std::min(range.low, *axis.highest), *axis.highest};
+  if (lowest) range = {*lowest, std::max(*lowest, range.high)};
+  if (highest) range = {std::min(range.low, *highest), *highest};
   range = padded(range, axis.log, part);
-  if (usable(axis.lowest) && *axis.lowest < range.high) range.low = *axis.lowest;
-  if (usable(axis.highest) && *axis.highest > range.low) range.high = *axis.highest;
+  if (lowest && *lowest < range.high) range.low = *lowest;
+  if (highest && *highest > range.low) range.high = *highest;
   return range;
 }
 

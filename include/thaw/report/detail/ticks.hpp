@@ -51,8 +51,10 @@ struct Tick {
   while (count_ticks() > static_cast<double>(most)) step = nice_step(1.5 * step);
   const double largest = std::max(std::abs(first), std::abs(last)) * step;
   std::vector<Tick> ticks;
-  for (double i = first; i <= last; ++i)
-    ticks.push_back({.value = i * step, .label = linear_label(i * step, step, largest)});
+  for (int i = 0; first + i <= last; ++i) {
+    const double value = (first + i) * step;
+    ticks.push_back({.value = value, .label = linear_label(value, step, largest)});
+  }
   return ticks;
 }
 

@@ -5,6 +5,7 @@
 #include <ATen/ops/nan_to_num.h>
 #include <c10/core/GradMode.h>
 #include <c10/core/MemoryFormat.h>
+#include <c10/util/ScopeExit.h>
 #include <torch/nn/module.h>
 
 #include <algorithm>
@@ -56,7 +57,7 @@ struct ComputeMode {
 };
 
 /// The same task, its model run in a mode that may still change.
-inline Task in_mode(Task task, std::shared_ptr<const ComputeMode> mode) {
+inline Task in_mode(Task task, const std::shared_ptr<const ComputeMode>& mode) {
   task.forward = [forward = std::move(task.forward), mode](const Fields& input) {
     return mode->out(mode->run(forward, mode->in(input)));
   };
@@ -105,13 +106,11 @@ inline Fields tried(const Task& task, torch::nn::Module& module, const Fields& e
   const c10::NoGradGuard no_grad;
   const RandomState random;
   const TrainingFlags flags{module};
-  struct Buffers {
-    std::vector<std::pair<at::Tensor, at::Tensor>> kept = {};
-    ~Buffers() {
-      for (auto& [buffer, value] : kept) buffer.copy_(value);
-    }
-  } buffers;
-  for (const at::Tensor& buffer : module.buffers()) buffers.kept.emplace_back(buffer, buffer.clone());
+  std::vector<std::pair<at::Tensor, at::Tensor>> buffers;
+  const auto put_back = c10::make_scope_exit([&] {
+    for (auto& [buffer, value] : buffers) buffer.copy_(value);
+  });
+  for (const at::Tensor& buffer : module.buffers()) buffers.emplace_back(buffer, buffer.clone());
   module.eval();
   Fields output = task.forward(example);
   module.train();
@@ -135,12 +134,13 @@ inline void settle_layout(ComputeMode& mode, const Task& task, torch::nn::Module
     return;
   }
   std::vector<at::Tensor> before;
+  before.reserve(weights.size());
   for (const at::Tensor& weight : weights) before.push_back(weight.detach());
   try {
     const Fields expected = tried(task, module, example);
     lay_out();
     if (nearly_equal(tried(task, module, example), expected)) return;
-  } catch (const std::exception&) {  // a view() that needs channels first, say, or one of just so many samples
+  } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch): a view() wants channels first, say
   }
   for (std::size_t i = 0; i < weights.size(); ++i) weights[i].set_data(before[i]);
   mode.layout = Layout::contiguous;

@@ -3,16 +3,19 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/from_file.h>
 #include <c10/core/TensorOptions.h>
+#include <c10/util/ScopeExit.h>
 #include <c10/util/accumulate.h>
 #include <fcntl.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstdint>
-#include <cstdio>
 #include <filesystem>
 #include <string>
 #include <system_error>
+#include <utility>
+
+#include <fmt/format.h>
 
 #include <thaw/core/error.hpp>
 #include <thaw/train/cache.hpp>
@@ -20,9 +23,7 @@
 namespace thaw::detail {
 
 [[nodiscard]] inline std::string megabytes(std::int64_t bytes) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.1f MB", static_cast<double>(bytes) / 1e6);
-  return text;
+  return fmt::format("{:.1f} MB", static_cast<double>(bytes) / 1e6);
 }
 
 /// A tensor in a file that is mapped into memory and has no name any more: it is gone with the tensor, or with the
@@ -37,11 +38,7 @@ namespace thaw::detail {
                      "give Cache::directory a folder with room, or keep features in memory");
   };
   if (file < 0) throw failed(errno, "a file for cached features cannot be made");
-  const struct Unlink {
-    const std::string& path;
-    int file;
-    ~Unlink() { ::close(file), ::unlink(path.c_str()); }
-  } unlink{path, file};
+  const auto unlink = c10::make_scope_exit([&] { ::close(file), ::unlink(path.c_str()); });
   const std::int64_t numel = c10::multiply_integers(sizes);
   const std::int64_t bytes = numel * static_cast<std::int64_t>(c10::elementSize(dtype));
   if (const int error = ::posix_fallocate(file, 0, bytes); error != 0)
@@ -52,7 +49,7 @@ namespace thaw::detail {
 /// Where the features of a stage are kept, up to a limit in all.
 class FeatureRoom {
  public:
-  explicit FeatureRoom(const Cache& cache) : cache_(cache) {}
+  explicit FeatureRoom(Cache cache) : cache_(std::move(cache)) {}
 
   /// An empty tensor for `samples` rows like those of `first`. Throws ConfigError over the limit.
   [[nodiscard]] at::Tensor make(const at::Tensor& first, std::int64_t samples) {

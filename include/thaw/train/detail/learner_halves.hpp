@@ -35,16 +35,20 @@ inline Fields features_of(const FrozenForward& prefix, const DataSource::Numbere
   return kept;
 }
 
-/// Whether two passes over the first samples differ, or draw random numbers.
+/// Whether two passes over the first samples differ, or draw random numbers. Throws DataError where there are none.
 inline bool augments(const DataSource::Numbered& source) {
   const RandomState random;
   const std::optional<Batch> first = source.in_order(0)(), again = source.in_order(1)();
+  if (!first || !again)
+    throw DataError("Cache", "the source's in_order() gives no batch",
+                    "let it give each sample once, as often as asked");
   return random.moved() || !same(first->input, again->input);
 }
 
 }  // namespace detail
 
-/// What can be known, before anything trains, to keep a stage from being cached. Throws ConfigError.
+/// What can be known, before anything trains, to keep a stage from being cached. Throws ConfigError,
+/// and DataError for a source that gives nothing in order.
 inline void Learner::check_cache(const Stage& stage, const detail::PlannedStage& planned,
                                  const std::string& where) const {
   const auto refuse = [&](const std::string& problem, const std::string& fix) {

@@ -4,6 +4,7 @@
 
 #include <ATen/ops/cat.h>
 #include <c10/core/GradMode.h>
+#include <c10/util/ScopeExit.h>
 
 #include <cmath>
 #include <functional>
@@ -35,6 +36,7 @@ inline Fields Learner::outputs(const DataSource& source) {
   if (all.empty()) throw DataError("Learner::predict", "the source is empty", "give it at least one batch");
   return all[0].map([&, i = std::size_t{0}](const at::Tensor&) mutable {
     std::vector<at::Tensor> parts;
+    parts.reserve(all.size());
     for (const Fields& output : all) parts.push_back(output[i]);
     ++i;
     return at::cat(parts);
@@ -43,23 +45,21 @@ inline Fields Learner::outputs(const DataSource& source) {
 
 inline void Learner::update_norm_statistics() {
   groups_.train();
-  struct Momenta {
-    std::vector<std::function<void()>> restore = {};
-    ~Momenta() {
-      for (const auto& each : restore) each();
-    }
-  } momenta;
+  std::vector<std::function<void()>> momenta;
+  const auto restore = c10::make_scope_exit([&] {
+    for (const auto& each : momenta) each();
+  });
   for (std::size_t i = 0; i < groups_.size(); ++i)
     for (const auto& layer : groups_[i].norms)
       if (groups_.norm_of(i) != Norm::hold)
         detail::visit_norm(*layer, [&]<class Norm>(Norm& norm) {
           if constexpr (requires { norm.options.momentum(std::nullopt); }) {
-            momenta.restore.emplace_back([&norm, old = norm.options.momentum()] { norm.options.momentum(old); });
+            momenta.emplace_back([&norm, old = norm.options.momentum()] { norm.options.momentum(old); });
             norm.options.momentum(std::nullopt);  // LibTorch's way to ask for the plain mean
             norm.reset_running_stats();
           }
         });
-  if (momenta.restore.empty()) return;
+  if (momenta.empty()) return;
   const c10::NoGradGuard no_grad;
   BatchStream next = data_.train.stream(epochs_begun_);
   while (const std::optional<Batch> batch = next())
@@ -72,12 +72,8 @@ inline LRCurve Learner::sweep(const LRFinder& finder, const std::vector<Callback
   const RandomState random;
   const TrainingFlags flags{*groups_.module()};
   const Trial trial{*this};
-  const struct Sweeping {
-    Learner& learner;
-    std::optional<detail::LossScale> scale =
-        learner.loss_scale_ ? std::optional(learner.loss_scale_->copy()) : std::nullopt;
-    ~Sweeping() { learner.loss_scale_ = scale, learner.sweeping_ = false; }
-  } sweeping{*this};
+  std::optional<detail::LossScale> scale = loss_scale_ ? std::optional(loss_scale_->copy()) : std::nullopt;
+  const auto sweeping = c10::make_scope_exit([&] { loss_scale_ = std::move(scale), sweeping_ = false; });
   sweeping_ = true;
   check_data();
   if (finder.on_validation && !data_.valid)

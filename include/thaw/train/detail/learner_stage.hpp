@@ -30,6 +30,10 @@ inline EpochRecord Learner::run(std::span<const Stage> plan, std::vector<Callbac
     std::string plan;
     bool begun = false;
     EpochRecord last = {};
+    Running(Learner& learner_, const std::vector<Callback>& callbacks_, std::string plan_)
+        : learner(learner_), callbacks(callbacks_), plan(std::move(plan_)) {}
+    Running(const Running&) = delete;
+    Running& operator=(const Running&) = delete;
     void end() {
       if (!std::exchange(begun, false)) return;
       learner.fit_plans_.push_back(plan);
@@ -49,7 +53,7 @@ inline EpochRecord Learner::run(std::span<const Stage> plan, std::vector<Callbac
     }
   } running{*this, callbacks, detail::in_short(plan)};
   fit_ = &fit;
-  if (goes_on) go_on(*resumed_);  // if it refuses, the program may try again
+  if (goes_on) go_on(resumed_.value());  // if it refuses, the program may try again
   resumed_.reset();
   sweep_ = sweeps_.size();
   running.begun = true;
@@ -152,6 +156,7 @@ inline std::vector<StageDescription> Learner::described(std::span<const Stage> p
   const Trial trial{*this};
   const std::vector<detail::PlannedStage> planned = prepare(plan, callbacks);
   std::vector<StageDescription> stages;
+  stages.reserve(plan.size());
   for (std::size_t i = 0; i < plan.size(); ++i) stages.push_back(detail::describe(groups_, plan[i], planned[i]));
   return stages;
 }

@@ -82,14 +82,15 @@ inline void Learner::resume(RunState saved, const ResumeOptions& how) {
 inline EpochRecord Learner::done_before(std::span<const Stage> plan) {
   const auto number = static_cast<std::size_t>(fits_);
   const std::string now = detail::in_short(plan), then = fit_plans_.at(number);
-  if (resumed_->how.strict && now != then)
+  Resumed& resumed = resumed_.value();
+  if (resumed.how.strict && now != then)
     throw ConfigError("Learner::resume",
                       "a fit that was done is another one: the checkpoint has " + then + "; this run has " + now,
                       "fit the same plan, or say ResumeOptions{.strict = false}");
   ++fits_;
   if (!replays()) {  // it was the last: what the program did since it resumed may have changed something
-    visit({resumed_->state, /*reading=*/true});
-    visit_callbacks({resumed_->state, /*reading=*/true});
+    visit({resumed.state, /*reading=*/true});
+    visit_callbacks({resumed.state, /*reading=*/true});
   }
   place_ = {.fit = fits_};
   return fit_records_.at(number);

@@ -34,7 +34,7 @@ inline UntilOverfitResult Learner::fit_until_overfit(const UntilOverfit& how) {
                                   .schedule = how.schedule,
                                   .norm = how.norm});
     result.rounds.push_back({.lr = lr, .last = last});
-    const double valid = last.valid->loss;
+    const double valid = last.valid.value().loss;
     if (valid < best_loss - how.min_delta || round == 0) {
       best_loss = valid;
       result.best = static_cast<std::size_t>(round);

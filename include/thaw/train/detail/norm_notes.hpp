@@ -5,9 +5,10 @@
 
 #include <cmath>
 #include <cstdint>
-#include <cstdio>
 #include <string>
 #include <vector>
+
+#include <fmt/format.h>
 
 #include <thaw/groups/layer_groups.hpp>
 #include <thaw/groups/norm_momentum.hpp>
@@ -41,9 +42,8 @@ inline std::vector<std::string> norm_notes(const LayerGroups& groups, const std:
                       " held at statistics that were never learnt (mean 0, variance 1); train this group's norm first, "
                       "with Norm::train");
     if (slow > 0) {
-      char left[48];
-      std::snprintf(left, sizeof left, "%g keeps %.0f %%", slowest,
-                    100 * std::pow(1 - slowest, static_cast<double>(steps)));
+      const std::string left =
+          fmt::format("{:g} keeps {:.0f} %", slowest, 100 * std::pow(1 - slowest, static_cast<double>(steps)));
       notes.push_back("group \"" + groups[i].name + "\": " + count(slow) + " whose momentum of " + left +
                       " of the old statistics after " + std::to_string(steps) +
                       " steps, while the weights move on; hold norm (thaw::hold_everywhere), or raise the momentum "

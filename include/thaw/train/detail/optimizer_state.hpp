@@ -115,7 +115,8 @@ using VisitParameter = void (*)(const StateVisitor&, const std::string&, torch::
 
 /// For people, by the class of its options.
 [[nodiscard]] inline std::string optimizer_kind(torch::optim::Optimizer& optimizer) {
-  const std::string name = c10::demangle(typeid(optimizer.param_groups().at(0).options()).name());
+  const torch::optim::OptimizerOptions& options = optimizer.param_groups().at(0).options();
+  const std::string name = c10::demangle(typeid(options).name());
   return name.substr(name.rfind(':') + 1);
 }
 

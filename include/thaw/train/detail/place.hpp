@@ -7,11 +7,12 @@
 
 #include <chrono>
 #include <cstdint>
-#include <cstdio>
 #include <optional>
 #include <random>
 #include <string>
 #include <vector>
+
+#include <fmt/format.h>
 
 #include <thaw/core/random_state.hpp>
 #include <thaw/groups/norm_rule.hpp>
@@ -23,9 +24,7 @@ namespace thaw::detail {
 /// Sixteen hexadecimal digits from the system, not from a generator that a seed decides.
 [[nodiscard]] inline std::string new_run_id() {
   std::random_device random;
-  char text[17];
-  std::snprintf(text, sizeof text, "%08x%08x", random(), random());
-  return text;
+  return fmt::format("{:08x}{:08x}", random(), random());
 }
 
 /// Where a run is, and what the epoch that is running has gathered.
@@ -60,6 +59,7 @@ struct Place {
 
 inline void visit_generators(const StateVisitor& state, std::vector<GeneratorState>& generators) {
   std::vector<std::string> devices;
+  devices.reserve(generators.size());
   for (const GeneratorState& each : generators) devices.push_back(each.device.str());
   state("devices", devices);
   if (state.reading()) generators.clear();

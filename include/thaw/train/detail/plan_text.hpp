@@ -3,10 +3,11 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstdio>
 #include <span>
 #include <string>
 #include <vector>
+
+#include <fmt/format.h>
 
 #include <thaw/core/names.hpp>
 #include <thaw/train/plan.hpp>
@@ -15,9 +16,7 @@
 namespace thaw::detail {
 
 [[nodiscard]] inline std::string exact(double value) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.17g", value);
-  return text;
+  return fmt::format("{:.17g}", value);  // not by the C library, whose numbers change with the locale
 }
 
 /// What of a stage decides its result, one thing per line: "stage 1, \"head\": 3 epochs". A schedule is told by its

@@ -49,6 +49,7 @@ inline void visit(const StateVisitor& state, std::vector<StepRecord>& steps, std
 template <class Record, class T>
 void column(const StateVisitor& state, const std::string& name, std::vector<Record>& records, T Record::* field) {
   std::vector<T> values;
+  values.reserve(records.size());
   for (const Record& record : records) values.push_back(record.*field);
   state(name, values);
   records.resize(values.size());

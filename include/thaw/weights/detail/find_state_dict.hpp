@@ -117,7 +117,7 @@ using NamedNode = std::pair<std::string, const Node*>;
 /// Makes the tensors; `storage_of(StorageRef)` brings their bytes.
 template <class StorageOf>
 StateDict read_state_dict(const Source& source, const Pickle& pickle, const std::vector<NamedNode>& found,
-                          StorageOf&& storage_of) {
+                          StorageOf storage_of) {
   const SpecReader reader(source, pickle);
   StateDict state;
   for (const auto& [name, node] : found) {

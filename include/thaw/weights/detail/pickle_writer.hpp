@@ -23,7 +23,7 @@ namespace thaw::detail {
 /// Writes a pickle of protocol 2, an object after the other, as Python's own pickler orders them.
 class PickleWriter {
  public:
-  PickleWriter() { bytes_ = "\x80\x02"; }
+  PickleWriter() = default;
 
   PickleWriter& op(char op) {
     bytes_ += op;
@@ -63,7 +63,7 @@ class PickleWriter {
     return *this;
   }
 
-  std::string bytes_;
+  std::string bytes_ = "\x80\x02";
 };
 
 }  // namespace thaw::detail

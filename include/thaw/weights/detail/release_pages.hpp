@@ -18,6 +18,7 @@ inline void release_pages(const at::Tensor& tensor) {
   const auto begin = reinterpret_cast<std::uintptr_t>(data.get());
   const std::uintptr_t first = (begin + page - 1) / page * page,
                        last = (begin + tensor.storage().nbytes()) / page * page;
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): madvise wants the whole pages inside, whose bounds only numbers give
   if (first < last) (void)::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
 }
 

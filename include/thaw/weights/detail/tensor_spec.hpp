@@ -102,41 +102,44 @@ class SpecReader {
   }
 
  private:
-  const std::vector<Value>& tuple(const Value& value) const {
+  [[nodiscard]] const std::vector<Value>& tuple(const Value& value) const {
     const Node* node = pickle_.node(value, Node::Kind::tuple);
     if (node == nullptr) throw malformed();
     return node->items;
   }
-  const Value& argument(const std::vector<Value>& arguments, std::size_t place) const {
+  [[nodiscard]] const Value& argument(const std::vector<Value>& arguments, std::size_t place) const {
     if (place >= arguments.size()) throw malformed();
     return arguments[place];
   }
-  std::string_view text(const Value& value) const {
+  [[nodiscard]] std::string_view text(const Value& value) const {
     const auto* view = std::get_if<std::string_view>(&value);
     if (view == nullptr) throw malformed();
     return *view;
   }
-  std::uint64_t number(const Value& value) const {
+  [[nodiscard]] std::uint64_t number(const Value& value) const {
     const auto* signed_number = std::get_if<std::int64_t>(&value);
     if (signed_number == nullptr || *signed_number < 0) throw malformed();
     return static_cast<std::uint64_t>(*signed_number);
   }
   /// Sizes or strides: a tuple, or torch.Size of one.
-  std::vector<std::int64_t> numbers(const Value& value) const {
+  [[nodiscard]] std::vector<std::int64_t> numbers(const Value& value) const {
     constexpr std::size_t most_dimensions = 64;  // LibTorch's own bound for many operations
     const Node* call = pickle_.node(value, Node::Kind::call);
     const auto& values = call == nullptr ? tuple(value) : tuple(argument(tuple(call->items[0]), 0));
     if (values.size() > most_dimensions) throw malformed();
     std::vector<std::int64_t> all;
+    all.reserve(values.size());
     for (const Value& each : values) all.push_back(static_cast<std::int64_t>(number(each)));
     return all;
   }
-  at::ScalarType dtype(const Value& value, Role role) const {
+  [[nodiscard]] at::ScalarType dtype(const Value& value, Role role) const {
     const Node* node = pickle_.node(value, Node::Kind::global);
     if (node == nullptr || node->global->role != role) throw malformed();
     return node->global->dtype;
   }
-  FileError malformed() const { return source_.damaged("a tensor is described in a way that PyTorch never writes"); }
+  [[nodiscard]] FileError malformed() const {
+    return source_.damaged("a tensor is described in a way that PyTorch never writes");
+  }
 
   const Source& source_;
   const Pickle& pickle_;
@@ -185,6 +188,7 @@ inline void forget_owner(void* owner) {
   if (source.owner && source.lends && !bytes.empty() &&
       reinterpret_cast<std::uintptr_t>(bytes.data()) % alignment == 0) {
     const auto owner = new std::shared_ptr<const void>(source.owner);
+    // NOLINTNEXTLINE(cppcoreguidelines-pro-type-const-cast): a DataPtr is never const; what is lent is only read
     return storage({const_cast<char*>(bytes.data()), owner, forget_owner, at::kCPU});
   }
   at::DataPtr data = c10::GetCPUAllocator()->allocate(bytes.size());

@@ -24,8 +24,8 @@ namespace thaw::detail {
 /// small view of something large, and once for tensors that share them.
 class SharedElements {
  public:
-  SharedElements(const c10::Storage& storage, const at::TensorOptions& options)
-      : storage_(storage), options_(options) {}
+  SharedElements(c10::Storage storage, const at::TensorOptions& options)
+      : storage_(std::move(storage)), options_(options) {}
 
   void use(const at::Tensor& tensor) {
     if (tensor.numel() == 0) return;
