@@ -431,6 +431,21 @@ TEST_CASE("another model, optimizer, plan or other callbacks are refused, and wh
     Learner next{other.module, thaw::LayerGroups::cut_before(other.module, {"5"}), thaw::cross_entropy, options()};
     CHECK_THROWS_MATCHES(next.resume(mid), thaw::ConfigError, MessageMatches(ContainsSubstring("layer group \"2\"")));
   }
+  SECTION("another layout or precision") {
+    Net other;
+    auto how = options();
+    how.layout = thaw::Layout::channels_last;
+    Learner next{other.module, other.groups, thaw::cross_entropy, how};
+    RunState contiguous = copy(mid);
+    contiguous.at("layout").fill_(static_cast<std::int64_t>(thaw::Layout::contiguous));
+    CHECK_THROWS_MATCHES(next.resume(contiguous), thaw::ConfigError,
+                         MessageMatches(ContainsSubstring("layout contiguous; this run has layout channels_last")));
+    RunState half = copy(mid);
+    half.at("layout").fill_(static_cast<std::int64_t>(thaw::Layout::channels_last));
+    half.at("precision").fill_(static_cast<std::int64_t>(thaw::Precision::bfloat16));
+    CHECK_THROWS_MATCHES(next.resume(half), thaw::ConfigError,
+                         MessageMatches(ContainsSubstring("precision bfloat16; this run has precision full")));
+  }
   SECTION("another optimizer") {
     Net other;
     auto how = options();

@@ -23,9 +23,9 @@ class Interrupted : public Error {
 };
 
 /// While it lives, ctrl-C (SIGINT) does not end the program: `seen()` tells. So for other signals that are named. What
-/// a program handles itself, or ignores, stays as it is, and then nothing is seen here. A second ctrl-C, a second or more
-/// after the first signal, ends the program at once: launchers may send one twice, people wait and press again. One at a
-/// time; not for use from several threads.
+/// a program handles itself, or ignores, stays as it is, and then nothing is seen here. A second ctrl-C, a second or
+/// more after the first signal, ends the program at once: launchers may send one twice, people wait and press again.
+/// One at a time; not for use from several threads.
 class Interrupts {
  public:
   explicit Interrupts(std::initializer_list<int> signals = {SIGINT}) {

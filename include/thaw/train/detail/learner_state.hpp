@@ -132,6 +132,8 @@ inline void Learner::visit(const StateVisitor& state) {
   auto layout = static_cast<std::int64_t>(mode_->layout);
   state("layout", layout);
   if (mode_->layout == Layout::automatic) mode_->layout = static_cast<Layout>(layout);
+  auto precision = static_cast<std::int64_t>(mode_->precision);
+  state("precision", precision);
   bool checked = checked_ || was_checked_;
   state("checked", checked);
   if (state.reading()) checked_ = false, was_checked_ = checked;
@@ -162,7 +164,7 @@ inline void Learner::forget_misfits(const StateVisitor& state) {
   });
 }
 
-/// What of the model, or which optimizer, a checkpoint has otherwise.
+/// What of the model, its numbers, or which optimizer, a checkpoint has otherwise.
 inline std::string Learner::model_differences(const StateVisitor& state) const {
   std::vector<std::string> then = state.in("model").described(), now;
   groups_.each_tensor(
@@ -174,6 +176,18 @@ inline std::string Learner::model_differences(const StateVisitor& state) const {
   state("groups", groups);
   for (const std::string& name : history_.groups) now.push_back("layer group \"" + name + "\"");
   for (const std::string& name : groups) then.push_back("layer group \"" + name + "\"");
+  std::int64_t layout = 0, precision = 0;
+  state("layout", layout);
+  state("precision", precision);
+  const auto add = [&](const std::string& what, const auto& names, std::int64_t before, std::int64_t here) {
+    then.push_back(what + " " + names.at(static_cast<std::size_t>(before)));
+    now.push_back(what + " " + names.at(static_cast<std::size_t>(here)));
+  };
+  static const std::vector<std::string> layouts{"automatic", "contiguous", "channels_last"};
+  static const std::vector<std::string> precisions{"full", "bfloat16", "float16"};
+  if (mode_->layout != Layout::automatic && static_cast<Layout>(layout) != Layout::automatic)
+    add("layout", layouts, layout, static_cast<std::int64_t>(mode_->layout));
+  add("precision", precisions, precision, static_cast<std::int64_t>(mode_->precision));
   return detail::differences(then, now);
 }
 
