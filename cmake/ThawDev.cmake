@@ -13,6 +13,13 @@ if(THAW_SANITIZE)
                                             -fno-omit-frame-pointer)
   target_link_options(thaw_dev INTERFACE -fsanitize=${THAW_SANITIZE})
 endif()
+if(THAW_COVERAGE)
+  target_compile_options(thaw_dev INTERFACE --coverage -fprofile-update=atomic) # Prefetch and checkpoints have threads
+  target_link_options(thaw_dev INTERFACE --coverage)
+endif()
+if(THAW_SANITIZE OR THAW_COVERAGE)
+  set(THAW_INSTRUMENTED ON) # a process starts slowly, and what other builds than this one do is of no interest
+endif()
 
 # One precompiled header for all: a file that includes LibTorch's headers takes 20-30 s to compile without, 4 s with.
 file(WRITE ${PROJECT_BINARY_DIR}/thaw_pch.cpp "")

@@ -23,6 +23,7 @@ TEST_CASE("FreezeTo freezes the first n groups; negative numbers count from the 
   CHECK(frozen(thaw::FreezeTo{0}, 3) == std::vector{false, false, false});
   CHECK(frozen(thaw::FreezeTo{2}, 3) == std::vector{true, true, false});
   CHECK(frozen(thaw::FreezeTo{-1}, 3) == std::vector{true, true, false});
+  CHECK(frozen(thaw::FreezeTo{}, 3) == std::vector{true, true, false});
   CHECK(frozen(thaw::FreezeTo{-2}, 3) == std::vector{true, false, false});
   CHECK(frozen(thaw::Unfrozen{}, 2) == std::vector{false, false});
 }
@@ -34,6 +35,8 @@ TEST_CASE("trap 11: FreezeTo refuses what would freeze nothing, or everything, i
   CHECK_THROWS_AS(thaw::FreezeTo{-4}.check(3), thaw::ConfigError);
   CHECK_NOTHROW(thaw::FreezeTo{0}.check(1));
   CHECK_NOTHROW(thaw::FreezeTo{-3}.check(3));
+  CHECK_NOTHROW(thaw::FreezeTo{-1}.check(3));
+  CHECK_THROWS_WITH(thaw::FreezeTo{3}.check(3), ContainsSubstring("from -3 to 2"));
 }
 
 TEST_CASE("a lambda is a freeze policy, and sees names and progress") {
@@ -69,7 +72,8 @@ TEST_CASE("Only refuses groups that are not there, and none") {
   CHECK_THROWS_AS(thaw::Only{.groups = {3}}.check(3), thaw::ConfigError);
   CHECK_THROWS_AS((thaw::Only{.groups = {0, -4}}.check(3)), thaw::ConfigError);
   CHECK_NOTHROW(thaw::Only{.groups = {0, 2, -3}}.check(3));
-  CHECK_THROWS_WITH(thaw::Only{.groups = {7}}.check(3), ContainsSubstring("group 7 of 3"));
+  CHECK_THROWS_WITH(thaw::Only{.groups = {7}}.check(3),
+                    ContainsSubstring("group 7 of 3") && ContainsSubstring("from -3 to 2"));
 }
 
 TEST_CASE("FreezeWhere freezes the groups whose name matches") {
@@ -108,6 +112,11 @@ TEST_CASE("a policy's own check sees how many groups there are, or their names; 
   CHECK_THROWS_AS(thaw::AnyFreezePolicy(thaw::FreezeTo{5}).check(names(3)), thaw::ConfigError);
   CHECK_NOTHROW(thaw::AnyFreezePolicy(thaw::Unfrozen{}).check(names(3)));
   CHECK_NOTHROW(thaw::AnyFreezePolicy{}.check(names(3)));
+}
+
+TEST_CASE("a group of which nothing is said is the only one") {
+  CHECK(thaw::GroupRef{}.index == 0);
+  CHECK(thaw::GroupRef{}.count == 1);
 }
 
 TEST_CASE("an empty policy says so") {

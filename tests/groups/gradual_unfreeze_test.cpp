@@ -53,6 +53,7 @@ TEST_CASE("GradualUnfreeze wants exactly one period, and groups to thaw") {
   CHECK_THROWS_AS(GradualUnfreeze{}.check(3), thaw::ConfigError);
   CHECK_THROWS_AS((GradualUnfreeze{.every_epochs = 1, .every_steps = 1}.check(3)), thaw::ConfigError);
   CHECK_THROWS_AS((GradualUnfreeze{.every_epochs = -1, .every_steps = 1}.check(3)), thaw::ConfigError);
+  CHECK_THROWS_AS((GradualUnfreeze{.every_epochs = 1, .every_steps = -1}.check(3)), thaw::ConfigError);
   CHECK_THROWS_AS(GradualUnfreeze{.every_steps = -1}.check(3), thaw::ConfigError);
   CHECK_THROWS_AS(GradualUnfreeze{.every_epochs = 1}.check(1), thaw::ConfigError);
   CHECK_NOTHROW(GradualUnfreeze{.every_epochs = 1}.check(2));

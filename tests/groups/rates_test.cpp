@@ -62,6 +62,7 @@ TEST_CASE("decay divides by the factor from each group to the one before it") {
   check_rates(DiscriminativeLR::decay(0.01)(3), {0.01 / 2.6 / 2.6, 0.01 / 2.6, 0.01});
   check_rates(DiscriminativeLR::decay(0.01, 10)(1), {0.01});
   check_rates(DiscriminativeLR::decay(0.01, 4)(5), DiscriminativeLR::layer_decay(0.01, 0.25)(5));
+  check_rates(DiscriminativeLR::layer_decay(1, 0.5)(3), {0.25, 0.5, 1});
 }
 
 TEST_CASE("head_body gives the head its rate and the body a fraction of it") {
@@ -97,6 +98,8 @@ TEST_CASE("rates that do not fit the groups are refused, with both numbers") {
   }
   CHECK_THROWS_AS(DiscriminativeLR(-1.0)(2), thaw::ConfigError);
   CHECK_THROWS_AS(DiscriminativeLR(std::nan(""))(2), thaw::ConfigError);
+  CHECK_THROWS_AS(DiscriminativeLR::each({-1, 1})(2), thaw::ConfigError);
+  CHECK_THROWS_AS(DiscriminativeLR::each({1, -1})(2), thaw::ConfigError);
   CHECK_THROWS_AS(DiscriminativeLR::slice(0, 1e-3)(3), thaw::ConfigError);
   CHECK_THROWS_AS(DiscriminativeLR::decay(std::nan(""))(2), thaw::ConfigError);
   CHECK(DiscriminativeLR::each({0, 1e-3})(2) == std::vector<double>{0, 1e-3});
@@ -111,6 +114,7 @@ TEST_CASE("slices and decays refuse numbers that make no sense at once, and say 
     CHECK_THROWS_AS(DiscriminativeLR::layer_decay(1e-3, bad), thaw::ConfigError);
   }
   CHECK_THROWS_AS(DiscriminativeLR::layer_decay(1e-3, 0.75, 1.5), thaw::ConfigError);
+  CHECK_NOTHROW(DiscriminativeLR::layer_decay(1e-3, 0.75, 1));
   CHECK_THROWS_AS(DiscriminativeLR::layer_decay(1e-3, 0.75, -0.5), thaw::ConfigError);
   try {
     (void)DiscriminativeLR::slice(0, 1e-3);

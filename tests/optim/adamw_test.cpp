@@ -1,6 +1,7 @@
 #include <thaw/optim/adamw.hpp>
 
 #include <catch2/catch_test_macros.hpp>
+#include <memory>
 
 #include "support/nets.hpp"
 
@@ -32,4 +33,26 @@ TEST_CASE("AdamW's defaults are fastai's") {
   CHECK(options.betas() == std::tuple(0.9, 0.99));
   CHECK(options.eps() == 1e-5);
   CHECK(options.weight_decay() == 0.01);
+}
+
+TEST_CASE("AdamW takes LibTorch's own loop where there is no fused kernel, and ends where that ends") {
+  const auto stepped = [](auto make) {
+    TinyNet net;
+    for (at::Tensor parameter : net->parameters()) parameter.detach().fill_(0.5);
+    net->to(at::kBFloat16);
+    const auto groups = thaw::LayerGroups::cut_before(net, {"head"});
+    const auto optimizer = make(groups);
+    for (int i = 0; i < 3; ++i) {
+      for (at::Tensor parameter : net->parameters()) parameter.mutable_grad() = at::ones_like(parameter);
+      optimizer->step();
+    }
+    return net->head->weight.detach().clone();
+  };
+  const at::Tensor ours = stepped([](const auto& groups) { return std::make_unique<thaw::AdamW>(groups); });
+  CHECK(ours.scalar_type() == at::kBFloat16);
+  CHECK(at::equal(ours, stepped([](const auto& groups) {
+                    return std::make_unique<torch::optim::AdamW>(thaw::param_groups(groups),
+                                                                 thaw::AdamW::fastai_defaults());
+                  })));
+  CHECK(ours.lt(0.5).all().item<bool>());
 }

@@ -1,9 +1,13 @@
 #include <thaw/report/console.hpp>
 
+#include <ATen/ops/ones.h>
 #include <ATen/ops/scalar_tensor.h>
+#include <ATen/ops/zeros.h>
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
+#include <thaw/data/in_memory.hpp>
 #include <thaw/train/callback.hpp>
+#include <vector>
 
 #include "report/pty.hpp"
 #include "support/idle_learner.hpp"
@@ -220,4 +224,27 @@ TEST_CASE("a stage that was stopped says why, and groups that thaw later say whe
   const thaw::History history{.epochs = {{.stop = "no better for 3 epochs"}}};
   console.on(thaw::StageEnd{.learner = *s.learner, .record = {}, .history = history});
   CHECK(s.text == "stopped: no better for 3 epochs\n\n");
+}
+
+TEST_CASE("a run that goes on says where") {
+  const auto make = [] {
+    const torch::nn::Linear model(2, 2);
+    const thaw::InMemory data(
+        {.input = at::ones({4, 2}), .target = at::zeros({4}, at::kLong), .batch_size = 2, .shuffle = false});
+    return std::make_shared<thaw::Learner>(model, thaw::LayerGroups::cut_before(model, {}), thaw::cross_entropy,
+                                           thaw::LearnerOptions{.train = data});
+  };
+  struct Keep {
+    std::vector<thaw::RunState>* states;
+    void on_safe_point(const thaw::SafePoint& event) const { states->push_back(event.learner.run_state()); }
+  };
+  const thaw::Stage stage{.name = "head", .epochs = 1, .lr = 1e-2};
+  std::vector<thaw::RunState> states;
+  make()->fit(stage, Keep{&states});
+  Script s;
+  const auto next = make();
+  next->resume(states.at(0));
+  next->fit(stage, Console(s.terminal));
+  CHECK_THAT(s.text, ContainsSubstring("resumed after step 1 of stage head\n"));
+  CHECK_THAT(s.text, !ContainsSubstring("stage head: 1 epochs"));
 }

@@ -5,6 +5,7 @@
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_floating_point.hpp>
 #include <cmath>
+#include <cstdint>
 #include <random>
 #include <vector>
 
@@ -124,4 +125,30 @@ TEST_CASE("a chain refuses fractions that do not sum to 1, and what its parts re
   CHECK_THROWS_AS(chain({{1, thaw::OneCycle{.div = -1}}}), thaw::ConfigError);
   CHECK_THROWS_AS(thaw::Chain{}.check(), thaw::ConfigError);
   CHECK_NOTHROW(chain({{0.1, falling}, {0.2, falling}, {0.7, falling}}));
+}
+
+TEST_CASE("a chain is in its last part up to the end, whatever its fractions sum to") {
+  const auto position = [](double t) { return t; };
+  const thaw::Progress last{.step = 9, .steps = 10};
+  CHECK(chain({{.schedule = position}})({.step = 5, .steps = 10}).lr == 0.5);
+  CHECK(chain({{1 - 9e-10, position}})({.step = 5, .steps = 10}).lr == 0.5);
+  const thaw::Chain less = chain({{0.5, position}, {0.5 - 9e-10, position}});
+  CHECK_THAT(less(last, 1 - 1e-10).lr, WithinAbs(1 - 2e-10, 1e-13));
+  CHECK(less(last, 1).lr < 1);
+}
+
+TEST_CASE("a part in which no step falls has one") {
+  thaw::Progress seen;
+  const thaw::Chain parts = chain({{0.25, falling},
+                                   {0.01,
+                                    [&](const thaw::Progress& at) {
+                                      seen = at;
+                                      return 1.0;
+                                    }},
+                                   {0.74, falling}});
+  for (const std::int64_t step : {2, 3, 9}) {
+    (void)parts({.step = step, .steps = 10}, 0.255);
+    CHECK(seen.step == 0);
+    CHECK(seen.steps == 1);
+  }
 }

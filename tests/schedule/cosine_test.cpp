@@ -58,3 +58,11 @@ TEST_CASE("cosines refuse parameters that make no sense") {
   CHECK_THROWS_AS((thaw::CosineRestarts{.cycles = 1000, .mult = 10}.check()), thaw::ConfigError);
   CHECK_THROWS_AS(thaw::CosineRestarts{.end = 2}.check(), thaw::ConfigError);
 }
+
+TEST_CASE("restarts do not begin again at the very end") {
+  const double end = std::nextafter(1.0, 0.0);
+  for (const int cycles : {1, 2, 5}) {
+    CHECK(thaw::CosineRestarts{.cycles = cycles}(end) < 1e-9);
+    CHECK(thaw::CosineRestarts{.cycles = cycles, .mult = 1}(end) < 1e-9);
+  }
+}

@@ -52,3 +52,9 @@ TEST_CASE("errors show fractions as people write them") {
     CHECK(error.problem() == "end is -1e-07");
   }
 }
+
+TEST_CASE("a decay by nothing is allowed") {
+  CHECK_NOTHROW(thaw::Linear{.end = 1}.check());
+  CHECK_NOTHROW(thaw::Exponential{.end = 1}.check());
+  CHECK(thaw::Exponential{.end = 1}(0.5) == 1);
+}

@@ -29,3 +29,11 @@ TEST_CASE("FlatCosine refuses parameters that make no sense") {
   CHECK_THROWS_AS(thaw::FlatCosine{.div_final = 0}.check(), thaw::ConfigError);
   CHECK_THROWS_AS(thaw::FlatCosine{.div_final = std::nan("")}.check(), thaw::ConfigError);
 }
+
+TEST_CASE("FlatCosine falls along its cosine from wherever it is told to") {
+  const thaw::FlatCosine schedule{.pct_start = 0.6, .div_final = 10};
+  CHECK(schedule(0.59) == 1);
+  CHECK_THAT(schedule(0.7), WithinRel(1 - 0.45 * (1 - std::sqrt(0.5)), 1e-12));  // a quarter of the way
+  CHECK_THAT(schedule(0.8), WithinRel(0.55, 1e-12));
+  CHECK_NOTHROW(thaw::FlatCosine{.div_final = 1}.check());
+}

@@ -134,3 +134,19 @@ TEST_CASE("errors show divisors as people write them") {
     CHECK(error.problem() == "divisors are -1e-07 and 100000");
   }
 }
+
+TEST_CASE("a one-cycle that only rises ends where it would end") {
+  CHECK_THAT(thaw::OneCycle{.pct_start = 1}(0.75).lr, WithinRel(thaw::OneCycle{.pct_start = 0.5}(0.375).lr, 1e-12));
+  CHECK_THAT(thaw::OneCycle{.pct_start = 1}(1).lr, WithinAbs(1e-5, 1e-15));
+}
+
+TEST_CASE("TorchOneCycle has two phases unless told, as PyTorch's") {
+  const thaw::Progress late{.step = 80, .steps = 100};
+  CHECK(thaw::TorchOneCycle{}(late).lr == thaw::TorchOneCycle{.three_phase = false}(late).lr);
+  CHECK(thaw::TorchOneCycle{}(late).lr != thaw::TorchOneCycle{.three_phase = true}(late).lr);
+}
+
+TEST_CASE("a one-cycle's ends may lie above its peak, yet no rate is infinite") {
+  CHECK_NOTHROW(thaw::OneCycle{.div = 0.5, .div_final = 0.5}.check());
+  CHECK_THROWS_AS(thaw::OneCycle{.div_final = 0}.check(), thaw::ConfigError);
+}

@@ -29,3 +29,9 @@ TEST_CASE("steps() refuses epochs without steps and less than no steps, which wo
   CHECK_THROWS_AS(thaw::steps(-1), thaw::ConfigError);
   CHECK(thaw::steps(0).empty());
 }
+
+TEST_CASE("a stage of which nothing is said has one step and one epoch") {
+  CHECK(thaw::Progress{}.t() == 0);
+  CHECK(thaw::Progress{}.epoch() == 0);
+  CHECK(thaw::Progress{.steps = 4}.step == 0);
+}

@@ -4,6 +4,7 @@
 
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_floating_point.hpp>
+#include <cmath>
 
 #include "schedule/check_schedule.hpp"
 
@@ -42,4 +43,12 @@ TEST_CASE("repeat is sound for any number of steps, and refuses less than once")
   }
   CHECK_THROWS_AS(thaw::repeat(thaw::OneCycle{}, 0), thaw::ConfigError);
   CHECK_THROWS_AS(thaw::repeat(thaw::OneCycle{.div = 0}, 2), thaw::ConfigError);
+}
+
+TEST_CASE("the last repetition lasts up to the end, and one is the default") {
+  const auto position = [](double t) { return t; };
+  CHECK(thaw::repeat(position, 3)({.step = 9, .steps = 10}, std::nextafter(1.0, 0.0)).lr > 0.99);
+  const thaw::Repeat once{.schedule = position};
+  CHECK_NOTHROW(once.check());
+  CHECK(once({.step = 1, .steps = 4}).lr == 0.25);
 }

@@ -72,3 +72,8 @@ TEST_CASE("AnySchedule passes a schedule's own check on") {
   CHECK_THROWS_AS(thaw::AnySchedule(thaw::OneCycle{.pct_start = -1}).check(), thaw::ConfigError);
   CHECK_NOTHROW(thaw::AnySchedule([](double) { return 1.0; }).check());
 }
+
+TEST_CASE("a value of which nothing is said keeps the peak rate") {
+  CHECK(thaw::ScheduleValue{}.lr == 1);
+  CHECK_FALSE(thaw::ScheduleValue{}.momentum.has_value());
+}

@@ -32,4 +32,5 @@ TEST_CASE("SlantedTriangular refuses parameters that make no sense") {
   CHECK_THROWS_AS(thaw::SlantedTriangular{.cut_frac = -0.1}.check(), thaw::ConfigError);
   CHECK_THROWS_AS(thaw::SlantedTriangular{.cut_frac = std::nan("")}.check(), thaw::ConfigError);
   CHECK_THROWS_AS(thaw::SlantedTriangular{.ratio = 0.5}.check(), thaw::ConfigError);
+  CHECK_NOTHROW(thaw::SlantedTriangular{.ratio = 1}.check());
 }

@@ -77,3 +77,17 @@ TEST_CASE("warm_up wants exactly one length, and refuses what the schedule refus
   CHECK_THROWS_AS(warm_up(thaw::Cosine{}, {.steps = 10, .start = 2}), thaw::ConfigError);
   CHECK_THROWS_AS(warm_up(thaw::Cosine{.end = -1}, {.steps = 10}), thaw::ConfigError);
 }
+
+TEST_CASE("while it warms up, a schedule of steps is asked for its first of those that remain, at least one") {
+  thaw::Progress seen;
+  const auto record = [&seen](const thaw::Progress& at) {
+    seen = at;
+    return 1.0;
+  };
+  (void)warm_up(record, {.steps = 3})({.step = 2, .steps = 10});
+  CHECK(seen.step == 0);
+  CHECK(seen.steps == 7);
+  (void)warm_up(record, {.steps = 12})({.step = 9, .steps = 10});
+  CHECK(seen.step == 0);
+  CHECK(seen.steps == 1);
+}

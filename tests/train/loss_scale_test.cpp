@@ -34,3 +34,24 @@ TEST_CASE("gradients that overflow halve the scale, two thousand steps without d
   LossScale other = kept;
   CHECK(other.scaled(one).item<float>() == 16384);
 }
+
+TEST_CASE("a scale goes on from a checkpoint, also one that was not used yet") {
+  const at::Tensor one = at::ones({});
+  LossScale scale;
+  thaw::RunState state;
+  scale.visit({state, /*reading=*/false}, at::kCPU);
+  CHECK(state.empty());
+  (void)scale.scaled(one);
+  CHECK_FALSE(scale.unscale({at::full({1}, std::numeric_limits<float>::infinity())}));
+  for (int i = 0; i < 1999; ++i) CHECK(scale.unscale({at::ones({1})}));
+  scale.visit({state, /*reading=*/false}, at::kCPU);
+  LossScale next;
+  next.visit({state, /*reading=*/true}, at::kCPU);
+  CHECK(next.scaled(one).item<float>() == 32768);
+  CHECK(next.unscale({at::ones({1})}));  // the two thousandth
+  CHECK(next.scaled(one).item<float>() == 65536);
+  CHECK(scale.scaled(one).item<float>() == 32768);
+  thaw::RunState none;
+  next.visit({none, /*reading=*/true}, at::kCPU);
+  CHECK(next.scaled(one).item<float>() == 65536);
+}

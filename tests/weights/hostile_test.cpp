@@ -276,6 +276,41 @@ TEST_CASE("Zip directories that lie are errors") {
   CHECK_THAT(complaint_about(twice), ContainsSubstring("record 'archive/data/0' is there twice"));
 }
 
+TEST_CASE("Sizes and places of 4 GB and more are read from where zip64 has them") {
+  const std::string good =
+      zip({{"data.pkl", dict_of({{}})}, {"data/0", std::string("\0\0\x80\x3f", 4) + std::string(20, '\0')}});
+  const auto number = [](auto value) { return std::string(reinterpret_cast<const char*>(&value), sizeof value); };
+  // the entry's numbers in its extra field, as if they were too long for 32 bits, after a field of another kind
+  const auto longer = [&](std::uint16_t kept) {
+    const std::size_t name = good.rfind("archive/data/0"), extra_size = name - 16, place = name - 4, end = name + 14;
+    std::uint32_t header = 0;
+    std::memcpy(&header, good.data() + place, sizeof header);
+    const std::string fields = number(std::uint64_t{24}) + number(std::uint64_t{24}) + number(std::uint64_t{header});
+    const std::string extra = number(std::uint16_t{2}) + number(std::uint16_t{2}) + "??" + number(std::uint16_t{1}) +
+                              number(kept) + fields.substr(0, kept);
+    std::string bytes = good;
+    const auto put = [&](std::size_t at, const std::string& what) { bytes.replace(at, what.size(), what); };
+    std::uint16_t before = 0;
+    std::memcpy(&before, good.data() + extra_size, sizeof before);
+    put(extra_size, number(static_cast<std::uint16_t>(before + extra.size())));
+    for (const std::size_t at : {name - 26, name - 22, place}) put(at, number(~std::uint32_t{0}));
+    bytes.insert(end, extra);
+    const std::size_t locator = bytes.rfind("PK\6\7");
+    std::uint64_t directory_end = 0;
+    std::memcpy(&directory_end, bytes.data() + locator + 8, sizeof directory_end);
+    put(locator + 8, number(directory_end + extra.size()));
+    return bytes;
+  };
+  const auto first = [](const std::string& bytes) {
+    const auto owner = std::make_shared<const std::string>(bytes);
+    return thaw::detail::read_weights({"memory", *owner, owner}).at("w").flatten()[0].item<float>();
+  };
+  REQUIRE(first(good) == 1);
+  CHECK(first(longer(24)) == 1);
+  for (const int kept : {0, 8, 16, 23})
+    CHECK_THAT(complaint_about(longer(static_cast<std::uint16_t>(kept))), ContainsSubstring("malformed"));
+}
+
 TEST_CASE("The format before 1.6: counts that lie are errors") {
   const std::string good = thaw::test::bytes_of(thaw::test::weights("ordered_dict.legacy.pth"));
   std::size_t last = 0;  // where the last storage says how many numbers it has
