@@ -21,6 +21,7 @@
 #include <thaw/report/console.hpp>
 #include <thaw/report/csv_log.hpp>
 #include <thaw/report/groups_table.hpp>
+#include <thaw/report/html_report.hpp>
 #include <thaw/report/lr_plot.hpp>
 #include <thaw/report/plan_table.hpp>
 #include <thaw/report/run_plot.hpp>

@@ -15,6 +15,7 @@
 
 #include <thaw/report/detail/numbers.hpp>
 #include <thaw/report/detail/progress_line.hpp>
+#include <thaw/report/detail/stage_text.hpp>
 #include <thaw/report/detail/utf8.hpp>
 #include <thaw/report/table.hpp>
 #include <thaw/report/terminal.hpp>
@@ -69,26 +70,6 @@ class Console {
 };
 
 namespace detail {
-
-/// "stage head: 3 epochs of 47 steps".
-[[nodiscard]] inline std::string stage_title(const StageBegin& event) {
-  const auto count = [](std::int64_t n, std::string_view thing) {
-    return fmt::format("{} {}{}", n, thing, n == 1 ? "" : "s");
-  };
-  return fmt::format("stage {}: {} of {}", shortened(event.stage, 60), count(event.epochs, "epoch"),
-                     count(event.steps_per_epoch, "step"));
-}
-
-[[nodiscard]] inline Table group_table(const std::vector<GroupPlan>& groups) {
-  Table table{.headers = {"group", "parameters", "trained", "rate"}};
-  for (const GroupPlan& group : groups)
-    table.add(shortened(group.name, 40), with_separators(group.parameters), with_separators(group.trained),
-              group.trained == 0
-                  ? "frozen"
-                  : scientific(group.lr, 1) +
-                        (group.first_step == 0 ? "" : fmt::format(", from step {}", group.first_step + 1)));
-  return table;
-}
 
 /// A row of cells aligned right under `headers`, each at least as wide as any measured number.
 [[nodiscard]] inline std::string epoch_row(const std::vector<std::string>& headers,

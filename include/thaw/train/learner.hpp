@@ -166,6 +166,8 @@ class Learner {
   [[nodiscard]] torch::optim::Optimizer& optimizer() { return *optimizer_; }
   [[nodiscard]] const std::vector<Metric>& metrics() const { return metrics_; }
   [[nodiscard]] const History& history() const { return history_; }
+  /// All that find_lr gave.
+  [[nodiscard]] const std::vector<LRCurve>& sweeps() const { return sweeps_; }
   /// How convolutions are laid out in memory: automatic until the data was first tried on the model.
   [[nodiscard]] Layout layout() const { return mode_->layout; }
   [[nodiscard]] at::Device device() const { return groups_[0].parameters[0].tensor.device(); }

@@ -58,6 +58,7 @@ class SvgWriter {
     start(element, attributes).append(">").append(xml_escaped(words)).append("</").append(element).append(">\n");
   }
   void append(std::string_view elements) { text_ += elements; }
+  [[nodiscard]] const std::string& text() const { return text_; }
   [[nodiscard]] std::string take() && { return std::move(text_); }
 
  private:

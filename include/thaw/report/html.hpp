@@ -1,0 +1,108 @@
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <thaw/report/detail/svg_writer.hpp>
+#include <thaw/report/detail/write_file.hpp>
+#include <thaw/report/figure.hpp>
+#include <thaw/report/svg.hpp>
+#include <thaw/report/table.hpp>
+
+namespace thaw {
+
+/// A table as an HTML element, aligned as its text is. Cells are escaped.
+[[nodiscard]] inline std::string to_html(const Table& table) {
+  const detail::Columns columns(table);
+  detail::SvgWriter html;
+  const auto row = [&](const char* cell, const std::vector<std::string>& cells) {
+    html.open("tr", {});
+    for (std::size_t i = 0; i < columns.widths.size(); ++i) {
+      const std::string_view words = i < cells.size() ? std::string_view(cells[i]) : std::string_view();
+      if (columns.right[i])
+        html.text(cell, {{"class", "number"}}, words);
+      else
+        html.text(cell, {}, words);
+    }
+    html.close("tr");
+  };
+  html.open("div", {{"class", "wide"}});
+  html.open("table", {});
+  html.open("thead", {});
+  row("th", table.headers);
+  html.close("thead");
+  html.open("tbody", {});
+  for (const std::vector<std::string>& cells : table.rows) row("td", cells);
+  html.close("tbody");
+  html.close("table");
+  html.close("div");
+  return std::move(html).take();
+}
+
+/// A page of headings, words, tables and figures that needs nothing outside itself: no network, no script. Light or
+/// dark as the reader's system is.
+///
+///     thaw::HtmlPage page("Sign digits");
+///     page.heading("Curves");
+///     page.figure(to_figure(learner.history()));
+///     page.write("run.html");
+class HtmlPage {
+ public:
+  /// `refresh`: after how many seconds a browser reads the page anew; 0 for one that will not change.
+  explicit HtmlPage(std::string_view title, int refresh = 0) : title_(title), refresh_(refresh) {
+    body_.text("h1", {}, title);
+  }
+
+  void heading(std::string_view words) { body_.text("h2", {}, words); }
+  void subheading(std::string_view words) { body_.text("h3", {}, words); }
+  void paragraph(std::string_view words) { body_.text("p", {}, words); }
+  void table(const Table& table) { body_.append(to_html(table)); }
+  void figure(const Figure& figure) { append(to_svg(figure)); }
+  /// HTML that is well-formed and trusted: it is not escaped.
+  void append(std::string_view html) { body_.append(html); }
+
+  /// The whole page, so far.
+  [[nodiscard]] std::string text() const {
+    std::string page =
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n"
+        "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"/>\n";
+    if (refresh_ > 0) page.append("<meta http-equiv=\"refresh\" content=\"" + std::to_string(refresh_) + "\"/>\n");
+    page.append("<link rel=\"icon\" href=\"data:,\"/>\n");  // or a browser asks a server for one
+    page.append("<title>" + detail::xml_escaped(title_) + "</title>\n").append(style);
+    return page.append("</head>\n<body>\n").append(body_.text()).append("</body>\n</html>\n");
+  }
+
+  /// Replaces the file in one step: who reads it sees the old page or the new. Throws FileError.
+  void write(const std::filesystem::path& path) const { detail::write_file(path, text()); }
+
+ private:
+  static constexpr std::string_view style = R"(<style>
+body{max-width:760px;margin:2rem auto;padding:0 1rem;background:#fff;color:#3c4046;
+font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",sans-serif}
+h1,h2,h3{color:#16181d;line-height:1.25}
+h1{font-size:1.6rem}
+h2{font-size:1.2rem;margin-top:2.2rem}
+h3{font-size:1rem}
+.wide{overflow-x:auto}
+table{border-collapse:collapse;font-size:.9rem;font-variant-numeric:tabular-nums}
+th,td{padding:.25rem .8rem .25rem 0;text-align:left;vertical-align:top;white-space:nowrap}
+th{font-weight:600;color:#16181d;border-bottom:1px solid #8b9097}
+td{border-bottom:1px solid #e6e8eb}
+.number{text-align:right}
+@media (prefers-color-scheme:dark){
+body{background:#16181d;color:#c3c8cf}
+h1,h2,h3,th{color:#f2f4f7}
+td{border-color:#2b2f36}
+}
+</style>
+)";
+
+  std::string title_;
+  int refresh_;
+  detail::SvgWriter body_;
+};
+
+}  // namespace thaw
