@@ -7,9 +7,11 @@ Takes the headers whose results nobody sees at once when they are wrong: schedul
 resumed run goes on from. Each change is made in a copy of include/, which comes first on the include path: the tree is
 never touched. The header's own test (tests/<room>/<header>_test.cpp) is compiled and run; where it notices nothing, so
 are the others that include the header. To save compiling, all changes that can be are first compiled into one program,
-which THAW_MUTANT tells which one to be; what could not be, or was never come to while running, is compiled alone. A change that none notices has survived: a test is missing, or the change
-changes nothing, and then tests/mutants_allowed.txt says why. The last line is "mutants N, killed K, did not compile C,
-survived S"; the exit status is 0 only if S are all allowed, and nothing allowed was killed.
+which THAW_MUTANT tells which one to be; what could not be, or was never come to while running, is compiled alone.
+
+A change that none notices has survived: a test is missing, or the change changes nothing, and then
+tests/mutants_allowed.txt says why. The last line is "mutants N, killed K, did not compile C, survived S"; the exit
+status is 0 only if S are all allowed, and nothing allowed was killed or is gone.
 
 --only takes the headers whose path under include/thaw has SUBSTRING in it, --limit a random N of the changes by --seed.
 --build names a configured build folder: its compiler, options and libraries are taken, its binaries are not needed.
@@ -294,7 +296,8 @@ class Builder:
                        "THAW_MUTANT_REACHED": str(self.work / "reached")}
         try:
             done = subprocess.run([self.work / "unit", "--abort"], cwd=folder, env=environment, timeout=timeout,
-                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                  start_new_session=True)  # a mutant may send signals
         except subprocess.TimeoutExpired:
             return False
         self.said = done.stdout.decode(errors="replace")
@@ -439,6 +442,11 @@ def main():
                 if (result == "survived") != excused:
                     bad += 1
                     print(f"{'ALLOWED, YET ' if excused else ''}{result.upper()} {mutant}", flush=True)
+            if options.limit is None:
+                for gone in [each for each in allowed if each[0] == header and each not in
+                             [(header, mutant.was, mutant.now) for mutant in results]]:
+                    bad += 1
+                    print(f"ALLOWED, YET GONE {header}: {gone[2]}", flush=True)
             here = [f"{list(results.values()).count(what)} {what}" for what in counts]
             print(f"{header}: {', '.join(here)}, {time.monotonic() - begin:.0f} s", flush=True)
     print(f"mutants {len(mutants)}, killed {counts['killed']}, did not compile {counts['did not compile']},"

@@ -10,6 +10,7 @@
 #include <catch2/matchers/catch_matchers_string.hpp>
 #include <csignal>
 #include <cstring>
+#include <exception>
 #include <fstream>
 #include <iterator>
 #include <string>
@@ -122,15 +123,23 @@ TEST_CASE("a full disk is an error that names the file, and the old checkpoint s
 TEST_CASE("a program out of file handles gets an error that says so, for writing and for reading") {
   const Folder folder;
   thaw::write_checkpoint(sample(), folder / "a.safetensors");
-  // what is expected is looked at when handles are there again: UBSan needs one to look at an object
-  const auto error_of = [](const auto& work) {
-    const Limit none(RLIMIT_NOFILE, 0);
-    try {
-      work();
-    } catch (const thaw::FileError& error) {
-      return std::string(error.what());
+  // errors are looked at when there are handles again: UBSan needs one to look at an object
+  const auto error_of = [](const auto& work) -> std::string {
+    std::exception_ptr caught;
+    {
+      const Limit none(RLIMIT_NOFILE, 0);
+      try {
+        work();
+      } catch (...) {
+        caught = std::current_exception();
+      }
     }
-    return std::string("none");
+    try {
+      if (caught) std::rethrow_exception(caught);
+    } catch (const thaw::FileError& error) {
+      return error.what();
+    }
+    return "none";
   };
   const std::string written = error_of([&] { thaw::write_checkpoint(sample(), folder / "b.safetensors"); });
   CHECK_THAT(written, ContainsSubstring("Too many open files"));

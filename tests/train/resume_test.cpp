@@ -624,4 +624,12 @@ TEST_CASE("a state visitor gives back what it was given, and says what is missin
   CHECK_THROWS_MATCHES(reader("n", x2), thaw::FileError, MessageMatches(ContainsSubstring("of another kind")));
   CHECK_THROWS_MATCHES(reader.into("tensor", at::randn({3})), thaw::FileError,
                        MessageMatches(ContainsSubstring("is [2, 3] in the checkpoint, and [3] here")));
+  for (const std::vector<std::int64_t>& sizes : {std::vector<std::int64_t>{4}, {2, 2}, {-1}, {3, 1}}) {
+    RunState lies;
+    std::string three = "abc";
+    std::vector<std::int64_t> written = sizes;
+    thaw::StateVisitor(lies, false)("list", three), thaw::StateVisitor(lies, false)("list sizes", written);
+    CHECK_THROWS_MATCHES(thaw::StateVisitor(lies, true)("list", list2), thaw::FileError,
+                         MessageMatches(ContainsSubstring("of another kind")));
+  }
 }

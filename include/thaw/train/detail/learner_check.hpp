@@ -7,28 +7,14 @@
 
 #include <algorithm>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
 #include <thaw/train/detail/evaluate.hpp>
+#include <thaw/train/detail/too_few_for_norm.hpp>
 #include <thaw/train/learner.hpp>
 
 namespace thaw {
-
-namespace detail {
-
-/// Whether LibTorch says that a norm layer cannot take statistics over one value.
-[[nodiscard]] inline bool is_too_few_for_norm(const std::exception& error) {
-  return std::string_view(error.what()).find("more than 1 value per channel") != std::string_view::npos;
-}
-
-inline DataError too_few_for_norm(const std::string& where) {
-  return {where, "a batch of 1 sample is too few for a batch norm that trains: a channel has 1 value",
-          "leave the last batch out (drop_last), take another batch size, or hold the norm (thaw::hold_everywhere)"};
-}
-
-}  // namespace detail
 
 /// Tries the data on the model, once.
 inline void Learner::check_data() {
@@ -62,9 +48,11 @@ inline void Learner::check_last_batch(const detail::PlannedStage& stage, const s
   const RandomState random;
   const TrainingFlags flags{*groups_.module()};
   const std::optional<Batch> first = data_.train.first(epochs_begun_);
+  if (!first) return;
   const Fields sample = first->to(device()).input.map([](const at::Tensor& t) { return t.slice(0, 0, 1); });
   const std::vector<at::Tensor> buffers = groups_.module()->buffers();
   std::vector<at::Tensor> before;
+  before.reserve(buffers.size());
   for (const at::Tensor& buffer : buffers) before.push_back(buffer.clone());
   for (const auto& change : stage.frozen) {
     groups_.module()->train();

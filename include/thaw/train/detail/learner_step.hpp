@@ -15,7 +15,7 @@
 #include <string_view>
 #include <utility>
 
-#include <thaw/train/detail/learner_check.hpp>
+#include <thaw/train/detail/too_few_for_norm.hpp>
 #include <thaw/train/learner.hpp>
 
 namespace thaw {
