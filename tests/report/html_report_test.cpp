@@ -59,7 +59,7 @@ TEST_CASE("the page of a run is whole at any moment, and in the end tells all of
   learner.fit(two_stages(), HtmlReport{.path = path, .title = "Digits"}, Reader{path, &pages});
   REQUIRE(pages.size() == 3 * 5 + 3);
   for (const std::string& page : pages) {
-    CHECK(parsed(page).all("svg").size() == 2);  // the run and the sweep
+    CHECK(parsed(page).all("svg", "thaw-figure").size() == 2);  // the run and the sweep
     CHECK(page.find("http-equiv=\"refresh\" content=\"10\"") != std::string::npos);
   }
   CHECK_THAT(pages[0], ContainsSubstring("stage head begins"));

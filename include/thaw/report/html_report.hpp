@@ -125,7 +125,7 @@ struct HtmlReport {
     state_ = fmt::format("stage {} has ended{}", event.record.name, stop.empty() ? "" : ": " + stop);
   }
   void on_fit_end(const FitEnd& event) {
-    if (!stages_.empty()) rewrite(event.learner, /*runs=*/false);
+    if (written_ != decltype(written_){}) rewrite(event.learner, /*runs=*/false);  // else it could not be
   }
   void on_run_state(const RunStateVisit& event) {
     event.state("stages", stages_);
