@@ -47,7 +47,6 @@ namespace detail {
   for (const EpochRecord& epoch : history.epochs)
     for (const MetricValue& metric : epoch.valid.value_or(Evaluation{}).metrics)
       if (std::ranges::find(table.headers, metric.name) == table.headers.end()) table.headers.push_back(metric.name);
-  const std::size_t metrics = table.headers.size();
   table.headers.emplace_back("time");
   for (const EpochRecord& epoch : history.epochs) {
     std::vector<std::string> row(table.headers.size());
@@ -56,7 +55,7 @@ namespace detail {
     row[2] = measured(epoch.train_loss);
     if (epoch.valid) row[3] = measured(epoch.valid->loss);
     for (const MetricValue& metric : epoch.valid.value_or(Evaluation{}).metrics) {
-      const auto column = std::ranges::find(table.headers.begin() + 4, table.headers.begin() + metrics, metric.name);
+      const auto column = std::ranges::find(table.headers.begin() + 4, table.headers.end(), metric.name);
       row[static_cast<std::size_t>(column - table.headers.begin())] = measured(metric.value);
     }
     row.back() = duration(epoch.seconds);
@@ -143,7 +142,9 @@ struct HtmlReport {
     try {
       write(learner, runs);
     } catch (const std::exception& error) {
-      if (!std::exchange(warned_, true)) TORCH_WARN("thaw: HtmlReport: ", error.what());
+      if (!std::exchange(warned_, true)) {
+        TORCH_WARN("thaw: HtmlReport: ", error.what());
+      }
     }
   }
 
