@@ -102,7 +102,7 @@ class LayerGroups {
   [[nodiscard]] const std::vector<bool>& frozen() const { return frozen_; }
   [[nodiscard]] NormRule norm_rule() const { return norm_; }
   /// What the norm layers of a group do now.
-  [[nodiscard]] Norm norm_of(std::size_t group) const { return frozen_[group] ? norm_.frozen : norm_.thawed; }
+  [[nodiscard]] Norm norm_of(std::size_t group) const { return norm_.of(frozen_[group]); }
 
   /// `visit(name, tensor)` for every parameter and every defined buffer, each once, group by group.
   template <class Visit>

@@ -17,6 +17,9 @@ enum class Norm {
 struct NormRule {
   Norm frozen = Norm::hold;
   Norm thawed = Norm::train;
+
+  /// What those of a group do that is frozen, or not.
+  [[nodiscard]] constexpr Norm of(bool is_frozen) const { return is_frozen ? frozen : thawed; }
 };
 
 inline constexpr NormRule hold_everywhere{.frozen = Norm::hold, .thawed = Norm::hold};

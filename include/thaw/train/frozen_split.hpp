@@ -68,7 +68,7 @@ inline void add_moving(TensorSet& moving, const LayerGroups& groups, const std::
   for (std::size_t i = 0; i < groups.size(); ++i) {
     for (const GroupParameter& parameter : groups[i].parameters)
       if (parameter.trains(frozen[i], norm)) moving.insert(parameter.tensor.unsafeGetTensorImpl());
-    if ((frozen[i] ? norm.frozen : norm.thawed) != Norm::hold)
+    if (norm.of(frozen[i]) != Norm::hold)
       for (const auto& layer : groups[i].norms)
         for (const at::Tensor& buffer : layer->buffers()) moving.insert(buffer.unsafeGetTensorImpl());
   }

@@ -5,7 +5,6 @@
 #include <ATen/ops/nan_to_num.h>
 #include <c10/core/GradMode.h>
 #include <c10/core/MemoryFormat.h>
-#include <c10/util/ScopeExit.h>
 #include <torch/nn/module.h>
 
 #include <algorithm>
@@ -100,17 +99,29 @@ inline bool nearly_equal(const Fields& a, const Fields& b) {
   });
 }
 
-/// What the model gives in evaluation mode. Runs it in training mode too, in which some have heads more. Buffers, modes
-/// and generators are as they were, then.
+/// While it lives, a model may be run to see what it does: without gradients, and its buffers and modes and all random
+/// generators are as they were afterwards.
+class TryOut {
+ public:
+  explicit TryOut(const torch::nn::Module& module) : flags_(module) {
+    for (const at::Tensor& buffer : module.buffers()) buffers_.emplace_back(buffer, buffer.clone());
+  }
+  ~TryOut() {
+    for (auto& [buffer, value] : buffers_) buffer.copy_(value);
+  }
+  TryOut(const TryOut&) = delete;
+  TryOut& operator=(const TryOut&) = delete;
+
+ private:
+  c10::NoGradGuard no_grad_;
+  RandomState random_;
+  TrainingFlags flags_;
+  std::vector<std::pair<at::Tensor, at::Tensor>> buffers_;
+};
+
+/// What the model gives in evaluation mode. Runs it in training mode too, in which some have heads more.
 inline Fields tried(const Task& task, torch::nn::Module& module, const Fields& example) {
-  const c10::NoGradGuard no_grad;
-  const RandomState random;
-  const TrainingFlags flags{module};
-  std::vector<std::pair<at::Tensor, at::Tensor>> buffers;
-  const auto put_back = c10::make_scope_exit([&] {
-    for (auto& [buffer, value] : buffers) buffer.copy_(value);
-  });
-  for (const at::Tensor& buffer : module.buffers()) buffers.emplace_back(buffer, buffer.clone());
+  const TryOut nothing_stays{module};
   module.eval();
   Fields output = task.forward(example);
   module.train();

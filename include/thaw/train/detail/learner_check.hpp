@@ -2,14 +2,14 @@
 
 // What is tried before a fit begins: members of Learner. Included by thaw/train/learner.hpp alone.
 
-#include <c10/core/GradMode.h>
-#include <c10/util/Exception.h>
-
 #include <algorithm>
+#include <cstddef>
+#include <exception>
+#include <optional>
 #include <string>
 #include <utility>
-#include <vector>
 
+#include <thaw/train/detail/compute_mode.hpp>
 #include <thaw/train/detail/evaluate.hpp>
 #include <thaw/train/detail/too_few_for_norm.hpp>
 #include <thaw/train/learner.hpp>
@@ -40,34 +40,26 @@ inline void Learner::check_data() {
   if (quietly && !valid_begun) data_.valid.restart();
 }
 
-/// Throws DataError where the last batch of each epoch has one sample and a norm layer that trains cannot do with it:
-/// known only by trying, since the same layer can where it sees many positions of that sample.
+/// Throws DataError where the last batch of each epoch has one sample and a norm layer that trains, at some time in the
+/// stage, cannot do with it: known only by trying, since the same layer can where it sees many positions of that
+/// sample.
 inline void Learner::check_last_batch(const detail::PlannedStage& stage, const std::string& where) {
   if (data_.train.last_batch() != 1) return;
-  const c10::NoGradGuard no_grad;
-  const RandomState random;
-  const TrainingFlags flags{*groups_.module()};
+  const detail::TryOut nothing_stays{*groups_.module()};
   const std::optional<Batch> first = data_.train.first(epochs_begun_);
   if (!first) return;
   const Fields sample = first->to(device()).input.map([](const at::Tensor& t) { return t.slice(0, 0, 1); });
-  const std::vector<at::Tensor> buffers = groups_.module()->buffers();
-  std::vector<at::Tensor> before;
-  before.reserve(buffers.size());
-  for (const at::Tensor& buffer : buffers) before.push_back(buffer.clone());
-  for (const auto& change : stage.frozen) {
-    groups_.module()->train();
-    for (std::size_t i = 0; i < groups_.size(); ++i)
-      if ((change.frozen[i] ? stage.norm.frozen : stage.norm.thawed) == Norm::hold)
-        for (const auto& layer : groups_[i].norms) layer->eval();
-    bool too_few = false;
-    try {
-      (void)task_.forward(sample);
-    } catch (const c10::Error& error) {  // anything else is for the step to say
-      too_few = detail::is_too_few_for_norm(error);
-    }
-    for (std::size_t i = 0; i < buffers.size(); ++i) at::Tensor(buffers[i]).copy_(before[i]);
-    if (too_few) throw detail::too_few_for_norm(where);
+  groups_.module()->train();
+  for (std::size_t i = 0; i < groups_.size(); ++i)
+    if (std::ranges::all_of(stage.frozen, [&](const auto& now) { return stage.norm.of(now.frozen[i]) == Norm::hold; }))
+      for (const auto& layer : groups_[i].norms) layer->eval();
+  bool too_few = false;
+  try {
+    (void)task_.forward(sample);
+  } catch (const std::exception& error) {  // anything else is for the step to say
+    too_few = detail::is_too_few_for_norm(error);
   }
+  if (too_few) throw detail::too_few_for_norm(where);
 }
 
 }  // namespace thaw

@@ -21,7 +21,7 @@ inline std::vector<std::string> norm_notes(const LayerGroups& groups, const std:
                                            std::int64_t steps) {
   std::vector<std::string> notes;
   for (std::size_t i = 0; i < groups.size(); ++i) {
-    const bool held = (frozen[i] ? norm.frozen : norm.thawed) == Norm::hold;
+    const bool held = norm.of(frozen[i]) == Norm::hold;
     std::size_t slow = 0, untaught = 0;
     double slowest = 1;
     for (const auto& layer : groups[i].norms) {
