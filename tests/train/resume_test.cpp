@@ -461,6 +461,9 @@ TEST_CASE("another model, optimizer, plan or other callbacks are refused, and wh
     contiguous.at("layout").fill_(static_cast<std::int64_t>(thaw::Layout::contiguous));
     CHECK_THROWS_MATCHES(next.resume(contiguous), thaw::ConfigError,
                          MessageMatches(ContainsSubstring("layout contiguous; this run has layout channels_last")));
+    contiguous.at("layout").fill_(std::int64_t{1} << 40);  // what no run can have written
+    CHECK_THROWS_MATCHES(next.resume(contiguous), thaw::ConfigError,
+                         MessageMatches(ContainsSubstring("layout 1099511627776; this run has")));
     RunState half = copy(mid);
     half.at("layout").fill_(static_cast<std::int64_t>(thaw::Layout::channels_last));
     half.at("precision").fill_(static_cast<std::int64_t>(thaw::Precision::bfloat16));

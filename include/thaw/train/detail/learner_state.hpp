@@ -180,12 +180,13 @@ inline std::string Learner::model_differences(const StateVisitor& state) const {
   state("layout", layout);
   state("precision", precision);
   const auto add = [&](const std::string& what, const auto& names, std::int64_t before, std::int64_t here) {
-    then.push_back(what + " " + names.at(static_cast<std::size_t>(before)));
-    now.push_back(what + " " + names.at(static_cast<std::size_t>(here)));
+    const bool known = before >= 0 && before < std::ssize(names);  // the file may say anything
+    then.push_back(what + " " + (known ? names[static_cast<std::size_t>(before)] : std::to_string(before)));
+    now.push_back(what + " " + names[static_cast<std::size_t>(here)]);
   };
   static const std::vector<std::string> layouts{"automatic", "contiguous", "channels_last"};
   static const std::vector<std::string> precisions{"full", "bfloat16", "float16"};
-  if (mode_->layout != Layout::automatic && static_cast<Layout>(layout) != Layout::automatic)
+  if (mode_->layout != Layout::automatic && layout != static_cast<std::int64_t>(Layout::automatic))
     add("layout", layouts, layout, static_cast<std::int64_t>(mode_->layout));
   add("precision", precisions, precision, static_cast<std::int64_t>(mode_->precision));
   return detail::differences(then, now);

@@ -84,7 +84,7 @@ inline void visit(const StateVisitor& state, NormRule& norm) {
 /// Throws FileError for what no run can have written.
 inline void check(const Place& place, const History& history, std::int64_t fits) {
   if (place.fit != fits || place.stage < 0 || place.epoch < 0 || place.step < 0 || place.read < 0 ||
-      place.epoch_steps() > history.steps_done || place.losses.size() != place.samples.size() ||
+      place.read > history.steps_done - std::ssize(place.losses) || place.losses.size() != place.samples.size() ||
       place.epoch > std::ssize(history.epochs) || (place.begun && history.stages.empty()))
     throw FileError("Learner::resume", "the state makes no sense: its place does not fit its history",
                     "take an older checkpoint");

@@ -149,7 +149,8 @@ inline void visit(const StateVisitor& state, History& history, const std::vector
   state("every", history.every);
   state("steps done", history.steps_done);
   if (history.every < 1 || history.steps_done < 0 ||
-      std::ssize(history.steps) != (history.steps_done + history.every - 1) / history.every)
+      std::ssize(history.steps) !=
+          history.steps_done / history.every + (history.steps_done % history.every == 0 ? 0 : 1))
     throw FileError("history", "makes no sense in the checkpoint: its steps do not fit their number",
                     "take an older one");
   visit(state.in("epochs"), history.epochs);
