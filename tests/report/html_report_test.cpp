@@ -82,6 +82,19 @@ TEST_CASE("the page of a run is whole at any moment, and in the end tells all of
                       ContainsSubstring(TORCH_VERSION) && ContainsSubstring(learner.run_id()));
 }
 
+TEST_CASE("a metric may be named as another column is") {
+  const thaw::History history{
+      .epochs = {{.stage = "all",
+                  .epoch = 1,
+                  .epochs = 1,
+                  .valid = thaw::Evaluation{.loss = 2, .metrics = {{"time", 0.25}, {"stage", 0.5}}}}}};
+  const thaw::Table table = thaw::detail::epochs_table(history);
+  REQUIRE(table.rows.size() == 1);
+  CHECK(table.headers ==
+        std::vector<std::string>{"stage", "epoch", "train loss", "valid loss", "time", "stage", "time"});
+  CHECK(table.rows[0] == std::vector<std::string>{"all", "1 of 1", "0.0000", "2.0000", "0.2500", "0.5000", "0.00s"});
+}
+
 TEST_CASE("a page that cannot be written is an error before the first step, a warning after it") {
   const Folder folder;
   Bench bench;

@@ -20,6 +20,7 @@
 
 #include <thaw/core/version.hpp>
 #include <thaw/report/detail/numbers.hpp>
+#include <thaw/report/detail/run_series.hpp>
 #include <thaw/report/detail/stage_text.hpp>
 #include <thaw/report/groups_table.hpp>
 #include <thaw/report/html.hpp>
@@ -44,9 +45,9 @@ namespace detail {
 /// One row per epoch, oldest first.
 [[nodiscard]] inline Table epochs_table(const History& history) {
   Table table{.headers = {"stage", "epoch", "train loss", "valid loss"}};
-  for (const EpochRecord& epoch : history.epochs)
-    for (const MetricValue& metric : epoch.valid.value_or(Evaluation{}).metrics)
-      if (std::ranges::find(table.headers, metric.name) == table.headers.end()) table.headers.push_back(metric.name);
+  const std::vector<std::string> names = metric_names(history);
+  const std::size_t first = table.headers.size();
+  table.headers.insert(table.headers.end(), names.begin(), names.end());
   table.headers.emplace_back("time");
   for (const EpochRecord& epoch : history.epochs) {
     std::vector<std::string> row(table.headers.size());
@@ -55,8 +56,8 @@ namespace detail {
     row[2] = measured(epoch.train_loss);
     if (epoch.valid) row[3] = measured(epoch.valid->loss);
     for (const MetricValue& metric : epoch.valid.value_or(Evaluation{}).metrics) {
-      const auto column = std::ranges::find(table.headers.begin() + 4, table.headers.end(), metric.name);
-      row[static_cast<std::size_t>(column - table.headers.begin())] = measured(metric.value);
+      const auto column = static_cast<std::size_t>(std::ranges::find(names, metric.name) - names.begin());
+      row[first + column] = measured(metric.value);
     }
     row.back() = duration(epoch.seconds);
     table.rows.push_back(std::move(row));

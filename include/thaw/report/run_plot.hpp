@@ -49,14 +49,9 @@ namespace detail {
 
 /// Metrics in [0, 1] share a panel; any other has its own scale and panel.
 [[nodiscard]] inline std::vector<Panel> metric_panels(const History& history, const std::vector<double>& ends) {
-  std::vector<std::string> names;
-  for (const EpochRecord& epoch : history.epochs)
-    for (const MetricValue& metric : epoch.valid.value_or(Evaluation{}).metrics)
-      if (std::ranges::find(names, metric.name) == names.end()) names.push_back(metric.name);
-
   Panel shares{.title = "metrics", .height = 130};
   std::vector<Panel> panels;
-  for (const std::string& name : names) {
+  for (const std::string& name : metric_names(history)) {
     Series series = metric_series(history, ends, name);
     const bool share = std::ranges::none_of(series.y, [](double y) { return y < 0 || y > 1; });
     series.color = share ? 2 + shares.series.size() : 2;

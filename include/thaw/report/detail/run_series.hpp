@@ -15,6 +15,15 @@ namespace thaw::detail {
 
 inline constexpr double no_value = std::numeric_limits<double>::quiet_NaN();
 
+/// Of all metrics that some epoch has, in the order in which they came.
+[[nodiscard]] inline std::vector<std::string> metric_names(const History& history) {
+  std::vector<std::string> names;
+  for (const EpochRecord& epoch : history.epochs)
+    for (const MetricValue& metric : epoch.valid.value_or(Evaluation{}).metrics)
+      if (std::ranges::find(names, metric.name) == names.end()) names.push_back(metric.name);
+  return names;
+}
+
 /// The mean of an exponential average of `values` from the left and one from the right, so that it does not lag behind;
 /// each forgets after about `span` values. What is not finite is left out and stays as it is.
 [[nodiscard]] inline std::vector<double> smoothed(std::span<const double> values, double span) {
