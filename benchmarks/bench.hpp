@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdlib>
 #include <fstream>
 #include <functional>
@@ -41,6 +42,14 @@ inline double median(std::vector<double> values) {
   std::ranges::sort(values);
   const std::size_t n = values.size();
   return (values[(n - 1) / 2] + values[n / 2]) / 2;
+}
+
+/// A line of /proc/self/status, in kB: "VmHWM:" is the most memory that the process ever held. NaN where there is none.
+inline double status_kb(std::string_view field) {
+  std::ifstream status("/proc/self/status");
+  for (std::string word; status >> word;)
+    if (double kilobytes = 0; word == field && status >> kilobytes) return kilobytes;
+  return std::nan("");
 }
 
 /// Seconds.

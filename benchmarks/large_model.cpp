@@ -5,6 +5,8 @@
 //
 // Needs 10 GB of memory and 16 GB of disk. Ends with "bit for bit: yes" if the resumed run equals one that went on.
 
+#include "bench.hpp"
+
 #include <unistd.h>
 
 #include <ATen/ops/randint.h>
@@ -30,20 +32,9 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::int64_t width = 15'800, layers = 2;  // 2 x 15800 x 15800 numbers of 4 bytes
 
-double gigabytes(const char* field) {
-  std::ifstream file("/proc/self/status");
-  for (std::string word; file >> word;)
-    if (word == field) {
-      double kilobytes = 0;
-      file >> kilobytes;
-      return kilobytes / 1e6;
-    }
-  return 0;
-}
-
-/// The most that the process needed since the last call.
+/// The most that the process needed since the last call, in GB.
 double peak() {
-  const double most = gigabytes("VmHWM:");
+  const double most = bench::status_kb("VmHWM:") / 1e6;
   std::ofstream("/proc/self/clear_refs") << "5";
   return most;
 }

@@ -7,6 +7,8 @@
 // It ends with "flat: yes", and exit status 0, if memory grew by less than 2 MB, checkpoints by nothing, and the times
 // by less than a quarter: the medians of many, but on a machine that has other work they say little.
 
+#include "bench.hpp"
+
 #include <unistd.h>
 
 #include <ATen/Parallel.h>
@@ -21,7 +23,6 @@
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <iterator>
 #include <string>
 #include <string_view>
@@ -39,14 +40,6 @@ constexpr std::int64_t steps_per_epoch = 20'000, every = 1000;
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-/// Resident memory of this process, in MB.
-double resident() {
-  std::ifstream file("/proc/self/statm");
-  double pages = 0;
-  file >> pages >> pages;
-  return pages * static_cast<double>(::sysconf(_SC_PAGESIZE)) / 1e6;
 }
 
 double open_files() {
@@ -71,7 +64,7 @@ struct Watch {
     samples->steps.push_back(static_cast<double>(done));
     samples->step.push_back(std::chrono::duration<double>(trained - began).count() / every * 1e6);
     samples->checkpoint.push_back(seconds_since(trained) * 1e3);
-    samples->memory.push_back(resident());
+    samples->memory.push_back(bench::status_kb("VmRSS:") / 1e3);
     samples->files.push_back(open_files());
     double size = 0;
     for (const auto& entry : std::filesystem::directory_iterator(folder)) size = static_cast<double>(entry.file_size());
@@ -79,11 +72,6 @@ struct Watch {
     began = Clock::now();
   }
 };
-
-double median(std::vector<double> values) {
-  std::ranges::nth_element(values, values.begin() + std::ssize(values) / 2);
-  return values.at(values.size() / 2);
-}
 
 double largest(std::vector<double> values) {
   return *std::ranges::max_element(values);
@@ -144,8 +132,8 @@ int main(int argc, char** argv) {
   };
   fmt::print("\n| once the history is full | first half | last half | |\n|---|---|---|---|\n");
   row("resident memory, most", "MB", samples.memory, largest, 0, 2);
-  row("a step, median", "us", samples.step, median, 0.25, 0);
-  row("a checkpoint written and flushed, median", "ms", samples.checkpoint, median, 0.25, 0.2);
+  row("a step, median", "us", samples.step, bench::median, 0.25, 0);
+  row("a checkpoint written and flushed, median", "ms", samples.checkpoint, bench::median, 0.25, 0.2);
   row("a checkpoint's size, most", "MB", samples.size, largest, 0, 0.01);
   row("open files, most", "", samples.files, largest, 0, 0);
   if (!svg.empty()) {

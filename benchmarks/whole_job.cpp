@@ -50,10 +50,7 @@ thaw::models::ResNet with_new_head() {
 
 /// The most memory that the process ever held, in MB.
 double peak_mb() {
-  std::ifstream status("/proc/self/status");
-  for (std::string word; status >> word;)
-    if (double kilobytes = 0; word == "VmHWM:" && status >> kilobytes) return kilobytes / 1024;
-  return std::nan("");
+  return bench::status_kb("VmHWM:") / 1024;
 }
 
 /// What the line of JSON holds.

@@ -109,34 +109,27 @@ def mutants_of(header):
     return [Mutant(header, text, *each) for each in sorted(found)]
 
 
+def edge_of(code, at, step):
+    """How far the expression around `at` goes in a direction: to a bracket not its own, or one of , ; = ? : there."""
+    opening, closing = ("([{", ")]}") if step > 0 else (")]}", "([{")
+    depth = 0
+    while 0 <= at < len(code):
+        char, beside = code[at], (code[at - 1:at], code[at + 1:at + 2])
+        if char in opening:
+            depth += 1
+        elif char in closing:
+            if depth == 0:
+                break
+            depth -= 1
+        elif depth == 0 and (char in ",;?" or char == ":" and ":" not in beside or char == "=" and beside == (" ", " ")):
+            break
+        at += step
+    return at
+
+
 def region_of(code, at):
     """The expression around `at`: what stands between two of ( [ { , ; = ? : return and the like."""
-    begin, depth = at, 0
-    while begin > 0:
-        char = code[begin - 1]
-        if char in ")]}":
-            depth += 1
-        elif char in "([{":
-            if depth == 0:
-                break
-            depth -= 1
-        elif depth == 0 and (char in ",;?" or char == ":" and ":" not in (code[begin - 2], code[begin]) or
-                             char == "=" and code[begin] == " " and code[begin - 2] == " "):
-            break
-        begin -= 1
-    end, depth = at, 0
-    while end < len(code):
-        char = code[end]
-        if char in "([{":
-            depth += 1
-        elif char in ")]}":
-            if depth == 0:
-                break
-            depth -= 1
-        elif depth == 0 and (char in ",;?" or char == ":" and ":" not in (code[end - 1], code[end + 1]) or
-                             char == "=" and code[end - 1] == " " and code[end + 1] == " "):
-            break
-        end += 1
+    begin, end = edge_of(code, at - 1, -1) + 1, edge_of(code, at, 1)
     while True:
         begin += len(code[begin:end]) - len(code[begin:end].lstrip(" \n\x01"))
         word = re.match(r"(return|throw|else|if constexpr|if|while|for)\b ?", code[begin:end])
