@@ -1,12 +1,17 @@
 include(CMakePackageConfigHelpers)
 set(thaw_package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/thaw)
 
-install(TARGETS thaw ${thaw_io} EXPORT thaw-targets FILE_SET HEADERS FILE_SET details)
-install(EXPORT thaw-targets NAMESPACE thaw:: DESTINATION ${thaw_package_dir})
+# An export for each price: who lacks what one needs can have the others.
+foreach(target IN ITEMS thaw ${thaw_priced})
+  string(REPLACE _ - export ${target}-targets)
+  install(TARGETS ${target} EXPORT ${export} FILE_SET HEADERS FILE_SET details)
+  install(EXPORT ${export} NAMESPACE thaw:: DESTINATION ${thaw_package_dir})
+endforeach()
 configure_package_config_file(cmake/thaw-config.cmake.in ${PROJECT_BINARY_DIR}/thaw-config.cmake
                               INSTALL_DESTINATION ${thaw_package_dir})
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/thaw-config-version.cmake COMPATIBILITY SameMinorVersion
                                  ARCH_INDEPENDENT)
 install(FILES ${PROJECT_BINARY_DIR}/thaw-config.cmake ${PROJECT_BINARY_DIR}/thaw-config-version.cmake
               ${PROJECT_SOURCE_DIR}/cmake/ThawFetchWeights.cmake ${PROJECT_SOURCE_DIR}/cmake/FindxxHash.cmake
+              ${PROJECT_SOURCE_DIR}/cmake/FindThawOpenCV.cmake
         DESTINATION ${thaw_package_dir})

