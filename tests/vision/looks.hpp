@@ -19,7 +19,7 @@
 
 namespace thaw::test {
 
-/// The network and the images of tests/reference/make_vision_fixture.py, in double.
+/// The network and the images of tests/reference/make_looks_fixture.py, in double.
 struct LooksNet {
   LooksNet() {
     namespace nn = torch::nn;

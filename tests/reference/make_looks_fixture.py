@@ -2,7 +2,7 @@
 """Makes tests/fixtures/vision/looks.json: Grad-CAM and the gradients of activations by PyTorch's hooks.
 
     python3 -m venv venv && venv/bin/pip install torch==2.13.0
-    venv/bin/python tests/reference/make_vision_fixture.py
+    venv/bin/python tests/reference/make_looks_fixture.py
 
 A small network of two convolutions with norm, ReLU (in place) and pooling, then two linear layers; weights and images
 by formula, see formula.py, all in double. Grad-CAM's maps are as in arXiv:1610.02391: of the activations that a forward
@@ -67,7 +67,7 @@ def main():
     net, shape = make_net(), [6, 3, 14, 12]
     images = wave(shape, 0.37)
     OUT.parent.mkdir(parents=True, exist_ok=True)
-    found = {"about": "PyTorch's hooks, in double; see make_vision_fixture.py.", "images": shape, "w": 0.37,
+    found = {"about": "PyTorch's hooks, in double; see make_looks_fixture.py.", "images": shape, "w": 0.37,
              "cam": [grad_cam(net, images, part, wanted)
                      for part, wanted in ((5, None), (4, None), (2, 1), (1, 0), (3, 2))],
              "strongest": [strongest(net, images, part, 3) for part in (2, 4)]}
