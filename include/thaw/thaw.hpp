@@ -23,6 +23,7 @@
 #include <thaw/report/groups_table.hpp>
 #include <thaw/report/html_report.hpp>
 #include <thaw/report/lr_plot.hpp>
+#include <thaw/report/picture.hpp>
 #include <thaw/report/plan_table.hpp>
 #include <thaw/report/run_plot.hpp>
 #include <thaw/report/svg.hpp>
