@@ -25,7 +25,7 @@ set(priced "nlohmann/ -> weights checkpoint" "xxhash -> weights checkpoint" "ope
            "torch/csrc/distributed/ -> distributed")
 
 string(CONCAT torch_free "^(schedule/|find/(suggest|lr_curve)\\.hpp|train/stage\\.hpp|"
-       "groups/(freeze_(policy|combine)|gradual_unfreeze|rates)\\.hpp)")
+       "groups/(freeze_(policy|combine)|gradual_unfreeze|rates)\\.hpp|report/schedule_plot\\.hpp)")
 set(torch_header "^(torch|ATen|c10|caffe2)/")
 set(forbidden_header "^torch/(torch|all|extension)\\.h$")
 set(max_lines 350)
