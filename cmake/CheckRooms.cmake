@@ -16,7 +16,7 @@ set(arrows
     "checkpoint  -> train weights"
     "report      -> train find schedule"
     "distributed -> train"
-    "vision      -> data"
+    "vision      -> data report"
     # the umbrella, thaw.hpp: all that thaw::thaw alone can pay for
     "thaw.hpp    -> schedule groups optim find data train models report")
 

@@ -18,6 +18,9 @@
 #include <thaw/optim/adam.hpp>
 #include <thaw/optim/adamw.hpp>
 #include <thaw/optim/sgd.hpp>
+#include <thaw/report/class_report.hpp>
+#include <thaw/report/confusion_matrix.hpp>
+#include <thaw/report/confusion_plot.hpp>
 #include <thaw/report/console.hpp>
 #include <thaw/report/csv_log.hpp>
 #include <thaw/report/groups_table.hpp>
@@ -32,6 +35,7 @@
 #include <thaw/report/svg.hpp>
 #include <thaw/report/table.hpp>
 #include <thaw/report/terminal.hpp>
+#include <thaw/report/top_losses.hpp>
 #include <thaw/schedule/chain.hpp>
 #include <thaw/schedule/cosine.hpp>
 #include <thaw/schedule/decay.hpp>

@@ -108,6 +108,8 @@ class Learner {
   /// The same for a model that returns several tensors.
   [[nodiscard]] Fields outputs(const Fields& input);
   [[nodiscard]] Fields outputs(const DataSource& source);
+  /// What the loss gives for such outputs, on their device.
+  [[nodiscard]] at::Tensor loss_between(const Fields& output, const Fields& target) { return task_.loss(output, target); }
 
   /// Measures the running statistics of batch norms that train anew: the mean over one pass of the training data, as
   /// after weights were averaged. Those that are held stay as they are. Source: torch.optim.swa_utils.update_bn.

@@ -1,0 +1,45 @@
+#pragma once
+
+#include <ATen/TensorOperators.h>
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include <thaw/core/error.hpp>
+#include <thaw/data/source.hpp>
+#include <thaw/train/learner.hpp>
+
+namespace thaw::detail {
+
+/// The index of the largest output along dimension 1; where that has one entry, a logit, class 1 of two where it is
+/// > 0. Integers are classes already.
+[[nodiscard]] inline at::Tensor predicted_classes(const at::Tensor& output) {
+  if (c10::isIntegralType(output.scalar_type(), /*includeBool=*/true)) return output.to(at::kLong);
+  if (output.dim() < 2)
+    throw DataError("predictions", "the model's output has " + std::to_string(output.dim()) + " dimension(s)",
+                    "let the model return [samples, classes], or give classes as integers");
+  return output.size(1) == 1 ? output.squeeze(1).gt(0).to(at::kLong) : output.argmax(1);
+}
+
+/// Calls `see(output, batch)` for each batch: of every sample once and in the source's own order, where it has one.
+/// Both are on the learner's device; leaves the module in evaluation mode.
+template <class See>
+void see_all(const char* where, Learner& learner, const DataSource& source, See see) {
+  BatchStream next;
+  if (source) next = source.numbered() != nullptr ? source.numbered()->in_order(0) : source.stream();
+  bool any = false;
+  for (std::optional<Batch> batch; next && (batch = next()); any = true)
+    see(learner.outputs(batch->input), batch->to(learner.device()));
+  if (!any) throw DataError(where, "the source is empty", "give it at least one batch");
+}
+
+/// The class's name, or its number where it has none; "-" for none.
+[[nodiscard]] inline std::string class_name(const std::vector<std::string>& classes, std::int64_t i) {
+  if (i < 0) return "-";
+  const auto at = static_cast<std::size_t>(i);
+  return at < classes.size() ? classes[at] : std::to_string(i);
+}
+
+}  // namespace thaw::detail

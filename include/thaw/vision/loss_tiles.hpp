@@ -1,0 +1,64 @@
+#pragma once
+
+#include <opencv2/core.hpp>
+
+#include <algorithm>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include <thaw/data/source.hpp>
+#include <thaw/report/top_losses.hpp>
+#include <thaw/vision/contact_sheet.hpp>
+#include <thaw/vision/detail/strongest.hpp>
+#include <thaw/vision/image_source.hpp>
+#include <thaw/vision/normalization.hpp>
+
+namespace thaw::vision {
+
+namespace detail {
+
+[[nodiscard]] inline std::string loss_caption(const SampleLoss& of, const std::vector<std::string>& classes) {
+  const auto name = [&](std::int64_t i) {
+    const auto at = static_cast<std::size_t>(i);
+    return i < 0 ? "-" : at < classes.size() ? classes[at] : std::to_string(i);
+  };
+  if (of.predicted < 0) return fmt::format("{:.2f}", of.loss);
+  return fmt::format("{} / {}\n{:.2f} / {:.2f}", name(of.predicted), name(of.actual), of.loss, of.probability);
+}
+
+}  // namespace detail
+
+/// The images of top losses as tiles: as the network saw them in a pass in order. Captions, two lines: predicted and
+/// actual class, then loss and probability; the loss alone where there are no classes. Source: fastai's
+/// plot_top_losses.
+///
+///     write_image(contact_sheet(loss_tiles(top_losses(learner, valid), valid)), "top_losses.png");
+[[nodiscard]] inline std::vector<Tile> loss_tiles(const std::vector<SampleLoss>& losses, const ImageSource& source) {
+  std::vector<Tile> tiles;
+  for (const SampleLoss& each : losses)
+    tiles.push_back({source.sample(each.sample).image, detail::loss_caption(each, source.images().classes)});
+  return tiles;
+}
+
+/// The same of any source that numbers its samples, whose input are images of this normalization. Makes a pass over it.
+/// Throws DataError for other sources.
+[[nodiscard]] inline std::vector<Tile> loss_tiles(const std::vector<SampleLoss>& losses, const DataSource& source,
+                                                  const Normalization& normalization,
+                                                  const std::vector<std::string>& classes = {}) {
+  std::vector<std::int64_t> samples;
+  for (const SampleLoss& each : losses) samples.push_back(each.sample);
+  std::ranges::sort(samples);
+  std::vector<Tile> tiles;
+  if (samples.empty()) return tiles;
+  const at::Tensor images = detail::gathered("loss_tiles", source, samples);
+  for (const SampleLoss& each : losses) {
+    const auto row = std::ranges::lower_bound(samples, each.sample) - samples.begin();
+    tiles.push_back({to_image(images[row], normalization), detail::loss_caption(each, classes)});
+  }
+  return tiles;
+}
+
+}  // namespace thaw::vision
