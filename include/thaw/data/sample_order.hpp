@@ -1,0 +1,57 @@
+#pragma once
+
+#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/ops/randperm.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <string>
+
+#include <thaw/core/error.hpp>
+#include <thaw/core/mixed_seed.hpp>
+
+namespace thaw {
+
+/// Which samples are in which batch: what sources that know their samples have in common.
+struct SampleOrder {
+  std::int64_t samples = 0;
+  std::int64_t batch_size = 64;
+  bool shuffle = false;
+  std::uint64_t seed = 0;  ///< with the epoch it fixes the order; the global generator is not touched
+  bool drop_last = false;  ///< leave out a last batch that is not full
+
+  /// Throws DataError where there is no sample or no batch; `where` names the source.
+  void check(const std::string& where) const {
+    if (samples < 1) throw DataError(where, "there are no samples", "give at least one");
+    if (batch_size < 1) throw DataError(where, "batch_size is " + std::to_string(batch_size), "give at least 1");
+    if (batches() == 0)
+      throw DataError(where,
+                      std::to_string(samples) + " samples do not fill one batch of " + std::to_string(batch_size),
+                      "lower batch_size, or do not drop the last batch");
+  }
+
+  /// All, also a last one that is left out of epochs.
+  [[nodiscard]] std::int64_t all_batches() const { return (samples + batch_size - 1) / batch_size; }
+  /// Of an epoch.
+  [[nodiscard]] std::int64_t batches() const { return drop_last ? samples / batch_size : all_batches(); }
+  /// Samples of an epoch's last batch.
+  [[nodiscard]] std::int64_t last_batch() const {
+    const std::int64_t rest = samples % batch_size;
+    return rest == 0 || drop_last ? batch_size : rest;
+  }
+
+  /// Where a batch begins.
+  [[nodiscard]] std::int64_t first_of(std::int64_t batch) const { return batch * batch_size; }
+  /// One behind its end.
+  [[nodiscard]] std::int64_t last_of(std::int64_t batch) const {
+    return std::min(first_of(batch) + batch_size, samples);
+  }
+
+  /// [samples] of an epoch in their order, as numbers; undefined where that is theirs anyway.
+  [[nodiscard]] at::Tensor of_epoch(std::int64_t epoch) const {
+    if (!shuffle) return {};
+    return at::randperm(samples, at::make_generator<at::CPUGeneratorImpl>(mixed_seed(seed, epoch)), at::kLong);
+  }
+};
+
+}  // namespace thaw
