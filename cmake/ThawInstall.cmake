@@ -1,7 +1,7 @@
 include(CMakePackageConfigHelpers)
 set(thaw_package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/thaw)
 
-install(TARGETS thaw ${thaw_io} EXPORT thaw-targets FILE_SET HEADERS FILE_SET details)
+install(TARGETS thaw ${thaw_io} ${thaw_text} EXPORT thaw-targets FILE_SET HEADERS FILE_SET details)
 install(EXPORT thaw-targets NAMESPACE thaw:: DESTINATION ${thaw_package_dir})
 configure_package_config_file(cmake/thaw-config.cmake.in ${PROJECT_BINARY_DIR}/thaw-config.cmake
                               INSTALL_DESTINATION ${thaw_package_dir})

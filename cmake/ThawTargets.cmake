@@ -1,8 +1,11 @@
-# One target per price: thaw::thaw needs LibTorch and fmt; thaw::io adds what weight files and checkpoints need.
+# One target per price: thaw::thaw needs LibTorch and fmt; thaw::io adds what weight files and checkpoints need,
+# thaw::text what text in all languages needs.
 file(GLOB_RECURSE thaw_headers CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/include/thaw/*.hpp)
 set(thaw_io_headers ${thaw_headers})
 list(FILTER thaw_io_headers INCLUDE REGEX "/thaw/(weights|checkpoint)/")
-list(FILTER thaw_headers EXCLUDE REGEX "/thaw/(weights|checkpoint)/")
+set(thaw_text_headers ${thaw_headers})
+list(FILTER thaw_text_headers INCLUDE REGEX "/thaw/text/")
+list(FILTER thaw_headers EXCLUDE REGEX "/thaw/(weights|checkpoint|text)/")
 
 # thaw_header_sets(<target> <header>...): the public headers are the file set HEADERS, each of which must compile alone
 # (./dev headers); what stands in a detail/ is the file set details, installed as they are.
@@ -36,4 +39,15 @@ if(nlohmann_json_FOUND AND xxHash_FOUND)
   set(thaw_io thaw_io)
 else()
   message(STATUS "thaw: nlohmann_json and xxHash were not both found, so there is no thaw::io (weight files, checkpoints)")
+endif()
+
+if(ICU_FOUND)
+  add_library(thaw_text INTERFACE)
+  add_library(thaw::text ALIAS thaw_text)
+  set_target_properties(thaw_text PROPERTIES EXPORT_NAME text)
+  thaw_header_sets(thaw_text ${thaw_text_headers})
+  target_link_libraries(thaw_text INTERFACE thaw ICU::uc)
+  set(thaw_text thaw_text)
+else()
+  message(STATUS "thaw: ICU was not found, so there is no thaw::text (tokenizers)")
 endif()
