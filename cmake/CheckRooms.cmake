@@ -17,15 +17,16 @@ set(arrows
     "report      -> train find schedule"
     "distributed -> train"
     "vision      -> data report"
+    "text        -> data"
     # the umbrella, thaw.hpp: all that thaw::thaw alone can pay for
     "thaw.hpp    -> schedule groups optim find data train models report")
 
 # What costs a user another library, and the rooms that may ask for it.
-set(priced "nlohmann/ -> weights checkpoint" "xxhash -> weights checkpoint" "opencv2/ -> vision"
+set(priced "nlohmann/ -> weights checkpoint" "xxhash -> weights checkpoint" "opencv2/ -> vision" "unicode/ -> text"
            "torch/csrc/distributed/ -> distributed")
 
 string(CONCAT torch_free "^(schedule/|find/(suggest|lr_curve)\\.hpp|train/stage\\.hpp|"
-       "groups/(freeze_(policy|combine)|gradual_unfreeze|rates)\\.hpp)")
+       "groups/(freeze_(policy|combine)|gradual_unfreeze|rates)\\.hpp|report/schedule_plot\\.hpp)")
 set(torch_header "^(torch|ATen|c10|caffe2)/")
 set(forbidden_header "^torch/(torch|all|extension)\\.h$")
 set(max_lines 350)

@@ -2,13 +2,15 @@
 find_package(nlohmann_json 3.9 REQUIRED)
 find_package(xxHash 0.8 REQUIRED)
 find_package(ThawOpenCV 4 REQUIRED)
+find_package(ICU 66 REQUIRED COMPONENTS uc)
 set(THAW_DATA_DIR ${PROJECT_SOURCE_DIR}/.deps/data CACHE PATH "Where ./dev puts the weights and images it fetches")
+set(THAW_PYTHON python3 CACHE STRING "A Python with torch and safetensors, for the tests that ask one")
 
 add_library(thaw_dev INTERFACE)
 # g++ 12 suspects LibTorch's intrusive_ptr of being uninitialised within std::optional
 target_compile_options(thaw_dev INTERFACE -Wall -Wextra -Wconversion -Wshadow
                                           $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
-target_link_libraries(thaw_dev INTERFACE thaw::thaw thaw::io thaw::vision)
+target_link_libraries(thaw_dev INTERFACE thaw::thaw thaw::io thaw::vision thaw::text)
 if(THAW_SANITIZE)
   target_compile_options(thaw_dev INTERFACE -fsanitize=${THAW_SANITIZE} -fno-sanitize-recover=undefined
                                             -fno-omit-frame-pointer)

@@ -1,11 +1,8 @@
-# One target per price: thaw::thaw needs LibTorch and fmt; thaw::io adds what weight files and checkpoints need;
-# thaw::vision adds OpenCV.
+# One target per price: thaw::thaw needs LibTorch and fmt; thaw::io adds what weight files and checkpoints need,
+# thaw::vision what images need, thaw::text what text in all languages needs.
 file(GLOB_RECURSE thaw_headers CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/include/thaw/*.hpp)
-set(thaw_io_headers ${thaw_headers})
-set(thaw_vision_headers ${thaw_headers})
-list(FILTER thaw_io_headers INCLUDE REGEX "/thaw/(weights|checkpoint)/")
-list(FILTER thaw_vision_headers INCLUDE REGEX "/thaw/vision/")
-list(FILTER thaw_headers EXCLUDE REGEX "/thaw/(weights|checkpoint|vision)/")
+set(thaw_all_headers ${thaw_headers})
+list(FILTER thaw_headers EXCLUDE REGEX "/thaw/(weights|checkpoint|vision|text)/")
 
 # thaw_header_sets(<target> <header>...): the public headers are the file set HEADERS, each of which must compile alone
 # (./dev headers); what stands in a detail/ is the file set details, installed as they are.
@@ -30,24 +27,28 @@ target_compile_features(thaw INTERFACE cxx_std_20) # Torch does not propagate it
 # TORCH_LIBRARIES holds absolute paths, so the installed package appends it itself (thaw-config.cmake.in).
 target_link_libraries(thaw INTERFACE fmt::fmt-header-only "$<BUILD_INTERFACE:${TORCH_LIBRARIES}>")
 
-if(nlohmann_json_FOUND AND xxHash_FOUND)
-  add_library(thaw_io INTERFACE)
-  add_library(thaw::io ALIAS thaw_io)
-  set_target_properties(thaw_io PROPERTIES EXPORT_NAME io)
-  thaw_header_sets(thaw_io ${thaw_io_headers})
-  target_link_libraries(thaw_io INTERFACE thaw nlohmann_json::nlohmann_json xxHash::xxhash)
-  list(APPEND thaw_priced thaw_io)
-else()
-  message(STATUS "thaw: nlohmann_json and xxHash were not both found, so there is no thaw::io (weight files, checkpoints)")
-endif()
+# thaw_priced_target(<name> ROOMS <room>... NEEDS <library>... FOR <what>): thaw::<name>, where all that it needs is there
+set(thaw_priced "")
+function(thaw_priced_target name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "FOR" "ROOMS;NEEDS")
+  foreach(library IN LISTS arg_NEEDS)
+    if(NOT TARGET ${library})
+      message(STATUS "thaw: ${library} was not found, so there is no thaw::${name} (${arg_FOR})")
+      return()
+    endif()
+  endforeach()
+  set(headers ${thaw_all_headers})
+  list(JOIN arg_ROOMS "|" rooms)
+  list(FILTER headers INCLUDE REGEX "/thaw/(${rooms})/")
+  add_library(thaw_${name} INTERFACE)
+  add_library(thaw::${name} ALIAS thaw_${name})
+  set_target_properties(thaw_${name} PROPERTIES EXPORT_NAME ${name})
+  thaw_header_sets(thaw_${name} ${headers})
+  target_link_libraries(thaw_${name} INTERFACE thaw ${arg_NEEDS})
+  set(thaw_priced ${thaw_priced} thaw_${name} PARENT_SCOPE)
+endfunction()
 
-if(ThawOpenCV_FOUND)
-  add_library(thaw_vision INTERFACE)
-  add_library(thaw::vision ALIAS thaw_vision)
-  set_target_properties(thaw_vision PROPERTIES EXPORT_NAME vision)
-  thaw_header_sets(thaw_vision ${thaw_vision_headers})
-  target_link_libraries(thaw_vision INTERFACE thaw ThawOpenCV::ThawOpenCV)
-  list(APPEND thaw_priced thaw_vision)
-else()
-  message(STATUS "thaw: OpenCV's imgcodecs and imgproc were not found, so there is no thaw::vision (images from disk)")
-endif()
+thaw_priced_target(io ROOMS weights checkpoint NEEDS nlohmann_json::nlohmann_json xxHash::xxhash
+                   FOR "weight files, checkpoints")
+thaw_priced_target(vision ROOMS vision NEEDS ThawOpenCV::ThawOpenCV FOR "images from disk")
+thaw_priced_target(text ROOMS text NEEDS ICU::uc FOR "tokenizers")

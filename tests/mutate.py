@@ -121,7 +121,8 @@ def edge_of(code, at, step):
             if depth == 0:
                 break
             depth -= 1
-        elif depth == 0 and (char in ",;?" or char == ":" and ":" not in beside or char == "=" and beside == (" ", " ")):
+        elif depth == 0 and (char in ",;?" or char == ":" and ":" not in beside or
+                             char == "=" and beside[0] in set(" +-*/%&|^") and beside[1] == " "):  # = and += alike
             break
         at += step
     return at

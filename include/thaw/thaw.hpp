@@ -25,10 +25,13 @@
 #include <thaw/report/csv_log.hpp>
 #include <thaw/report/groups_table.hpp>
 #include <thaw/report/html_report.hpp>
+#include <thaw/report/json_lines.hpp>
 #include <thaw/report/lr_plot.hpp>
 #include <thaw/report/picture.hpp>
+#include <thaw/report/plan_plot.hpp>
 #include <thaw/report/plan_table.hpp>
 #include <thaw/report/run_plot.hpp>
+#include <thaw/report/schedule_plot.hpp>
 #include <thaw/report/svg.hpp>
 #include <thaw/report/table.hpp>
 #include <thaw/report/terminal.hpp>

@@ -1,7 +1,9 @@
 #include <thaw/checkpoint/checkpoint.hpp>
 
+#include <sys/wait.h>
 #include <torch/nn/modules/container/sequential.h>
 #include <torch/nn/modules/linear.h>
+#include <unistd.h>
 
 #include <ATen/ops/randint.h>
 #include <ATen/ops/randn.h>
@@ -9,12 +11,15 @@
 #include <catch2/generators/catch_generators.hpp>
 #include <catch2/matchers/catch_matchers_exception.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
+#include <chrono>
+#include <csignal>
 #include <fstream>
 #include <stdexcept>
 #include <string>
 #include <thaw/data/in_memory.hpp>
 #include <thaw/train/loss.hpp>
 #include <thaw/train/metric.hpp>
+#include <thread>
 #include <vector>
 
 #include "support/folder.hpp"
@@ -89,6 +94,18 @@ TEST_CASE("checkpoints are written as often as asked, and the newest are kept") 
     run->fit({.epochs = 2, .lr = 1e-2}, Checkpoint{.dir = folder / "a", .every = {.steps = 2}, .keep = 9});
     CHECK(names_in(folder / "a").size() == 3 + 1);
   }
+  SECTION("each second step of three") {
+    run->fit({.epochs = 1, .lr = 1e-2}, Checkpoint{.dir = folder / "a", .every = {.steps = 2}, .keep = 9});
+    CHECK(names_in(folder / "a").size() == 1 + 1);
+  }
+  SECTION("each second epoch and each second step, each counting for itself") {
+    run->fit({.epochs = 2, .lr = 1e-2}, Checkpoint{.dir = folder / "a", .every = {.epochs = 2, .steps = 2}, .keep = 9});
+    CHECK(names_in(folder / "a").size() == 1 + 3 + 1);  // the second epoch, three times two steps, the stage's end
+  }
+  SECTION("each epoch and each second step") {
+    run->fit({.epochs = 2, .lr = 1e-2}, Checkpoint{.dir = folder / "a", .every = {.epochs = 1, .steps = 2}, .keep = 9});
+    CHECK(names_in(folder / "a").size() == 2 + 3 + 1);
+  }
   SECTION("by time") {
     run->fit({.epochs = 2, .lr = 1e-2}, Checkpoint{.dir = folder / "a", .every = {.seconds = 1e-9}, .keep = 99});
     CHECK(names_in(folder / "a").size() == 2 * (3 + 1) + 1);  // at each step, each epoch, the stage's end
@@ -102,6 +119,38 @@ TEST_CASE("checkpoints are written as often as asked, and the newest are kept") 
     run->fit({.epochs = 1, .lr = 1e-2}, Checkpoint{.dir = folder / "a"});
     CHECK(names_in(folder / "a").back() == "checkpoint-00000004.safetensors");
   }
+}
+
+TEST_CASE("by default: each epoch, by the training thread; nothing else asks for one") {
+  CHECK(Checkpoint{}.every.epochs == 1);
+  CHECK_FALSE(Checkpoint{}.asynchronous);
+  CHECK(thaw::Every{}.epochs == 0);
+  CHECK(thaw::Every{}.steps == 0);
+  CHECK(thaw::Every{}.seconds == 0);
+}
+
+TEST_CASE("a resumed run writes its checkpoints when the straight one would") {
+  const Folder folder;
+  Setup straight, cut, next(9);
+  const auto to = [&](const char* name) {
+    return Checkpoint{.dir = folder / name, .every = {.epochs = 2, .steps = 7}, .keep = 99, .best = "valid_loss"};
+  };
+  straight->fit({.epochs = 6, .lr = 1e-2}, to("a"));
+  CHECK_THROWS_WITH(cut->fit({.epochs = 6, .lr = 1e-2}, to("b"), FailAt{11}), "the user's own");  // the third epoch's
+  REQUIRE(thaw::resume(*next.learner, folder / "b"));
+  next->fit({.epochs = 6, .lr = 1e-2}, to("b"), FailAt{99});
+  CHECK(names_in(folder / "b") == names_in(folder / "a"));
+}
+
+TEST_CASE("a Checkpoint of the Learner's own takes its folder when a fit begins, not when a run is resumed") {
+  const Folder folder;
+  Setup run;
+  run->fit({.epochs = 1, .lr = 1e-2}, Checkpoint{.dir = folder / "a"});
+  Setup next(9);
+  thaw::Learner learner(next.net, thaw::LayerGroups::per_child(next.net), thaw::cross_entropy,
+                        {.callbacks = {Checkpoint{.dir = folder / "a"}}});
+  REQUIRE(thaw::resume(learner, folder / "a"));
+  CHECK_NOTHROW(thaw::detail::CheckpointFolder(folder / "a", learner.run_id()));
 }
 
 TEST_CASE("the best epoch's checkpoint stays, whatever else goes") {
@@ -200,6 +249,22 @@ TEST_CASE("what a thread could not write ends the fit, and the Learner can be us
   CHECK(run->fit({.epochs = 1, .lr = 1e-2}, Checkpoint{.dir = folder / "b"}).epoch == 1);
 }
 
+TEST_CASE("what a thread could not write ends the fit at the next step, not at the next checkpoint") {
+  const Folder folder;
+  Setup run;
+  struct RemoveThenWait {
+    std::filesystem::path path;
+    void on_epoch_end(const thaw::EpochEnd&) const { std::filesystem::remove_all(path); }
+    void on_step_end(const thaw::StepEnd& event) const {  // the first after the checkpoint
+      if (event.step == 4) std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    }
+  };
+  CHECK_THROWS_AS(run->fit({.epochs = 9, .lr = 1e-2}, Checkpoint{.dir = folder / "a", .asynchronous = true},
+                           RemoveThenWait{folder / "a"}),
+                  thaw::FileError);
+  CHECK(run->history().steps.size() == 4);
+}
+
 TEST_CASE("a folder that another run wrote to, or is writing to, or that is a file, is refused before the first step") {
   const Folder folder;
   Setup first, second(9);
@@ -251,7 +316,9 @@ TEST_CASE("a signal lets the step end, then writes a checkpoint, then throws, an
   straight->fit({.epochs = 3, .lr = 1e-2});
   Setup run;
   const Checkpoint checkpoint{.dir = folder / "a", .every = {}, .on_signal = thaw::OnSignal::raise};
-  CHECK_THROWS_AS(run->fit({.epochs = 3, .lr = 1e-2}, checkpoint, SignalAt{4, signal}), thaw::Interrupted);
+  CHECK_THROWS_MATCHES(
+      run->fit({.epochs = 3, .lr = 1e-2}, checkpoint, SignalAt{4, signal}), thaw::Interrupted,
+      MessageMatches(ContainsSubstring(signal == SIGINT ? "interrupted by ctrl-C" : "asked to end by SIGTERM")));
   CHECK(run->history().steps.size() == 4);
   CHECK(names_in(folder / "a") == Names{"checkpoint-00000001.safetensors"});
   struct sigaction now{};
@@ -279,4 +346,34 @@ TEST_CASE("signals are left alone where that is asked, and after a fit that fail
   CHECK_FALSE(is_default);
   CHECK_THROWS_WITH(run->fit({.epochs = 1}, Checkpoint{.dir = folder / "a"}, FailAt{2}), "the user's own");
   CHECK(thaw::test::Sigint::current() == SIG_DFL);
+  // a signal that the failing step had no time to obey is the exception's
+  const Checkpoint raising{.dir = folder / "a", .on_signal = thaw::OnSignal::raise};
+  CHECK_THROWS_WITH(run->fit({.epochs = 1}, raising, SignalAt{2, SIGINT}, FailAt{2}), "the user's own");
+}
+
+TEST_CASE("a program that a signal ends has its checkpoint whole, also where a thread writes it") {
+  const Folder folder;
+  const pid_t child = ::fork();
+  if (child == 0) {
+    std::signal(SIGTERM, SIG_DFL);
+    at::manual_seed(1);
+    const torch::nn::Sequential net(torch::nn::Linear(4, 3000), torch::nn::Linear(3000, 900),
+                                    torch::nn::Linear(900, 3));
+    thaw::Learner learner(
+        net, thaw::LayerGroups::per_child(net), thaw::cross_entropy,
+        {.train =
+             thaw::InMemory({.input = at::randn({6, 4}), .target = at::randint(3, {6}, at::kLong), .batch_size = 2})});
+    try {
+      learner.fit({.epochs = 3, .lr = 1e-2}, Checkpoint{.dir = folder / "a", .every = {}, .asynchronous = true},
+                  SignalAt{2, SIGTERM});
+    } catch (...) {
+    }
+    ::_exit(9);  // it did not end
+  }
+  int status = 0;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  REQUIRE(WIFSIGNALED(status));
+  CHECK(WTERMSIG(status) == SIGTERM);
+  CHECK(names_in(folder / "a") == Names{"checkpoint-00000001.safetensors"});
+  CHECK_NOTHROW(thaw::read_checkpoint(folder / "a" / "checkpoint-00000001.safetensors"));
 }

@@ -3,6 +3,7 @@
 #include <ATen/ops/ones.h>
 #include <ATen/ops/scalar_tensor.h>
 #include <ATen/ops/zeros.h>
+#include <algorithm>
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 #include <thaw/data/in_memory.hpp>
@@ -247,4 +248,50 @@ TEST_CASE("a run that goes on says where") {
   next->fit(stage, Console(s.terminal));
   CHECK_THAT(s.text, ContainsSubstring("resumed after step 1 of stage head\n"));
   CHECK_THAT(s.text, !ContainsSubstring("stage head: 1 epochs"));
+
+  s.text.clear();
+  const auto quiet = make();
+  quiet->resume(states.at(0));
+  quiet->fit(stage, Console(s.terminal, /*quiet=*/true));
+  CHECK(std::ranges::count(s.text, '\n') == 1);
+  CHECK_THAT(s.text, ContainsSubstring("stage head: 1 epoch in "));
+}
+
+TEST_CASE("a quiet console says one line per stage, as it ends") {
+  Script s;
+  s.terminal.interactive = true;
+  thaw::Callback console{Console(s.terminal, /*quiet=*/true)};
+  s.begin(console);
+  s.step(console, 1, at::Tensor{});
+  s.epoch(console, 1, {}, 1);
+  CHECK(s.text.empty());
+  thaw::History history{.epochs = {{.seconds = 100}, {.epoch = 1, .seconds = 4.25}, {.epoch = 2, .seconds = 8}}};
+  history.epochs.back().train_loss = 0.35;
+  history.epochs.back().valid = thaw::Evaluation{0.25, {{"accuracy\n", 0.9}}};
+  const thaw::StageRecord stage{.name = "head", .steps = 8};
+  const auto end = [&] {
+    s.text.clear();
+    console.on(thaw::StageEnd{.learner = *s.learner, .record = stage, .history = history});
+    return s.text;
+  };
+  CHECK(end() == "stage head: 2 epochs in 12.2s, train loss 0.3500, valid loss 0.2500, accuracy\xEF\xBF\xBD 0.9000\n");
+  history.epochs.back().valid.reset();
+  history.epochs.back().stop = "no better";
+  CHECK(end() == "stage head: 2 epochs in 12.2s, train loss 0.3500; stopped: no better\n");
+  history.epochs.clear();
+  CHECK(end() == "stage head: no steps\n");
+}
+
+TEST_CASE("a quiet console writes to the stream that it is given") {
+  std::FILE* file = std::tmpfile();
+  REQUIRE(file != nullptr);
+  Script s;
+  thaw::Callback console{Console{{.out = file, .quiet = true}}};
+  s.begin(console);
+  s.end(console);
+  std::rewind(file);
+  std::string text(1000, '\0');
+  text.resize(std::fread(text.data(), 1, text.size(), file));
+  std::fclose(file);
+  CHECK(text == "stage : no steps\n");
 }

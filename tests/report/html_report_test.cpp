@@ -1,11 +1,14 @@
 #include <thaw/report/html_report.hpp>
 
+#include <ATen/Context.h>
+#include <ATen/ops/rand.h>
 #include <algorithm>
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_exception.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 #include <cstdlib>
 #include <filesystem>
+#include <stdexcept>
 #include <string>
 #include <thaw/train/metric.hpp>
 #include <vector>
@@ -59,7 +62,7 @@ TEST_CASE("the page of a run is whole at any moment, and in the end tells all of
   learner.fit(two_stages(), HtmlReport{.path = path, .title = "Digits"}, Reader{path, &pages});
   REQUIRE(pages.size() == 3 * 5 + 3);
   for (const std::string& page : pages) {
-    CHECK(parsed(page).all("svg", "thaw-figure").size() == 2);  // the run and the sweep
+    CHECK(parsed(page).all("svg", "thaw-figure").size() == 4);  // the run, the sweep, the plan, its schedules
     CHECK(page.find("http-equiv=\"refresh\" content=\"10\"") != std::string::npos);
   }
   CHECK_THAT(pages[0], ContainsSubstring("stage head begins"));
@@ -72,14 +75,91 @@ TEST_CASE("the page of a run is whole at any moment, and in the end tells all of
   CHECK_THAT(end, ContainsSubstring("stage all &amp; more has ended"));
   std::vector<std::string> headings;
   for (const auto& each : html.all("h2")) headings.push_back(each.text);
-  CHECK(headings == std::vector<std::string>{"Curves", "Epochs", "Learning rate finder", "Stages", "Layer groups now",
+  CHECK(headings == std::vector<std::string>{"Curves", "Epochs", "Learning rate finder", "Plan", "Layer groups now",
                                              "Environment"});
-  REQUIRE(html.all("h3").size() == 2);
-  CHECK(html.all("h3")[1].text == "stage all &amp; more: 2 epochs of 5 steps");
+  CHECK(html.all("h3").empty());
+  CHECK(count(end, "<td>2 x 5</td>") + count(end, "<td class=\"number\">2 x 5</td>") == 1);  // the table of the plan
+  CHECK(html.all("rect", "block").size() == 2 * 3);  // frozen groups and the legend, of the plan and of the run
+  CHECK(html.all("summary").at(0).text == "Schedules");
+  CHECK(count(end, ">head, all &amp; more</text>") == 1);  // they have one schedule
   CHECK(count(end, "<td>1 of 1</td>") + count(end, "<td class=\"number\">1 of 1</td>") == 1);
   CHECK(count(end, "2 of 2</td>") == 1);
   CHECK_THAT(end, ContainsSubstring(">accuracy</th>") && ContainsSubstring(thaw::version) &&
                       ContainsSubstring(TORCH_VERSION) && ContainsSubstring(learner.run_id()));
+}
+
+TEST_CASE("each fit has its plan on the page, with its notes") {
+  const Folder folder;
+  Bench bench({.norm = true});
+  thaw::Learner learner(bench.net, thaw::LayerGroups::per_child(bench.net), thaw::cross_entropy,
+                        {.train = bench.data(8), .callbacks = {HtmlReport{.path = folder / "run.html"}}});
+  learner.fit({.name = "a"});
+  CHECK_THAT(text_of(folder / "run.html"), ContainsSubstring("<p>note, stage a: "));
+  learner.fit(two_stages());
+  const Xml html = parsed(text_of(folder / "run.html"));
+  REQUIRE(html.all("h3").size() == 2);
+  CHECK(html.all("h3")[1].text == "fit 2");
+  CHECK(html.all("svg", "thaw-figure").size() == 1 + 2 * 2);
+}
+
+TEST_CASE("the page shows the pictures of the last epoch, and taking them changes nothing") {
+  const Folder folder;
+  const auto fitted = [&](bool pictures, bool per_stage) {
+    Bench bench({.norm = true});
+    std::vector<std::string> pages;
+    HtmlReport report{.path = folder / "run.html", .pictures_per_stage = per_stage};
+    int taken = 0;
+    if (pictures)
+      report.pictures = [&taken, &bench](thaw::Learner& learner) {
+        (void)at::rand({3});
+        (void)learner.predict(thaw::Fields{bench.input});
+        const std::string number = std::to_string(++taken);
+        return std::vector<thaw::Picture>{{.caption = "sample <" + number + ">", .bytes = number},
+                                          {.caption = "other", .media_type = "image/jpeg", .bytes = "foobar"}};
+      };
+    bench.learner->fit(two_stages(), report, Reader{folder / "run.html", &pages});
+    CHECK(taken == (!pictures ? 0 : per_stage ? 2 : 3));
+    auto state = thaw::test::state_of(*bench.net);
+    state["random"] = at::globalContext().defaultGenerator(at::kCPU).get_state();
+    return std::pair(pages, state);
+  };
+  const auto with = fitted(true, false), without = fitted(false, false);
+  REQUIRE(with.second.size() == without.second.size());
+  for (const auto& [name, tensor] : with.second) CHECK(at::equal(tensor, without.second.at(name)));
+  CHECK(count(with.first.at(4), "<img") == 0);
+  CHECK_THAT(with.first.at(5), ContainsSubstring("<h2>Samples</h2>\n<p>stage head, epoch 1 of 1 done</p>") &&
+                                   ContainsSubstring("data:image/png;base64,MQ==\" alt=\"sample &lt;1&gt;\""));
+  const std::string end = with.first.back();
+  CHECK(count(end, "<img") == 2);
+  CHECK_THAT(end, ContainsSubstring("sample &lt;3&gt;") && ContainsSubstring("data:image/jpeg;base64,Zm9vYmFy"));
+  CHECK_NOTHROW(parsed(end));
+
+  const auto per_stage = fitted(true, true);
+  CHECK(count(per_stage.first.at(5), "<img") == 0);
+  CHECK_THAT(text_of(folder / "run.html"),
+             ContainsSubstring("<p>stage all &amp; more has ended</p>") && ContainsSubstring("sample &lt;2&gt;"));
+}
+
+TEST_CASE("pictures leave the model in the mode that it was in") {
+  const Folder folder;
+  Bench bench({.valid = false});
+  HtmlReport report{.path = folder / "run.html", .pictures_per_stage = true};
+  report.pictures = [&](thaw::Learner& learner) {
+    (void)learner.predict(thaw::Fields{bench.input});
+    return std::vector<thaw::Picture>{};
+  };
+  bench.learner->fit({}, report);
+  CHECK(bench.net->is_training());
+}
+
+TEST_CASE("pictures that cannot be made are a warning, and the run goes on") {
+  const Folder folder;
+  Bench bench;
+  HtmlReport report{.path = folder / "run.html"};
+  report.pictures = [](thaw::Learner&) -> std::vector<thaw::Picture> { throw std::runtime_error("no camera"); };
+  bench.learner->fit({.epochs = 2}, report);
+  CHECK(bench.learner->history().epochs.size() == 2);
+  CHECK_THAT(text_of(folder / "run.html"), ContainsSubstring("has ended") && !ContainsSubstring("Samples"));
 }
 
 TEST_CASE("a metric may be named as another column is") {
@@ -112,7 +192,7 @@ TEST_CASE("a page that cannot be written is an error before the first step, a wa
   CHECK(folder.files() == 0);
 }
 
-TEST_CASE("the page of a resumed run has the stages that another process began") {
+TEST_CASE("the page of a resumed run has the plan and the pictures of the process before") {
   const Folder folder;
   const auto fitted = [&](thaw::RunState* from, thaw::RunState* to) {
     struct Take {
@@ -125,16 +205,23 @@ TEST_CASE("the page of a resumed run has the stages that another process began")
       }
     };
     Bench bench;
+    HtmlReport report{.path = folder / "run.html", .pictures_per_stage = true};
+    report.pictures = [](thaw::Learner& learner) {
+      if (learner.history().stages.size() > 1) throw std::runtime_error("none of the second stage");
+      return std::vector<thaw::Picture>{{.caption = "of the first stage", .bytes = "1"}};
+    };
     if (from != nullptr) bench.learner->resume(*from);
-    bench.learner->fit(two_stages(), HtmlReport{.path = folder / "run.html"}, Take{to});
+    bench.learner->fit(two_stages(), report, Take{to});
     return parsed(text_of(folder / "run.html"));
   };
   thaw::RunState state;
   const Xml alone = fitted(nullptr, &state);
   REQUIRE(!state.empty());
   const Xml resumed = fitted(&state, nullptr);
-  REQUIRE(resumed.all("h3").size() == 2);
-  for (std::size_t i = 0; i < 2; ++i) CHECK(resumed.all("h3")[i].text == alone.all("h3")[i].text);
+  REQUIRE(resumed.all("img").size() == 1);
+  CHECK(resumed.all("img")[0]["alt"] == "of the first stage");
+  CHECK(resumed.all("svg", "thaw-figure").size() == 3);
+  CHECK(resumed.all("h3").empty());
   CHECK(resumed.all("td").size() == alone.all("td").size());
 }
 
@@ -142,7 +229,14 @@ TEST_CASE("a browser shows the page, and has nothing to complain about") {
   if (std::system("command -v chromium >/dev/null 2>&1") != 0) SKIP("there is no chromium here");
   const Folder folder;
   Bench bench;
-  bench.learner->fit(two_stages(), HtmlReport{.path = folder / "run.html"});
+  HtmlReport report{.path = folder / "run.html"};
+  report.pictures = [](thaw::Learner&) {
+    return std::vector<thaw::Picture>{{.caption = "a circle",
+                                       .media_type = "image/svg+xml",
+                                       .bytes = R"(<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9">)"
+                                                R"(<circle r="4" cx="4.5" cy="4.5"/></svg>)"}};
+  };
+  bench.learner->fit(two_stages(), report);
   const std::string run =
       "cd '" + folder.path.string() +
       "' && HOME=$PWD timeout 60 chromium --headless --no-sandbox --disable-gpu --enable-logging=stderr "
@@ -151,5 +245,8 @@ TEST_CASE("a browser shows the page, and has nothing to complain about") {
   const std::string dom = text_of(folder / "dom.html");
   CHECK_THAT(dom, ContainsSubstring("<svg") && ContainsSubstring("</html>") && ContainsSubstring("Layer groups now"));
   CHECK(dom.find("parsererror") == std::string::npos);
+  CHECK(count(dom, "class=\"thaw-figure\"") == 3);  // the run, the plan, its schedules
+  CHECK(count(dom, "class=\"block\"") == 6);
+  CHECK(count(dom, "<img src=\"data:image/svg+xml;base64,PHN2Zy") == 1);
   CHECK(text_of(folder / "log").find(":CONSOLE") == std::string::npos);
 }

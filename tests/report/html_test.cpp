@@ -37,6 +37,19 @@ TEST_CASE("a table in HTML has its headers and cells, numbers aligned right, a s
   CHECK(cells[3].text.empty());
 }
 
+TEST_CASE("a picture stands in the page itself, with its caption") {
+  HtmlPage page("a");
+  page.picture({.caption = "5 <b> & \"7\"", .bytes = "foobar"});
+  page.picture({.caption = "drawn", .media_type = "image/svg+xml\"", .bytes = ""});
+  const Xml html(after_doctype(page.text()));
+  const auto pictures = html.all("img");
+  REQUIRE(pictures.size() == 2);
+  CHECK(pictures[0]["src"] == "data:image/png;base64,Zm9vYmFy");
+  CHECK(pictures[0]["alt"] == "5 &lt;b&gt; &amp; &quot;7&quot;");
+  CHECK(html.all("figcaption").at(0).text == "5 &lt;b&gt; &amp; &quot;7&quot;");
+  CHECK(pictures[1]["src"] == "data:image/svg+xml&quot;;base64,");
+}
+
 TEST_CASE("names are escaped, wherever they stand") {
   const std::string evil = "<script>alert(\"1\")</script> & \xff";
   HtmlPage page(evil);

@@ -54,7 +54,7 @@ using Names = std::vector<std::string>;
 
 TEST_CASE("a run is drawn panel below panel, over one axis of steps") {
   const thaw::Figure f = to_figure(run());
-  CHECK(titles(f) == Names{"loss", "accuracy", "learning rate", "momentum"});
+  CHECK(titles(f) == Names{"loss", "accuracy", "layer groups", "learning rate", "momentum"});
   CHECK(names(f.panels[0]) == Names{"training, per step", "smoothed", "validation"});
   CHECK(f.panels[0].series[0].thin);
   CHECK(f.panels[0].series[2].x == std::vector<double>{10, 20, 30, 40});
@@ -104,20 +104,65 @@ TEST_CASE("a history that keeps every fourth step is drawn where those steps wer
 }
 
 TEST_CASE("a frozen group has no rate, and groups with the same rates share a line") {
-  const thaw::Panel rates = to_figure(run()).panels[2];
+  const thaw::Panel groups = to_figure(run()).panels[2], rates = to_figure(run()).panels[3];
   CHECK(rates.y.log);
-  CHECK(names(rates) == Names{"stem, deep", "head"});
+  CHECK(rates.series.size() == 2);
+  CHECK(groups.y.rows == Names{"stem", "deep", "head"});
+  CHECK(groups.series[0].color == groups.series[1].color);
+  CHECK(groups.series[2].color == rates.series[1].color);
   const auto& y = rates.series[0].y;
   CHECK(std::ranges::count(y, 1e-5) == 30);
   CHECK(std::ranges::count_if(y, [](double v) { return std::isnan(v); }) == 12);  // ten frozen, two pauses
 
   History changed = run();
   changed.steps[20].lr.clear();
-  CHECK(std::ranges::count(to_figure(changed).panels[2].series[0].y, 1e-5) == 29);
+  CHECK(std::ranges::count(to_figure(changed).panels[3].series[0].y, 1e-5) == 29);
+}
 
-  History frozen{.groups = {"body", "head"}};
-  train(frozen, "head", 1, {0, 1e-2}, {});
-  CHECK(names(to_figure(frozen).panels[1]) == Names{"body (frozen)", "head"});
+TEST_CASE("what stood still is shaded, from step to step") {
+  const auto blocks = [](const History& h) {
+    std::vector<std::vector<double>> found;
+    const thaw::Figure figure = to_figure(h);
+    for (const thaw::Block& block : figure.panels[1].blocks)
+      found.push_back({static_cast<double>(block.row), block.from, block.to});
+    return found;
+  };
+  using Blocks = std::vector<std::vector<double>>;
+  History h{.groups = {"stem", "deep", "head"}};
+  train(h, "head", 1, {0, 0, 1e-2}, {});
+  train(h, "gradual", 1, {0, 1e-4, 1e-3}, {});
+  train(h, "surgical", 1, {1e-3, 0, 1e-3}, {});
+  CHECK(to_figure(h).panels[1].title == "layer groups");
+  CHECK(to_figure(h).panels[1].blocks_name == "frozen");
+  CHECK(blocks(h) == Blocks{{0, 0, 20}, {1, 0, 10}, {1, 20, 30}});
+  const thaw::Series deep = to_figure(h).panels[1].series[1];
+  CHECK(deep.x == std::vector<double>{0, 10, 10, 20, 20, 30});
+  CHECK((std::isnan(deep.y[1]) && deep.y[2] == 1 && deep.y[3] == 1 && std::isnan(deep.y[4])));
+
+  h.steps[15].lr = {0, 0, 0};  // a schedule at 0 freezes nothing
+  CHECK(blocks(h) == Blocks{{0, 0, 20}, {1, 0, 10}, {1, 20, 30}});
+  h.steps[20].lr = {0, 0, 0};  // nor does one that begins there
+  h.stages[2].frozen = {false, true, false};
+  CHECK(blocks(h) == Blocks{{0, 0, 20}, {1, 0, 10}, {1, 20, 30}});
+
+  History sparse{.groups = {"body", "head"}, .most_steps = 4};
+  train(sparse, "head", 1, {0, 1}, {});
+  REQUIRE(sparse.every == 4);
+  CHECK(blocks(sparse) == Blocks{{0, 0, 10}});  // though the last record is of the step before the last
+
+  History one{.groups = {"all"}};
+  train(one, "a", 1, {1}, {});
+  CHECK(titles(to_figure(one)) == Names{"loss", "learning rate", "momentum"});
+}
+
+TEST_CASE("the axis of rates ends below the lowest peak, not where one-cycle ends") {
+  History h{.groups = {"body", "head"}};
+  train(h, "head", 1, {0, 1e-2}, {});
+  CHECK_FALSE(to_figure(h).panels[2].y.lowest.has_value());
+  for (std::size_t i = 0; i < 10; ++i) h.steps[i].lr = {1e-4 * std::pow(0.1, i), 1e-2};
+  CHECK_THAT(*to_figure(h).panels[2].y.lowest, WithinRel(1e-4 / 30, 1e-9));
+  h.steps[5].lr[0] = 0;  // the peak of what follows is 1e-10
+  CHECK_THAT(*to_figure(h).panels[2].y.lowest, WithinRel(1e-10 / 30, 1e-9));
 }
 
 TEST_CASE("metrics in [0, 1] share a panel, others have their own; none, no panel") {
@@ -139,7 +184,7 @@ TEST_CASE("what a run lacks is not drawn") {
   History h = run();
   for (auto& step : h.steps) step.momentum.reset();
   for (auto& epoch : h.epochs) epoch.valid.reset();
-  CHECK(titles(to_figure(h)) == Names{"loss", "learning rate"});
+  CHECK(titles(to_figure(h)) == Names{"loss", "layer groups", "learning rate"});
   CHECK(names(to_figure(h).panels[0]) == Names{"training, per step", "smoothed"});
   CHECK(Xml{thaw::to_svg(History{})}.texts("empty").size() == 2);
 }

@@ -213,6 +213,38 @@ TEST_CASE("shades fill their interval in every panel, cut to the plot") {
   CHECK_THAT(shades[0].number("width"), Catch::Matchers::WithinAbs(plot.number("width") / 2, 0.2));
 }
 
+TEST_CASE("a panel of rows has a name for each, downwards, with shaded blocks and lines in their rows") {
+  Figure f = figure({{.x = {0, 100}, .y = {1, 1}}});
+  f.panels[0].y.rows = {"stem", "body", "a group with quite a long name"};
+  f.panels[0].blocks = {
+      {.row = 0, .from = 0, .to = 50}, {.row = 2, .from = 60, .to = 1000}, {.row = 2, .from = 5, .to = 5}};
+  f.panels[0].blocks_name = "frozen";
+  f.x.lowest = 0;
+  f.x.highest = 100;
+  const Xml svg = drawn(f);
+  const auto blocks = svg.all("rect", "block");
+  REQUIRE(blocks.size() == 3);  // the first is in the legend; one of no length is not drawn
+  CHECK(svg.texts("legend") == std::vector<std::string>{"frozen"});
+  const auto plot = svg.all("svg")[1];
+  const double middle = plot.number("y") + plot.number("height") / 2;
+  CHECK_THAT(blocks[1].number("width"), Catch::Matchers::WithinAbs(plot.number("width") / 2, 0.2));
+  CHECK_THAT(blocks[2].number("width"), Catch::Matchers::WithinAbs(plot.number("width") * 0.4, 0.2));  // cut off
+  CHECK(blocks[1].number("y") + blocks[1].number("height") < middle);
+  CHECK(blocks[2].number("y") > middle);
+  CHECK_THAT(svg.all("polyline")[0]["points"], ContainsSubstring("," + thaw::detail::px(middle) + " "));
+  const auto ticks = svg.texts("tick");
+  CHECK(std::vector(ticks.end() - 3, ticks.end()) == std::vector<std::string>{"stem", "body", "..uite a long name"});
+}
+
+TEST_CASE("blocks alone are data") {
+  Figure f = figure({});
+  f.panels[0].y.rows = {"a"};
+  f.panels[0].blocks = {{.row = 0, .from = 3, .to = 7}};
+  CHECK(drawn(f).texts("empty").empty());
+  CHECK(drawn(f).all("rect", "block").size() == 1);
+  CHECK_THAT(drawn(f).texts("tick"), Catch::Matchers::Contains("5.0"));  // the x axis reaches over them
+}
+
 TEST_CASE("markers are labelled; one outside the limits stands on the edge, one that is nowhere is left out") {
   Figure f = figure({{.x = {0, 1}, .y = {0, 1}}});
   f.panels[0].y = {.lowest = 0, .highest = 1};

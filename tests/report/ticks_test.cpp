@@ -88,3 +88,9 @@ TEST_CASE("logarithmic ticks of any range") {
     check_ticks(log_ticks(range, most), range, most);
   }
 }
+
+TEST_CASE("rows are named by the ends of what is too long") {
+  CHECK(labels(row_ticks({"stem", "eighteen_character", "encoder.layers.layer_11", "größe.größe.größe.größe"})) ==
+        Labels{"stem", "eighteen_character", "...layers.layer_11", "..röße.größe.größe"});
+  CHECK(row_ticks({"a", "b"})[1].value == 1);
+}

@@ -52,3 +52,13 @@ TEST_CASE("malformed UTF-8 is replaced, and what follows is kept") {
   CHECK(shown("\xEF\xBF\xBFx") == bad + "x");      // U+FFFF
   CHECK(shown("\xFFx") == bad + "x");
 }
+
+TEST_CASE("a character is taken with its number, control characters too") {
+  std::string_view rest = "a\u0085\U0001F600\xFF";
+  const auto next = [&] { return thaw::detail::take_character(rest).code; };
+  CHECK(next() == 0x61U);
+  CHECK(next() == 0x85U);
+  CHECK(next() == 0x1F600U);
+  CHECK(next() == std::nullopt);
+  CHECK(rest.empty());
+}

@@ -33,6 +33,7 @@ struct All {
   std::vector<std::string>* seen;
   void add(const std::string& event) const { seen->push_back(name + " " + event); }
   void on_stage_planned(const thaw::StagePlanned&) const { add("planned"); }
+  void on_fit_begin(const thaw::FitBegin& e) const { add("fit of " + e.plan.at(0).name); }
   void on_stage_begin(const thaw::StageBegin&) const { add("stage begin"); }
   void on_epoch_begin(const thaw::EpochBegin& e) const { add("epoch begin " + std::to_string(e.epoch)); }
   void on_batch_ready(const thaw::BatchReady& e) const { add("batch of " + std::to_string(e.batch.size())); }
@@ -44,6 +45,7 @@ struct All {
   void on_epoch_trained(const thaw::EpochTrained&) const { add("trained"); }
   void on_epoch_end(const thaw::EpochEnd&) const { add("epoch end"); }
   void on_stage_end(const thaw::StageEnd&) const { add("stage end"); }
+  void on_sweep_end(const thaw::SweepEnd& e) const { add("sweep of " + std::to_string(e.curve.lr.size())); }
 };
 
 struct OnlyEpochs {
@@ -86,15 +88,41 @@ TEST_CASE("a stage runs through all events in their documented order, each throu
   learner.fit({.freeze = thaw::FreezeTo{-1}}, All{"b", &seen});
   std::vector<std::string> expected;
   for (const std::string event :
-       {"planned", "stage begin", "epoch begin 1", "batch of 4", "loss", "gradients 2", "step 1", "batch of 2", "loss",
-        "gradients 2", "step 2", "trained", "epoch end", "stage end"})
+       {"planned", "fit of fit", "stage begin", "epoch begin 1", "batch of 4", "loss", "gradients 2", "step 1",
+        "batch of 2", "loss", "gradients 2", "step 2", "trained", "epoch end", "stage end"})
     for (const std::string name : {"a", "b"}) expected.push_back(name + " " + event);
   CHECK(seen == expected);
 
   seen.clear();
   (void)learner.find_lr({.steps = 2});
   CHECK(seen == std::vector<std::string>{"a planned", "a batch of 4", "a loss", "a gradients 2", "a batch of 2",
-                                         "a loss", "a gradients 2"});
+                                         "a loss", "a gradients 2", "a sweep of 2"});
+}
+
+TEST_CASE("a fit begins with its whole plan, once, and not again where it is resumed") {
+  struct Plans {
+    std::vector<std::vector<std::string>>* seen;
+    void on_fit_begin(const thaw::FitBegin& event) const {
+      seen->emplace_back();
+      for (const thaw::StageDescription& stage : event.plan) seen->back().push_back(stage.name);
+    }
+  };
+  struct Keep {
+    std::vector<thaw::RunState>* states;
+    void on_safe_point(const thaw::SafePoint& event) const { states->push_back(event.learner.run_state()); }
+  };
+  const std::vector<thaw::Stage> plan{{.name = "a"}, {.name = "b"}};
+  std::vector<std::vector<std::string>> seen;
+  std::vector<thaw::RunState> states;
+  thaw::test::Bench bench, next;
+  bench.learner->fit(plan, Plans{&seen}, Keep{&states});
+  CHECK(seen == std::vector<std::vector<std::string>>{{"a", "b"}});
+  next.learner->resume(states.at(3));
+  next.learner->fit(plan, Plans{&seen}, Keep{&states});
+  CHECK(seen.size() == 1);
+  CHECK(next.learner->history().stages.size() == 2);
+  next.learner->fit({.name = "c"}, Plans{&seen});
+  CHECK(seen.back() == std::vector<std::string>{"c"});
 }
 
 TEST_CASE("a callback may stop the stage, scale its rates, and change a batch, a loss or the gradients") {

@@ -55,11 +55,30 @@ TEST_CASE("describe says per stage what trains, from when, at which rates, for h
   CHECK(described[0].momentum->highest == 0.95);
   CHECK(described[0].momentum->lowest == one_cycle(2. / 6).momentum);
   CHECK_FALSE(described[2].momentum.has_value());
+  CHECK(described[1].schedule({.step = 3, .steps = 9}).lr == one_cycle(3. / 9).lr);
+  const auto frozen = [&](std::size_t stage) {
+    std::vector<std::pair<std::int64_t, std::vector<bool>>> changes;
+    for (const auto& each : described[stage].frozen) changes.emplace_back(each.step, each.frozen);
+    return changes;
+  };
+  using Changes = std::vector<std::pair<std::int64_t, std::vector<bool>>>;
+  CHECK(frozen(0) == Changes{{0, {true, true, false}}});
+  CHECK(frozen(1) == Changes{{0, {true, true, false}}, {3, {true, false, false}}, {6, {false, false, false}}});
+  CHECK(frozen(2) == Changes{{0, {false, false, false}}});
 
   CHECK(thaw::test::same_state(before, *bench.net));
   CHECK(bench.net->stem->is_training());
   CHECK(bench.learner->groups().frozen() == std::vector{false, false, false});
   CHECK(at::equal(at::globalContext().defaultGenerator(at::kCPU).get_state(), random));
+}
+
+TEST_CASE("a group counts as frozen where nothing of it trains: not where its norm layers do") {
+  Bench bench({.norm = true});
+  const thaw::NormRule train{.frozen = thaw::Norm::train};
+  CHECK(bench.learner->describe({{.freeze = thaw::FreezeTo{-1}}})[0].frozen[0].frozen ==
+        std::vector{true, true, false});
+  CHECK(bench.learner->describe({{.freeze = thaw::FreezeTo{-1}, .norm = train}})[0].frozen[0].frozen ==
+        std::vector{false, false, false});
 }
 
 TEST_CASE("a plan is refused as a whole, before its first stage trains") {

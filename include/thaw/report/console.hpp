@@ -26,6 +26,7 @@ namespace thaw {
 struct ConsoleOptions {
   std::FILE* out = stdout;
   bool progress = true;  ///< a progress line within epochs, where `out` is a terminal
+  bool quiet = false;    ///< nothing but one line per stage, as it ends
 };
 
 /// A callback that prints training as it goes: what each stage trains, then a row per epoch, and on a terminal a
@@ -34,19 +35,21 @@ struct ConsoleOptions {
 ///
 ///     learner.fit(stage, thaw::Console{});
 ///     learner.fit(stage, thaw::Console{{.out = stderr, .progress = false}});
+///     learner.fit(stage, thaw::Console{{.quiet = true}});
 class Console {
  public:
-  explicit Console(ConsoleOptions options = {}) : Console(Terminal::of(options.out)) {
+  explicit Console(ConsoleOptions options = {}) : Console(Terminal::of(options.out), options.quiet) {
     terminal_.interactive = terminal_.interactive && options.progress;
   }
   /// Writes to anything: a log, a string, a window.
-  explicit Console(Terminal terminal) : terminal_(std::move(terminal)) {}
+  explicit Console(Terminal terminal, bool quiet = false) : terminal_(std::move(terminal)), quiet_(quiet) {}
 
   void on_stage_begin(const StageBegin& event);
   void on_run_state(const RunStateVisit& event);
   void on_step_end(const StepEnd& event);
   void on_epoch_end(const EpochEnd& event);
   void on_stage_end(const StageEnd& event) {
+    if (quiet_) return terminal_.write(detail::stage_line(event) + "\n");
     erase();
     const std::string stop = event.history.epochs.empty() ? "" : event.history.epochs.back().stop;
     terminal_.write(stop.empty() ? "\n" : styled("1", "stopped: " + detail::shortened(stop, 200)) + "\n\n");
@@ -61,6 +64,7 @@ class Console {
   }
 
   Terminal terminal_;
+  bool quiet_;
   std::vector<std::string> metrics_;  // the epoch table's columns
   bool headed_ = false;               // the epoch table has its header
   bool drawn_ = false;                // a progress line is on the screen
@@ -86,6 +90,7 @@ namespace detail {
 }  // namespace detail
 
 inline void Console::on_stage_begin(const StageBegin& event) {
+  if (quiet_) return;
   metrics_.clear();
   headed_ = false;
   stage_began_ = epoch_began_ = terminal_.seconds();
@@ -97,6 +102,7 @@ inline void Console::on_stage_begin(const StageBegin& event) {
 
 /// The stage began in another process.
 inline void Console::on_run_state(const RunStateVisit& event) {
+  if (quiet_) return;
   const std::vector<StageRecord>& stages = event.learner.history().stages;
   if (!event.state.reading() || stages.empty()) return;
   stage_began_ = epoch_began_ = terminal_.seconds();
@@ -109,7 +115,7 @@ inline void Console::on_run_state(const RunStateVisit& event) {
 
 inline void Console::on_step_end(const StepEnd& event) {
   steps_ = event.step;
-  if (!terminal_.interactive) return;
+  if (quiet_ || !terminal_.interactive) return;
   const double now = terminal_.seconds();
   if (now - drawn_at_ < 0.1) return;
   drawn_at_ = now;
@@ -131,6 +137,7 @@ inline void Console::on_step_end(const StepEnd& event) {
 }
 
 inline void Console::on_epoch_end(const EpochEnd& event) {
+  if (quiet_) return;
   erase();
   const EpochRecord& epoch = event.record;
   std::vector<std::string> metrics;

@@ -12,6 +12,7 @@ struct Axis {
   std::string label = {};
   bool log = false;
   std::optional<double> lowest = {}, highest = {};
+  std::vector<std::string> rows = {};  ///< of a y axis: names for 0, 1, ..., a row each, downwards; all of them shown
 };
 
 /// Points joined in order by a line, which a point that is not finite interrupts. A single point is drawn as a dot.
@@ -30,13 +31,21 @@ struct Marker {
   std::size_t color = 0;
 };
 
+/// An interval of x that is shaded in one row of a panel (Axis::rows).
+struct Block {
+  std::size_t row = 0;
+  double from = 0, to = 0;
+};
+
 /// One chart of a figure.
 struct Panel {
   std::string title = {};  ///< what its y axis shows
   Axis y = {};
   std::vector<Series> series = {};
   std::vector<Marker> markers = {};
-  double height = 200;  ///< of the plot area, in px
+  std::vector<Block> blocks = {};
+  std::string blocks_name = {};  ///< what they mean, in the legend
+  double height = 200;           ///< of the plot area, in px
 };
 
 /// A vertical line through all panels, where something named begins.

@@ -6,9 +6,11 @@
 #include <string_view>
 #include <vector>
 
+#include <thaw/report/detail/base64.hpp>
 #include <thaw/report/detail/svg_writer.hpp>
 #include <thaw/report/detail/write_file.hpp>
 #include <thaw/report/figure.hpp>
+#include <thaw/report/picture.hpp>
 #include <thaw/report/svg.hpp>
 #include <thaw/report/table.hpp>
 
@@ -42,8 +44,19 @@ namespace thaw {
   return std::move(html).take();
 }
 
-/// A page of headings, words, tables and figures that needs nothing outside itself: no network, no script. Light or
-/// dark as the reader's system is.
+/// A picture as an HTML element that holds the file itself, with its caption below.
+[[nodiscard]] inline std::string to_html(const Picture& picture) {
+  detail::SvgWriter html;
+  html.open("figure", {});
+  html.empty("img", {{"src", "data:" + picture.media_type + ";base64," + detail::base64(picture.bytes)},
+                     {"alt", picture.caption}});
+  html.text("figcaption", {}, picture.caption);
+  html.close("figure");
+  return std::move(html).take();
+}
+
+/// A page of headings, words, tables, figures and pictures that needs nothing outside itself: no network, no script.
+/// Light or dark as the reader's system is.
 ///
 ///     thaw::HtmlPage page("Sign digits");
 ///     page.heading("Curves");
@@ -61,6 +74,7 @@ class HtmlPage {
   void paragraph(std::string_view words) { body_.text("p", {}, words); }
   void table(const Table& table) { body_.append(to_html(table)); }
   void figure(const Figure& figure) { append(to_svg(figure)); }
+  void picture(const Picture& picture) { append(to_html(picture)); }
   /// HTML that is well-formed and trusted: it is not escaped.
   void append(std::string_view html) { body_.append(html); }
 
@@ -92,6 +106,10 @@ th,td{padding:.25rem .8rem .25rem 0;text-align:left;vertical-align:top;white-spa
 th{font-weight:600;color:#16181d;border-bottom:1px solid #8b9097}
 td{border-bottom:1px solid #e6e8eb}
 .number{text-align:right}
+figure{margin:1rem 0}
+figcaption{font-size:.9rem}
+img{max-width:100%;height:auto}
+summary{cursor:pointer}
 @media (prefers-color-scheme:dark){
 body{background:#16181d;color:#c3c8cf}
 h1,h2,h3,th{color:#f2f4f7}

@@ -8,24 +8,31 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <ctime>
 #include <exception>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include <fmt/format.h>
 
+#include <thaw/core/random_state.hpp>
 #include <thaw/core/version.hpp>
+#include <thaw/find/snapshot.hpp>
 #include <thaw/report/detail/numbers.hpp>
 #include <thaw/report/detail/run_series.hpp>
-#include <thaw/report/detail/stage_text.hpp>
 #include <thaw/report/groups_table.hpp>
 #include <thaw/report/html.hpp>
 #include <thaw/report/lr_plot.hpp>
+#include <thaw/report/picture.hpp>
+#include <thaw/report/plan_plot.hpp>
+#include <thaw/report/plan_table.hpp>
 #include <thaw/report/run_plot.hpp>
+#include <thaw/report/schedule_plot.hpp>
 #include <thaw/report/table.hpp>
 #include <thaw/train/learner.hpp>
 
@@ -65,6 +72,24 @@ namespace detail {
   return table;
 }
 
+/// A plan as a figure, a table and its notes; its schedules to unfold.
+[[nodiscard]] inline std::string plan_html(const std::vector<StageDescription>& plan) {
+  SvgWriter html;
+  html.append(to_svg(plan));
+  html.append(to_html(plan_table(plan)));
+  SchedulePlot schedules;
+  for (const StageDescription& stage : plan) {
+    for (const std::string& note : stage.notes) html.text("p", {}, fmt::format("note, stage {}: {}", stage.name, note));
+    schedules.schedules.push_back(
+        {.name = stage.name, .schedule = stage.schedule, .steps = stage.steps(), .epochs = stage.epochs});
+  }
+  html.open("details", {});
+  html.text("summary", {}, "Schedules");
+  html.append(to_svg(schedules));
+  html.close("details");
+  return std::move(html).take();
+}
+
 /// What the run stands on.
 [[nodiscard]] inline Table environment_table(const Learner& learner) {
   std::array<char, 256> host{};
@@ -86,27 +111,35 @@ namespace detail {
 
 }  // namespace detail
 
-/// A callback that keeps a page about the run: how far it is, losses, metrics, rates and momentum as curves, a row per
-/// epoch, the LR finder's curves, what each stage trains, the layer groups as they are, and what the run stands on. The
-/// page needs no network and no script, is rewritten as each epoch ends and every few seconds within one, and can be
-/// open in a browser meanwhile: it reads itself anew until the run has ended.
+/// A callback that keeps a page about the run: how far it is, losses, metrics, rates and momentum as curves, pictures
+/// of samples, a row per epoch, the LR finder's curves, the plan of each fit (what trains when, and how fast) as a
+/// figure and as a table, the layer groups as they are, and what the run stands on. The page needs no network and no
+/// script, is rewritten as each epoch ends and every few seconds within one, and can be open in a browser meanwhile: it
+/// reads itself anew until the run has ended.
 ///
 ///     learner.fit(plan, thaw::HtmlReport{"run.html"});
+///     learner.fit(plan, thaw::HtmlReport{.path = "run.html", .pictures = [&](thaw::Learner& learner) {
+///       return std::vector<thaw::Picture>{{.caption = "worst so far", .bytes = as_png(worst(learner))}};
+///     }});
 ///
 /// In LearnerOptions::callbacks it is about all fits. Throws FileError before the first step where the file cannot be
-/// written; what cannot be written later (a full disk) is a warning, and the run goes on.
+/// written; what cannot be written later (a full disk), or pictures that cannot be made, are a warning, and the run
+/// goes on.
 struct HtmlReport {
   std::filesystem::path path = "run.html";
   std::string title = "Training run";
   int seconds = 10;  ///< between two pages within an epoch; at least 1
+  /// Pictures to show, asked for as each epoch ends, or each stage; the last ones stand on the page. It may let the
+  /// model predict, and draw random numbers: training and evaluation mode and the generators are put back.
+  std::function<std::vector<Picture>(Learner&)> pictures = {};
+  bool pictures_per_stage = false;  ///< only as a stage ends
 
   void on_stage_planned(const StagePlanned&) const {
     if (seconds < 1)
       throw ConfigError("HtmlReport", fmt::format("seconds is {}", seconds), "write it every second or less often");
   }
+  void on_fit_begin(const FitBegin& event) { plans_.push_back(detail::plan_html(event.plan)); }
   void on_stage_begin(const StageBegin& event) {
-    stages_.push_back(detail::stage_title(event));
-    stages_.push_back(to_html(detail::group_table(event.groups)));
     state_ = fmt::format("stage {} begins", event.stage);
     write(event.learner, /*runs=*/true);
   }
@@ -118,35 +151,56 @@ struct HtmlReport {
   }
   void on_epoch_end(const EpochEnd& event) {
     state_ = fmt::format("stage {}, epoch {} of {} done", event.record.stage, event.record.epoch, event.record.epochs);
+    if (!pictures_per_stage) take_pictures(event.learner);
     rewrite(event.learner, /*runs=*/true);
   }
   void on_stage_end(const StageEnd& event) {
     const std::string stop = event.history.epochs.empty() ? "" : event.history.epochs.back().stop;
     state_ = fmt::format("stage {} has ended{}", event.record.name, stop.empty() ? "" : ": " + stop);
+    if (pictures_per_stage) take_pictures(event.learner);
   }
   void on_fit_end(const FitEnd& event) {
     if (written_ != decltype(written_){}) rewrite(event.learner, /*runs=*/false);  // else it could not be
   }
   void on_run_state(const RunStateVisit& event) {
-    event.state("stages", stages_);
+    event.state("plans", plans_);
     event.state("state", state_);
+    event.state("samples", samples_);
   }
 
   // run state
-  std::vector<std::string> stages_ = {};  // title and HTML of each, in turn
+  std::vector<std::string> plans_ = {};  // of each fit, as HTML
   std::string state_ = {};
+  std::string samples_ = {};  // the last pictures, as HTML
   std::chrono::steady_clock::time_point written_ = {};
   bool warned_ = false;
 
  private:
-  void rewrite(Learner& learner, bool runs) {
+  /// The first failure is a warning; none stops the run.
+  template <class Work>
+  void attempt(Work work) {
     try {
-      write(learner, runs);
+      work();
     } catch (const std::exception& error) {
       if (!std::exchange(warned_, true)) {
         TORCH_WARN("thaw: HtmlReport: ", error.what());
       }
     }
+  }
+
+  void rewrite(Learner& learner, bool runs) {
+    attempt([&] { write(learner, runs); });
+  }
+
+  void take_pictures(Learner& learner) {
+    if (!pictures) return;
+    attempt([&] {
+      const RandomState random;
+      const TrainingFlags flags{*learner.groups().module()};
+      std::string html = fmt::format("<p>{}</p>\n", detail::xml_escaped(state_));
+      for (const Picture& picture : pictures(learner)) html += to_html(picture);
+      samples_ = std::move(html);
+    });
   }
 
   void write(Learner& learner, bool runs) {
@@ -155,16 +209,18 @@ struct HtmlReport {
     page.paragraph(fmt::format("{} ({})", state_, detail::time_text(std::time(nullptr))));
     page.heading("Curves");
     page.figure(to_figure(history));
+    if (!samples_.empty()) page.heading("Samples");
+    page.append(samples_);
     if (!history.epochs.empty()) {
       page.heading("Epochs");
       page.table(detail::epochs_table(history));
     }
     if (!learner.sweeps().empty()) page.heading("Learning rate finder");
     for (const LRCurve& curve : learner.sweeps()) page.figure(to_figure(curve));
-    page.heading("Stages");
-    for (std::size_t i = 0; i + 1 < stages_.size(); i += 2) {
-      page.subheading(stages_[i]);
-      page.append(stages_[i + 1]);
+    page.heading(plans_.size() > 1 ? "Plans" : "Plan");
+    for (std::size_t i = 0; i < plans_.size(); ++i) {
+      if (plans_.size() > 1) page.subheading(fmt::format("fit {}", i + 1));
+      page.append(plans_[i]);
     }
     page.heading("Layer groups now");
     page.table(groups_table(learner.groups(), learner.optimizer()));

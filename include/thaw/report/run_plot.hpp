@@ -65,28 +65,17 @@ namespace detail {
   return panels;
 }
 
-/// The rate of every layer group while it was trained; groups that always had the same rate share a line.
-[[nodiscard]] inline Panel rate_panel(const History& history) {
+/// The rate of every layer group while it was trained.
+[[nodiscard]] inline SharedLines rate_lines(const History& history) {
   const auto rate = [&](std::size_t step, std::size_t group) {
     const std::vector<double>& lr = history.steps[step].lr;
     return group < lr.size() && lr[group] > 0 ? lr[group] : no_value;
   };
-  Panel panel{.title = "learning rate", .y = {.log = true}, .height = 150};
+  SharedLines lines;
   const StepSeries by_step{history};
-  for (std::size_t group = 0; group < history.groups.size(); ++group) {
-    Series series = by_step({.name = history.groups[group]}, [&](auto step) { return rate(step, group); });
-    const auto same = std::ranges::find_if(panel.series, [&](const Series& other) {
-      return std::ranges::equal(other.y, series.y, [](double a, double b) { return a == b || (a != a && b != b); });
-    });
-    series.color = panel.series.size();
-    if (same == panel.series.end())
-      panel.series.push_back(std::move(series));
-    else
-      same->name += ", " + series.name;
-  }
-  for (Series& series : panel.series)
-    if (std::ranges::none_of(series.y, [](double y) { return y > 0; })) series.name += " (frozen)";
-  return panel;
+  for (std::size_t group = 0; group < history.groups.size(); ++group)
+    lines.add(by_step({}, [&](auto step) { return rate(step, group); }));
+  return lines;
 }
 
 [[nodiscard]] inline std::optional<Panel> momentum_panel(const History& history) {
@@ -97,8 +86,9 @@ namespace detail {
 
 }  // namespace detail
 
-/// A whole run over its optimizer steps, panel below panel: training and validation loss; the metrics; the rate of each
-/// layer group while it was trained; momentum where there is one. Lines and shades show where stages begin.
+/// A whole run over its optimizer steps, panel below panel: training and validation loss; the metrics; which layer
+/// groups were trained, and which stood still (frozen, or at a rate of 0), where there are several; the rate of each
+/// while it was trained; momentum where there is one. Lines and shades show where stages begin.
 [[nodiscard]] inline Figure to_figure(const History& history) {
   std::vector<double> ends;  // of epochs, in steps
   ends.reserve(history.epochs.size());
@@ -106,14 +96,12 @@ namespace detail {
   Figure figure{.title = "Training run", .x = {.label = "optimizer steps", .lowest = 0}};
   figure.panels.push_back(detail::loss_panel(history, ends));
   for (Panel& panel : detail::metric_panels(history, ends)) figure.panels.push_back(std::move(panel));
-  figure.panels.push_back(detail::rate_panel(history));
+  detail::SharedLines rates = detail::rate_lines(history);
+  if (history.groups.size() > 1) figure.panels.push_back(detail::group_spans(history).panel(history.groups, rates.of));
+  figure.panels.push_back(detail::rate_panel(std::move(rates)));
   if (auto momentum = detail::momentum_panel(history)) figure.panels.push_back(std::move(*momentum));
-  for (std::size_t i = 0; i < history.stages.size(); ++i) {
-    const StageRecord& stage = history.stages[i];
-    const auto first = static_cast<double>(stage.first_step);
-    figure.boundaries.push_back({.x = first, .name = stage.name});
-    if (i % 2 == 1) figure.shades.push_back({.from = first, .to = first + static_cast<double>(stage.steps)});
-  }
+  for (const StageRecord& stage : history.stages)
+    detail::add_stage(figure, stage.name, static_cast<double>(stage.first_step), static_cast<double>(stage.steps));
   return figure;
 }
 

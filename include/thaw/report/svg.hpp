@@ -24,6 +24,8 @@ struct FigureFrame {
 };
 
 [[nodiscard]] inline Scale y_scale(const Panel& panel) {
+  if (const auto rows = static_cast<double>(panel.y.rows.size()); rows > 0)
+    return {.range = {rows - 0.5, -0.5}};  // downwards
   Extent extent{panel.y.log};
   for (const Series& series : panel.series) extent.add(series.y);
   for (const Marker& marker : panel.markers) extent.add(marker.y);
@@ -36,6 +38,7 @@ struct FigureFrame {
 
 [[nodiscard]] inline std::vector<Tick> y_ticks(const Panel& panel) {
   if (!has_data(panel)) return {};
+  if (!panel.y.rows.empty()) return row_ticks(panel.y.rows);
   return ticks(y_scale(panel), std::max<std::size_t>(3, static_cast<std::size_t>(panel.height / 30)));
 }
 
@@ -45,6 +48,7 @@ struct FigureFrame {
   for (const Panel& panel : figure.panels) {
     if (!has_data(panel)) continue;
     for (const Series& series : panel.series) extent.add(series.x);
+    for (const Block& block : panel.blocks) extent.add(block.from), extent.add(block.to);
     for (const Tick& tick : y_ticks(panel)) labels = std::max(labels, text_width(tick.label));
   }
   const double width = std::max(figure.width, labels + 180);

@@ -40,6 +40,7 @@ struct HandlerOf;
   }
 
 THAW_EVENT(StagePlanned, on_stage_planned);
+THAW_EVENT(FitBegin, on_fit_begin);
 THAW_EVENT(StageBegin, on_stage_begin);
 THAW_EVENT(EpochBegin, on_epoch_begin);
 THAW_EVENT(BatchReady, on_batch_ready);
@@ -50,6 +51,7 @@ THAW_EVENT(EpochTrained, on_epoch_trained);
 THAW_EVENT(EpochEnd, on_epoch_end);
 THAW_EVENT(StageEnd, on_stage_end);
 THAW_EVENT(FitEnd, on_fit_end);
+THAW_EVENT(SweepEnd, on_sweep_end);
 THAW_EVENT(SafePoint, on_safe_point);
 THAW_EVENT(RunStateVisit, on_run_state);
 
@@ -60,6 +62,7 @@ THAW_EVENT(RunStateVisit, on_run_state);
 /// Any object with any subset of these handlers, held by value (copies share it). A stage runs through them so:
 ///
 ///     void on_stage_planned(const StagePlanned&);      before anything is checked
+///     void on_fit_begin(const FitBegin&);              knows the whole plan
 ///     void on_stage_begin(const StageBegin&);
 ///       void on_epoch_begin(const EpochBegin&);
 ///         void on_batch_ready(const BatchReady&);          may change the batch
@@ -70,6 +73,7 @@ THAW_EVENT(RunStateVisit, on_run_state);
 ///       void on_epoch_end(const EpochEnd&);
 ///     void on_stage_end(const StageEnd&);
 ///     void on_fit_end(const FitEnd&);                  also after an exception
+///     void on_sweep_end(const SweepEnd&);              find_lr has found
 ///     void on_safe_point(const SafePoint&);            after all have heard of a step's, epoch's or stage's end
 ///     void on_run_state(const RunStateVisit&);         a checkpoint is written, or a run resumed
 ///
@@ -110,8 +114,8 @@ class Callback {
  private:
   template <class... Event>
   using SlotsOf = std::tuple<std::function<void(const Event&)>...>;
-  using Slots = SlotsOf<StagePlanned, StageBegin, EpochBegin, BatchReady, LossReady, GradientsReady, StepEnd,
-                        EpochTrained, EpochEnd, StageEnd, FitEnd, SafePoint, RunStateVisit>;
+  using Slots = SlotsOf<StagePlanned, FitBegin, StageBegin, EpochBegin, BatchReady, LossReady, GradientsReady, StepEnd,
+                        EpochTrained, EpochEnd, StageEnd, FitEnd, SweepEnd, SafePoint, RunStateVisit>;
 
   template <class Class, class Handler, class Event>
   static void bind(const std::shared_ptr<Handler>& self, std::function<void(const Event&)>& slot) {

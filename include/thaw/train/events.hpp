@@ -9,12 +9,14 @@
 #include <vector>
 
 #include <thaw/data/batch.hpp>
+#include <thaw/find/lr_curve.hpp>
 #include <thaw/train/history.hpp>
 #include <thaw/train/run_state.hpp>
 
 namespace thaw {
 
 class Learner;
+struct StageDescription;
 
 /// One layer group as a stage is about to train it.
 struct GroupPlan {
@@ -32,6 +34,13 @@ struct GroupPlan {
 struct StagePlanned {
   Learner& learner;
   std::int64_t& batches_per_step;  ///< 1; more of them accumulate gradients before each optimizer step
+};
+
+/// After a plan was found sound, before its first stage; not in a fit that a resumed run goes on with.
+/// <thaw/train/plan.hpp> has what it is told.
+struct FitBegin {
+  Learner& learner;
+  const std::vector<StageDescription>& plan;
 };
 
 /// Before a stage's first step, after its plan was validated.
@@ -107,6 +116,12 @@ struct StageEnd {
 /// However a call of fit ends, also by an exception: for what must be put back. What a handler throws is lost.
 struct FitEnd {
   Learner& learner;
+};
+
+/// After the LR finder's sweep; not for a curve that a resumed run had before.
+struct SweepEnd {
+  Learner& learner;
+  const LRCurve& curve;
 };
 
 /// After all callbacks have heard of a step's, an epoch's or a stage's end: the run can be resumed from here, and

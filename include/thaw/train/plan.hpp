@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <limits>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,12 @@ struct MomentumSpan {
   double lowest = 0, highest = 0;
 };
 
+/// Which groups are frozen from a step on.
+struct FrozenFrom {
+  std::int64_t step = 0;
+  std::vector<bool> frozen = {};
+};
+
 /// What one stage of a plan will do.
 struct StageDescription {
   std::string name = {};
@@ -37,17 +44,13 @@ struct StageDescription {
   std::optional<MomentumSpan> momentum = {};  ///< none: the schedule leaves the optimizer's alone
   NormRule norm = {};
   std::vector<std::string> notes = {};  ///< what looks wrong, and what to do instead; nothing here stops a run
+  AnySchedule schedule = Constant{};    ///< of multipliers of each group's peak rate
+  std::vector<FrozenFrom> frozen = {};  ///< groups of which nothing trains, by rising steps of the stage, from 0
 
   [[nodiscard]] std::int64_t steps() const { return epochs * steps_per_epoch; }
 };
 
 namespace detail {
-
-/// Which groups are frozen from a step on.
-struct FrozenFrom {
-  std::int64_t step;
-  std::vector<bool> frozen;
-};
 
 /// All that a policy says over a stage: asked once for every step, and kept where it changes.
 inline std::vector<FrozenFrom> frozen_over(const AnyFreezePolicy& policy, const LayerGroups& groups, std::int64_t steps,
@@ -76,20 +79,26 @@ struct PlannedStage {
   }
 };
 
+/// The same of groups of which nothing trains: one that is frozen may still train its norm layers.
+inline std::vector<FrozenFrom> wholly_frozen(const LayerGroups& groups, const PlannedStage& stage) {
+  std::vector<FrozenFrom> changes = stage.frozen;
+  for (FrozenFrom& change : changes)
+    for (std::size_t i = 0; i < groups.size(); ++i)
+      change.frozen[i] = std::ranges::none_of(groups[i].parameters, [&](const GroupParameter& parameter) {
+        return parameter.trains(change.frozen[i], stage.norm);
+      });
+  return changes;
+}
+
 /// Throws ConfigError if at some step of the stage nothing would train.
 inline void check_trains(const LayerGroups& groups, const PlannedStage& stage, const std::string& where) {
-  for (const auto& change : stage.frozen) {
-    bool trains = false;
-    for (std::size_t i = 0; i < groups.size() && !trains; ++i)
-      trains = std::ranges::any_of(groups[i].parameters,
-                                   [&](const GroupParameter& p) { return p.trains(change.frozen[i], stage.norm); });
-    if (!trains)
+  for (const FrozenFrom& change : wholly_frozen(groups, stage))
+    if (std::ranges::find(change.frozen, false) == change.frozen.end())
       throw ConfigError(where,
                         "every parameter is frozen" +
                             (change.step == 0 ? "" : " at step " + std::to_string(change.step)) +
                             ", so there is nothing to train",
                         "thaw at least the last group");
-  }
 }
 
 /// Per group, what gets gradients at some time in the stage, from which step on, and how fast.
@@ -153,7 +162,17 @@ inline StageDescription describe(const LayerGroups& groups, const Stage& stage, 
           .rates = rate_spans(schedule, plans),
           .momentum = momentum_span(schedule),
           .norm = planned.norm,
-          .notes = norm_notes(groups, planned.frozen.back().frozen, planned.norm, planned.steps())};
+          .notes = norm_notes(groups, planned.frozen.back().frozen, planned.norm, planned.steps()),
+          .schedule = stage.schedule,
+          .frozen = wholly_frozen(groups, planned)};
+}
+
+inline std::vector<StageDescription> describe(const LayerGroups& groups, std::span<const Stage> plan,
+                                              const std::vector<PlannedStage>& planned) {
+  std::vector<StageDescription> stages;
+  stages.reserve(plan.size());
+  for (std::size_t i = 0; i < plan.size(); ++i) stages.push_back(describe(groups, plan[i], planned[i]));
+  return stages;
 }
 
 }  // namespace detail

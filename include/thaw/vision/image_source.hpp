@@ -17,9 +17,9 @@
 #include <thaw/core/error.hpp>
 #include <thaw/core/mixed_seed.hpp>
 #include <thaw/data/in_memory.hpp>
+#include <thaw/data/ordered_workers.hpp>
 #include <thaw/data/sample_order.hpp>
 #include <thaw/data/source.hpp>
-#include <thaw/vision/detail/ordered_workers.hpp>
 #include <thaw/vision/image_list.hpp>
 #include <thaw/vision/normalization.hpp>
 #include <thaw/vision/predict.hpp>
@@ -121,7 +121,7 @@ class ImageSource {
     };
     const auto processors = static_cast<int>(std::thread::hardware_concurrency());
     const int workers = options_->workers < 0 ? std::clamp(processors, 1, 8) : options_->workers;
-    auto pass = std::make_shared<detail::OrderedWorkers<Batch>>(make, i, n, workers, options_->ahead);
+    auto pass = std::make_shared<OrderedWorkers<Batch>>(make, i, n, workers, options_->ahead);
     return [pass] { return pass->next(); };
   }
 
@@ -193,7 +193,7 @@ class ImageSource {
     }
   };
   const auto threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
-  detail::OrderedWorkers<std::string> problems(problem, 0, images.size(), threads, 16 * std::int64_t{threads});
+  OrderedWorkers<std::string> problems(problem, 0, images.size(), threads, 16 * std::int64_t{threads});
   for (const ImageItem& item : images.items)
     if (const std::string said = *problems.next(); said.empty())
       kept.items.push_back(item);

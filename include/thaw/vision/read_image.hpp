@@ -30,7 +30,11 @@ inline std::vector<std::uint8_t> bytes_of(const std::filesystem::path& path) {
   if (!file)
     throw FileError(path.string(), std::filesystem::exists(path) ? "cannot be opened" : "does not exist",
                     "name an image that can be read");
-  return {std::istreambuf_iterator<char>(file), {}};
+  try {
+    return {std::istreambuf_iterator<char>(file), {}};
+  } catch (const std::ios_base::failure&) {
+    throw FileError(path.string(), "cannot be read: it is a folder, or on a disk that fails", "name an image file");
+  }
 }
 
 /// Empty for what OpenCV cannot read.

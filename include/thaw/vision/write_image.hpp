@@ -18,12 +18,12 @@ namespace thaw::vision {
 /// The bytes of an image file: of a format that OpenCV knows, named by its extension. Channels are in the order RGB.
 /// Throws ConfigError for a format that it does not know, DataError for an image that the format cannot hold.
 [[nodiscard]] inline std::string encoded(const cv::Mat& image, const std::string& extension = ".png") {
-  cv::Mat ordered = image;
-  if (image.channels() == 3) cv::cvtColor(image, ordered, cv::COLOR_RGB2BGR);
-  if (image.channels() == 4) cv::cvtColor(image, ordered, cv::COLOR_RGBA2BGRA);
+  cv::Mat bgr;
+  if (image.channels() == 3) cv::cvtColor(image, bgr, cv::COLOR_RGB2BGR);
+  if (image.channels() == 4) cv::cvtColor(image, bgr, cv::COLOR_RGBA2BGRA);
   std::vector<std::uint8_t> bytes;
   try {
-    if (!image.empty() && cv::imencode(extension, ordered, bytes)) return {bytes.begin(), bytes.end()};
+    if (!image.empty() && cv::imencode(extension, bgr.empty() ? image : bgr, bytes)) return {bytes.begin(), bytes.end()};
   } catch (const cv::Exception&) {
     throw ConfigError("encoded", "OpenCV writes no images of the format \"" + extension + "\"", "take .png or .jpg");
   }

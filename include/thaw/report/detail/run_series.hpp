@@ -3,17 +3,17 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
-#include <limits>
+#include <cstdint>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include <thaw/report/detail/group_panels.hpp>
 #include <thaw/report/figure.hpp>
 #include <thaw/train/history.hpp>
 
 namespace thaw::detail {
-
-inline constexpr double no_value = std::numeric_limits<double>::quiet_NaN();
 
 /// Of all metrics that some epoch has, in the order in which they came.
 [[nodiscard]] inline std::vector<std::string> metric_names(const History& history) {
@@ -86,5 +86,29 @@ class StepSeries {
   const History& history_;
   std::vector<std::size_t> starts_;  // each stage's first record; rising, as the stages are
 };
+
+/// Which groups a step left as they were: frozen, or at a rate of 0. Where no group has a rate, it is the schedule that
+/// is at 0, and things are as `before`.
+[[nodiscard]] inline std::vector<bool> still_in(const StepRecord& step, std::vector<bool> before) {
+  if (std::ranges::none_of(step.lr, [](double lr) { return lr > 0; })) return before;
+  std::vector<bool> still(step.lr.size());
+  for (std::size_t i = 0; i < still.size(); ++i) still[i] = !(step.lr[i] > 0);
+  return still;
+}
+
+/// When each group stood still, by the steps that were recorded.
+[[nodiscard]] inline GroupSpans group_spans(const History& history) {
+  GroupSpans spans(history.groups.size());
+  std::vector<bool> still;
+  auto stage = history.stages.begin();
+  for (std::size_t i = 0; i < history.steps.size(); ++i) {
+    const auto first = static_cast<std::int64_t>(i) * history.every;
+    for (; stage != history.stages.end() && stage->first_step <= first; ++stage) still = stage->frozen;
+    still = still_in(history.steps[i], std::move(still));
+    spans.add(static_cast<double>(first), static_cast<double>(std::min(first + history.every, history.steps_done)),
+              still);
+  }
+  return spans;
+}
 
 }  // namespace thaw::detail

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -14,13 +16,15 @@
 
 namespace thaw::detail {
 
+/// "1 epoch", "2 epochs".
+[[nodiscard]] inline std::string counted(std::int64_t n, std::string_view thing) {
+  return fmt::format("{} {}{}", n, thing, n == 1 ? "" : "s");
+}
+
 /// "stage head: 3 epochs of 47 steps".
 [[nodiscard]] inline std::string stage_title(const StageBegin& event) {
-  const auto count = [](std::int64_t n, std::string_view thing) {
-    return fmt::format("{} {}{}", n, thing, n == 1 ? "" : "s");
-  };
-  return fmt::format("stage {}: {} of {}", shortened(event.stage, 60), count(event.epochs, "epoch"),
-                     count(event.steps_per_epoch, "step"));
+  return fmt::format("stage {}: {} of {}", shortened(event.stage, 60), counted(event.epochs, "epoch"),
+                     counted(event.steps_per_epoch, "step"));
 }
 
 [[nodiscard]] inline Table group_table(const std::vector<GroupPlan>& groups) {
@@ -32,6 +36,25 @@ namespace thaw::detail {
                   : scientific(group.lr, 1) +
                         (group.first_step == 0 ? "" : fmt::format(", from step {}", group.first_step + 1)));
   return table;
+}
+
+/// "stage head: 3 epochs in 12.3s, train loss 0.7000, valid loss 0.5000, accuracy 0.8125": what its last epoch gave.
+[[nodiscard]] inline std::string stage_line(const StageEnd& event) {
+  const std::vector<EpochRecord>& epochs = event.history.epochs;
+  std::string text = fmt::format("stage {}: ", shortened(event.record.name, 60));
+  if (epochs.empty() || event.record.steps == 0) return text + "no steps";
+  const EpochRecord& last = epochs.back();
+  double seconds = 0;
+  for (auto i = epochs.size() - std::min(epochs.size(), static_cast<std::size_t>(last.epoch)); i < epochs.size(); ++i)
+    seconds += epochs[i].seconds;
+  text += fmt::format("{} in {}, train loss {}", counted(last.epoch, "epoch"), duration(seconds),
+                      measured(last.train_loss));
+  if (last.valid) {
+    text += ", valid loss " + measured(last.valid->loss);
+    for (const MetricValue& metric : last.valid->metrics)
+      text += ", " + shortened(metric.name, 24) + " " + measured(metric.value);
+  }
+  return last.stop.empty() ? text : text + "; stopped: " + shortened(last.stop, 200);
 }
 
 }  // namespace thaw::detail

@@ -14,7 +14,7 @@ inline constexpr double row_height = 18, panel_gap = 18, swatch_width = 22;
 
 /// A series' place in the legend beside the panel's title.
 struct LegendEntry {
-  const Series* series = nullptr;
+  const Series* series = nullptr;  ///< null: the panel's blocks
   double x = 0;
   std::size_t row = 0;
 };
@@ -26,29 +26,37 @@ struct LegendEntry {
   if (!has_data(panel)) return entries;
   double x = left + text_width(panel.title) + 22;
   std::size_t row = 0;
-  for (const Series& series : panel.series) {
-    if (series.name.empty()) continue;
-    const double width = swatch_width + 6 + text_width(series.name);
+  const auto add = [&](const std::string& name, const Series* series) {
+    if (name.empty()) return;
+    const double width = swatch_width + 6 + text_width(name);
     if (x + width > right && x > left) x = left, ++row;
-    entries.push_back({.series = &series, .x = x, .row = row});
+    entries.push_back({.series = series, .x = x, .row = row});
     x += width + 14;
-  }
+  };
+  for (const Series& series : panel.series) add(series.name, &series);
   if (entries.size() == 1 && entries[0].series->name == panel.title) entries.clear();
+  if (!panel.blocks.empty()) add(panel.blocks_name, nullptr);
   return entries;
 }
 
 inline void draw_header(SvgWriter& svg, const Panel& panel, const std::vector<LegendEntry>& entries, Point at) {
   draw_text(svg, "title", at, "start", panel.title);
   for (const LegendEntry& entry : entries) {
-    const Series& series = *entry.series;
     const double y = at.y + static_cast<double>(entry.row) * row_height;
+    const Point words{entry.x + swatch_width + 6, y};
+    if (entry.series == nullptr) {
+      draw_rectangle(svg, "block", {entry.x, y - 10, entry.x + swatch_width, y + 1}, entry.x, entry.x + swatch_width);
+      draw_text(svg, "legend", words, "start", panel.blocks_name);
+      continue;
+    }
+    const Series& series = *entry.series;
     svg.open("g", {color_class(series.color)});
     svg.empty("path", {{"class", line_class(series)},
                        dash_pattern(series.color),
                        {"d", "M" + px(entry.x) + " " + px(y - 4.5) + "h" + px(swatch_width)}});
     if (series.dots) draw_dot(svg, "dot", {entry.x + swatch_width / 2, y - 4.5}, 3);
     svg.close("g");
-    draw_text(svg, "legend", {entry.x + swatch_width + 6, y}, "start", series.name);
+    draw_text(svg, "legend", words, "start", series.name);
   }
 }
 

@@ -92,7 +92,7 @@ struct PlotArea {
 [[nodiscard]] inline bool has_data(const Panel& panel) {
   Extent extent{panel.y.log};
   for (const Series& series : panel.series) extent.add(series.y);
-  return extent.range().has_value();
+  return extent.range().has_value() || !panel.blocks.empty();
 }
 
 inline void draw_series(SvgWriter& svg, const Series& series, const PlotArea& area) {
@@ -152,7 +152,27 @@ inline void draw_markers(SvgWriter& svg, const Panel& panel, const PlotArea& are
   }
 }
 
-inline void draw_axes(SvgWriter& svg, const PlotArea& area, bool with_x_labels) {
+/// A rectangle from `left` to `right`, as far as it lies in `box`.
+inline void draw_rectangle(SvgWriter& svg, std::string_view kind, const Box& box, double left, double right) {
+  left = std::max(left, box.left);
+  right = std::min(right, box.right);
+  if (left >= right) return;
+  svg.empty("rect",
+            {{"class", kind}, {"x", left}, {"y", box.top}, {"width", right - left}, {"height", box.bottom - box.top}});
+}
+
+inline void draw_blocks(SvgWriter& svg, const Panel& panel, const PlotArea& area) {
+  constexpr double half_height = 0.36;  // of a row
+  for (const Block& block : panel.blocks) {
+    Box row = area.box;
+    row.top = area.y(static_cast<double>(block.row) - half_height);
+    row.bottom = area.y(static_cast<double>(block.row) + half_height);
+    draw_rectangle(svg, "block", row, area.x(block.from), area.x(block.to));
+  }
+}
+
+/// `with_rows`: the y axis has names, which need no lines.
+inline void draw_axes(SvgWriter& svg, const PlotArea& area, bool with_x_labels, bool with_rows) {
   const Box& box = area.box;
   for (const Tick& tick : area.x_ticks) {
     const double x = area.x(tick.value);
@@ -163,7 +183,7 @@ inline void draw_axes(SvgWriter& svg, const PlotArea& area, bool with_x_labels) 
   for (const Tick& tick : area.y_ticks) {
     if (tick.label.empty()) continue;
     const double y = area.y(tick.value);
-    draw_line(svg, "grid", {box.left, y}, {box.right, y});
+    if (!with_rows) draw_line(svg, "grid", {box.left, y}, {box.right, y});
     draw_text(svg, "tick", {box.left - 7, y + 4.5}, "end", tick.label);
   }
 }
@@ -174,12 +194,9 @@ inline void draw_plot(SvgWriter& svg, const Panel& panel, const Figure& figure, 
                       bool with_x_labels) {
   const Box& box = area.box;
   const double width = box.right - box.left, height = box.bottom - box.top;
-  for (const Shade& shade : figure.shades) {
-    const double left = std::max(area.x(shade.from), box.left), right = std::min(area.x(shade.to), box.right);
-    if (left >= right) continue;
-    svg.empty("rect", {{"class", "shade"}, {"x", left}, {"y", box.top}, {"width", right - left}, {"height", height}});
-  }
-  draw_axes(svg, area, with_x_labels);
+  for (const Shade& shade : figure.shades) draw_rectangle(svg, "shade", box, area.x(shade.from), area.x(shade.to));
+  draw_axes(svg, area, with_x_labels, !panel.y.rows.empty());
+  draw_blocks(svg, panel, area);
   const std::string view = px(box.left) + " " + px(box.top) + " " + px(width) + " " + px(height);
   svg.open("svg", {{"x", box.left}, {"y", box.top}, {"width", width}, {"height", height}, {"viewBox", view}});
   const auto draw = [&](bool thin) {

@@ -28,6 +28,7 @@ inline constexpr std::string_view svg_style = R"(<style>
 .thaw-figure .axis{stroke:#8b9097;stroke-width:1}
 .thaw-figure .boundary{stroke:#8b9097;stroke-width:1;stroke-dasharray:2 3}
 .thaw-figure .shade{fill:#8b9097;fill-opacity:.09}
+.thaw-figure .block{fill:#d0d3d7}
 .thaw-figure .line{fill:none;stroke:currentColor;stroke-width:2;stroke-linejoin:round;stroke-linecap:round}
 .thaw-figure .thin{stroke-width:1;stroke-opacity:.38}
 .thaw-figure .dot{fill:currentColor;stroke:none}
@@ -49,6 +50,7 @@ inline constexpr std::string_view svg_style = R"(<style>
 .thaw-figure .halo{fill:#f2f4f7;stroke:#16181d}
 .thaw-figure .grid{stroke:#2b2f36}
 .thaw-figure .axis,.thaw-figure .boundary{stroke:#7d838c}
+.thaw-figure .block{fill:#454a52}
 .thaw-figure .thin{stroke-opacity:.55}
 .thaw-figure .marker{stroke:#16181d}
 .thaw-figure .c0{color:#56b4e9}

@@ -4,12 +4,14 @@
 #include <cmath>
 #include <cstddef>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <fmt/format.h>
 
 #include <thaw/report/detail/numbers.hpp>
 #include <thaw/report/detail/scale.hpp>
+#include <thaw/report/detail/utf8.hpp>
 
 namespace thaw::detail {
 
@@ -81,6 +83,20 @@ struct Tick {
       ticks.push_back({.value = value, .label = labelled ? log_label(value) : ""});
     }
   return labels < 2 ? linear_ticks(range, most) : ticks;
+}
+
+/// One for each row. Of names that are too long the end is kept, by which dotted ones differ.
+[[nodiscard]] inline std::vector<Tick> row_ticks(const std::vector<std::string>& names) {
+  constexpr std::size_t most = 18;
+  std::vector<Tick> ticks;
+  for (const std::string& name : names) {
+    std::string_view end = name;
+    if (std::size_t width = display_width(name); width > most)
+      for (; width > most - 2; --width) static_cast<void>(next_character(end));
+    const auto row = static_cast<double>(ticks.size());
+    ticks.push_back({.value = row, .label = (end.size() < name.size() ? ".." : "") + std::string(end)});
+  }
+  return ticks;
 }
 
 }  // namespace thaw::detail

@@ -3,34 +3,53 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
 namespace thaw::detail {
 
+/// The bytes of a character, and its number in Unicode: none where they are malformed.
+struct Character {
+  std::string_view bytes = {};
+  std::optional<std::uint32_t> code = {};
+};
+
+/// Removes the first character from `rest`, which must not be empty.
+[[nodiscard]] inline Character take_character(std::string_view& rest) {
+  const auto byte = [&](std::size_t i) -> std::uint32_t { return static_cast<unsigned char>(rest[i]); };
+  const auto take = [&](std::size_t n, std::optional<std::uint32_t> code) {
+    const std::string_view taken = rest.substr(0, n);
+    rest.remove_prefix(n);
+    return Character{.bytes = taken, .code = code};
+  };
+  const std::uint32_t lead = byte(0);
+  if (lead < 0x80) return take(1, lead);
+  const std::size_t length = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
+  if (lead < 0xC2 || lead > 0xF4 || rest.size() < length) return take(1, std::nullopt);
+
+  std::uint32_t code = lead & (0x7FU >> length);
+  for (std::size_t i = 1; i < length; ++i) {
+    if ((byte(i) & 0xC0U) != 0x80U) return take(1, std::nullopt);
+    code = code << 6U | (byte(i) & 0x3FU);
+  }
+  constexpr std::array<std::uint32_t, 5> least{0, 0, 0x80, 0x800, 0x10000};
+  const bool overlong = code < least[length], surrogate = code >= 0xD800 && code <= 0xDFFF;
+  if (overlong || surrogate || code > 0x10FFFF) return take(length, std::nullopt);
+  return take(length, code);
+}
+
+inline constexpr std::string_view replacement_character = "\xEF\xBF\xBD";
+
 /// Removes the first character from `rest` and returns its bytes, or "\uFFFD" for one that no terminal or XML file may
 /// hold: control characters and malformed UTF-8. `rest` must not be empty.
 [[nodiscard]] inline std::string_view next_character(std::string_view& rest) {
-  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(rest[i]); };
-  const auto take = [&](std::size_t n, bool good) {
-    const std::string_view taken = rest.substr(0, n);
-    rest.remove_prefix(n);
-    return good ? taken : std::string_view{"\xEF\xBF\xBD"};
-  };
-  const unsigned lead = byte(0);
-  if (lead < 0x80) return take(1, lead >= 0x20 && lead != 0x7F);
-  const std::size_t length = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
-  if (lead < 0xC2 || lead > 0xF4 || rest.size() < length) return take(1, false);
-
-  unsigned code = lead & (0x7FU >> length);
-  for (std::size_t i = 1; i < length; ++i) {
-    if ((byte(i) & 0xC0U) != 0x80U) return take(1, false);
-    code = code << 6U | (byte(i) & 0x3FU);
-  }
-  constexpr std::array<unsigned, 5> least{0, 0, 0x80, 0x800, 0x10000};
-  const bool overlong = code < least[length], surrogate = code >= 0xD800 && code <= 0xDFFF;
-  const bool c1_control = code < 0xA0, noncharacter = (code & 0xFFFEU) == 0xFFFE;
-  return take(length, !overlong && !surrogate && !c1_control && !noncharacter && code <= 0x10FFFF);
+  const Character character = take_character(rest);
+  if (!character.code) return replacement_character;
+  const std::uint32_t code = *character.code;
+  const bool control = code < 0x20 || (code >= 0x7F && code < 0xA0), noncharacter = (code & 0xFFFEU) == 0xFFFE;
+  return control || noncharacter ? replacement_character : character.bytes;
 }
 
 /// Columns that the text takes in a terminal, at one per character.

@@ -17,7 +17,7 @@ constexpr void check_foreign_events() {
   THAW_FOREIGN(on_train_begin, on_stage_begin);
   THAW_FOREIGN(on_train_start, on_stage_begin);
   THAW_FOREIGN(on_train_end, on_stage_end);
-  THAW_FOREIGN(on_fit_start, on_stage_begin);
+  THAW_FOREIGN(on_fit_start, on_fit_begin);
   THAW_FOREIGN(on_train_epoch_start, on_epoch_begin);
   THAW_FOREIGN(on_train_epoch_end, on_epoch_trained);
   THAW_FOREIGN(on_validation_end, on_epoch_end);
@@ -38,7 +38,7 @@ constexpr void check_foreign_events() {
   THAW_FOREIGN(on_checkpoint, on_run_state);
   THAW_FOREIGN(state_dict, on_run_state);
   THAW_FOREIGN(load_state_dict, on_run_state);
-  THAW_FOREIGN(before_fit, on_stage_begin);
+  THAW_FOREIGN(before_fit, on_fit_begin);
   THAW_FOREIGN(before_epoch, on_epoch_begin);
   THAW_FOREIGN(before_batch, on_batch_ready);
   THAW_FOREIGN(after_loss, on_loss_ready);

@@ -102,6 +102,7 @@ inline LRCurve Learner::sweep(const LRFinder& finder, const std::vector<Callback
   LRCurve curve = finder.run(groups_, *optimizer_, one_step, [&] { return validate(data_.valid).loss; });
   stop_.reset();
   sweeps_.push_back(curve), ++sweep_;
+  tell(callbacks, SweepEnd{.learner = *this, .curve = curve});
   return curve;
 }
 

@@ -57,6 +57,10 @@ inline EpochRecord Learner::run(std::span<const Stage> plan, std::vector<Callbac
   resumed_.reset();
   sweep_ = sweeps_.size();
   running.begun = true;
+  if (!goes_on && std::ranges::any_of(callbacks, &Callback::hears<FitBegin>)) {
+    const std::vector<StageDescription> stages = detail::describe(groups_, plan, planned);
+    tell(callbacks, FitBegin{.learner = *this, .plan = stages});
+  }
 
   for (auto i = static_cast<std::size_t>(place_.stage); i < plan.size(); ++i) {
     Run run{.stage = plan[i],
@@ -154,11 +158,7 @@ inline std::vector<StageDescription> Learner::described(std::span<const Stage> p
   const RandomState random;
   const TrainingFlags flags{*groups_.module()};
   const Trial trial{*this};
-  const std::vector<detail::PlannedStage> planned = prepare(plan, callbacks);
-  std::vector<StageDescription> stages;
-  stages.reserve(plan.size());
-  for (std::size_t i = 0; i < plan.size(); ++i) stages.push_back(detail::describe(groups_, plan[i], planned[i]));
-  return stages;
+  return detail::describe(groups_, plan, prepare(plan, callbacks));
 }
 
 inline void Learner::begin(Run& run) {

@@ -12,11 +12,11 @@
 #include <utility>
 #include <vector>
 
-namespace thaw::vision::detail {
+namespace thaw {
 
-/// The results of make(first), make(first + 1), ..., make(last - 1), in this order, made by several threads ahead of
-/// whoever takes them: at most `ahead` are made and not taken. What `make` throws comes where its result would have
-/// come, and ends the rest. Without threads each is made when it is taken.
+/// For a source of data that is slow to make. The results of make(first), make(first + 1), ..., make(last - 1), in this
+/// order, made by several threads ahead of whoever takes them: at most `ahead` are made and not taken. What `make`
+/// throws comes where its result would have come, and ends the rest. Without threads each is made when it is taken.
 template <class T>
 class OrderedWorkers {
  public:
@@ -40,7 +40,12 @@ class OrderedWorkers {
   std::optional<T> next() {
     std::unique_lock lock(mutex_);
     if (taken_ >= last_) return std::nullopt;
-    if (threads_.empty()) return make_(taken_++);
+    if (threads_.empty()) try {
+        return make_(taken_++);
+      } catch (...) {
+        last_ = taken_;
+        throw;
+      }
     changed_.wait(lock, [this] { return made_.contains(taken_); });
     Made made = std::move(made_.extract(taken_++).mapped());
     if (made.error) last_ = taken_;
@@ -84,4 +89,4 @@ class OrderedWorkers {
   std::vector<std::thread> threads_;
 };
 
-}  // namespace thaw::vision::detail
+}  // namespace thaw

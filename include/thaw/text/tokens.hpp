@@ -1,0 +1,14 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace thaw {
+
+/// A text as a model takes it: the numbers of its tokens, and of each which text of a pair it is from, 0 or 1.
+struct Tokens {
+  std::vector<std::int64_t> ids = {};
+  std::vector<std::int64_t> types = {};
+};
+
+}  // namespace thaw

@@ -1,0 +1,59 @@
+#pragma once
+
+#include <opencv2/core.hpp>
+#include <opencv2/imgproc.hpp>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include <thaw/core/error.hpp>
+#include <thaw/vision/read_mask.hpp>
+
+namespace thaw::vision {
+
+/// The colour that a class is shown in: eight that colour-blind people tell apart, the first for class 1 and again for
+/// class 9. Source: Okabe and Ito, "Color Universal Design", 2008.
+[[nodiscard]] inline Color class_color(std::size_t label) {
+  static constexpr std::array<Color, 8> colors{{{230, 159, 0},
+                                                {86, 180, 233},
+                                                {0, 158, 115},
+                                                {240, 228, 66},
+                                                {0, 114, 178},
+                                                {213, 94, 0},
+                                                {204, 121, 167},
+                                                {0, 0, 0}}};
+  return colors[(label + colors.size() - 1) % colors.size()];
+}
+
+struct Overlay {
+  double opacity = 0.5;
+  int background = 0;  ///< a class that stays uncoloured; -1: none
+  int ignored = 255;   ///< another one
+};
+
+/// An image of bytes, RGB or gray, with its mask's classes in colours upon it. Throws DataError where the two differ in
+/// size, or are not of bytes.
+[[nodiscard]] inline cv::Mat overlay(const cv::Mat& image, const cv::Mat& mask, const Overlay& how = {}) {
+  if (image.size() != mask.size() || image.depth() != CV_8U || mask.type() != CV_8U || image.channels() == 4)
+    throw DataError("overlay",
+                    "an image " + cv::typeToString(image.type()) + " and a mask " + cv::typeToString(mask.type()) +
+                        ", or of different sizes",
+                    "give both in bytes, with one mask value for each pixel");
+  cv::Mat result;
+  image.channels() == 1 ? cv::cvtColor(image, result, cv::COLOR_GRAY2RGB) : image.copyTo(result);
+  for (int y = 0; y < mask.rows; ++y)
+    for (int x = 0; x < mask.cols; ++x) {
+      const int label = mask.at<std::uint8_t>(y, x);
+      if (label == how.background || label == how.ignored) continue;
+      const Color color = class_color(static_cast<std::size_t>(label));
+      auto& pixel = result.at<cv::Vec3b>(y, x);
+      for (int c = 0; c < 3; ++c)
+        pixel[c] = cv::saturate_cast<std::uint8_t>(pixel[c] * (1 - how.opacity) +
+                                                   color[static_cast<std::size_t>(c)] * how.opacity);
+    }
+  return result;
+}
+
+}  // namespace thaw::vision

@@ -1,0 +1,65 @@
+#include <thaw/vision/image_csv.hpp>
+
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_exception.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+#include <string>
+#include <vector>
+
+#include "support/pictures.hpp"
+
+using Catch::Matchers::ContainsSubstring;
+using Catch::Matchers::MessageMatches;
+using thaw::test::write_text;
+using thaw::vision::image_csv;
+using thaw::vision::ImageList;
+
+using Labels = std::vector<std::int64_t>;
+
+TEST_CASE("a CSV file of images with one label each") {
+  const thaw::test::Folder folder;
+  for (const char* name : {"a.jpg", "b.jpg"}) write_text(folder / name, "");
+  write_text(folder / "list.csv", "name,label\nb.jpg,dog\na.jpg,cat\n");
+  const ImageList list = image_csv(folder / "list.csv");
+  CHECK(list.classes == std::vector<std::string>{"cat", "dog"});
+  CHECK(list.items[0].path == folder / "b.jpg");
+  CHECK(list.items[0].labels == Labels{1});
+  CHECK(image_csv(folder / "list.csv", {.classes = {"dog", "cow", "cat"}}).items[1].labels == Labels{2});
+}
+
+TEST_CASE("several labels, or numbers; columns, folder and extension as they are named") {
+  const thaw::test::Folder folder;
+  for (const char* name : {"train/a.jpg", "train/b.jpg"}) write_text(folder / name, "");
+  write_text(folder / "list.csv", "tags;x;id;y\nclear primary;0.5;a;-1e-3\n;2;b;7\n");
+  const ImageList tags = image_csv(folder / "list.csv", {.folder = folder / "train",
+                                                         .path = "id",
+                                                         .label = "tags",
+                                                         .separator = " ",
+                                                         .extension = ".jpg",
+                                                         .delimiter = ';'});
+  CHECK(tags.classes == std::vector<std::string>{"clear", "primary"});
+  CHECK(tags.items[0].labels == Labels{0, 1});
+  CHECK(tags.items[1].labels.empty());
+  const ImageList values = image_csv(
+      folder / "list.csv",
+      {.folder = folder / "train", .path = "id", .values = {"y", "x"}, .extension = ".jpg", .delimiter = ';'});
+  CHECK(values.items[0].values == std::vector<float>{-1e-3F, 0.5F});
+  CHECK(values.items[0].labels.empty());
+}
+
+TEST_CASE("a CSV file that does not fit is an error that names row and column") {
+  const thaw::test::Folder folder;
+  write_text(folder / "a.jpg", "");
+  const auto refused = [&](const std::string& text, const thaw::vision::ImageCsvOptions& options,
+                           const std::string& what) {
+    write_text(folder / "list.csv", text);
+    CHECK_THROWS_MATCHES(image_csv(folder / "list.csv", options), thaw::DataError,
+                         MessageMatches(ContainsSubstring("list.csv") && ContainsSubstring(what)));
+  };
+  refused("name,label\n", {}, "lists no image");
+  refused("name\na.jpg\n", {}, "has one column");
+  refused("name,label\na.jpg,x\n", {.label = "tag"}, "no column \"tag\"");
+  refused("name,label\na.jpg,x\nb.jpg,x\n", {}, "row 2: the image");
+  refused("name,label\na.jpg,x y\n", {.classes = {"x", "y"}}, "row 1: the label \"x y\" is none of x, y");
+  refused("name,v\na.jpg,1.5m\n", {.values = {"v"}}, "row 1: \"1.5m\" is no number");
+}

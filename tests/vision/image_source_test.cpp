@@ -1,0 +1,270 @@
+#include <thaw/vision/image_source.hpp>
+
+#include <ATen/Context.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/equal.h>
+#include <ATen/ops/tensor.h>
+#include <torch/nn/modules/container/sequential.h>
+#include <torch/nn/modules/conv.h>
+#include <torch/nn/modules/linear.h>
+#include <torch/nn/modules/pooling.h>
+#include <opencv2/core.hpp>
+
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_exception.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include <thaw/train/learner.hpp>
+#include <thaw/train/loss.hpp>
+#include <thaw/vision/aug_transforms.hpp>
+#include <thaw/vision/predict.hpp>
+#include <thaw/vision/random_erasing.hpp>
+#include <thaw/vision/resize.hpp>
+#include <thaw/vision/write_image.hpp>
+
+#include "support/pictures.hpp"
+#include "support/samples.hpp"
+
+using Catch::Matchers::ContainsSubstring;
+using Catch::Matchers::MessageMatches;
+using thaw::test::all;
+using thaw::test::Folder;
+using thaw::vision::ImageItem;
+using thaw::vision::ImageList;
+using thaw::vision::ImageSource;
+using thaw::vision::ImageSourceOptions;
+using thaw::vision::Predict;
+using thaw::vision::Resize;
+using thaw::vision::Transforms;
+
+namespace {
+
+const thaw::vision::Normalization bytes_to_unit{{0, 0, 0}, {1, 1, 1}};
+
+/// Images of which the i-th is all of red 10 i, with class i % 3; its mask is its class, its keypoint (i, 2 i).
+ImageList red_images(const Folder& folder, int count) {
+  ImageList list{.classes = {"a", "b", "c"}};
+  for (int i = 0; i < count; ++i) {
+    const std::string name = std::to_string(i) + ".png";
+    thaw::vision::write_image(thaw::test::plain(20, 24, {10.0 * i, 0, 0}), folder / name);
+    thaw::vision::write_image(thaw::test::plain(20, 24, {i % 3 + 0.0}, CV_8U), folder / ("mask" + name));
+    list.items.push_back({.path = folder / name,
+                          .labels = {i % 3},
+                          .mask = folder / ("mask" + name),
+                          .keypoints = {{i, 2 * i}},
+                          .values = {static_cast<float>(i), 0.5F}});
+  }
+  return list;
+}
+
+/// Which images these are.
+std::vector<std::int64_t> numbers(const at::Tensor& images) {
+  const at::Tensor reds = (images.select(1, 0).amax({1, 2}) * 25.5).round().to(at::kLong);
+  return {reds.data_ptr<std::int64_t>(), reds.data_ptr<std::int64_t>() + reds.numel()};
+}
+
+bool same_batches(const std::vector<thaw::Batch>& a, const std::vector<thaw::Batch>& b) {
+  bool same = a.size() == b.size();
+  for (std::size_t i = 0; same && i < a.size(); ++i)
+    same = at::equal(a[i].input[0], b[i].input[0]) && at::equal(a[i].target[0], b[i].target[0]);
+  return same;
+}
+
+const Transforms random_transforms{Resize{16}, thaw::vision::aug_transforms(), thaw::vision::RandomErasing{}};
+
+}  // namespace
+
+TEST_CASE("images come in batches, with their classes, in order or shuffled by seed and epoch") {
+  const Folder folder;
+  ImageSourceOptions options{
+      .images = red_images(folder, 10), .transforms = {Resize{8}}, .normalization = bytes_to_unit, .batch_size = 4};
+  const ImageSource source(options);
+  CHECK(source.samples() == 10);
+  CHECK(source.batches() == 3);
+  CHECK(source.last_batch() == 2);
+  const auto batches = all(source);
+  REQUIRE(batches.size() == 3);
+  CHECK(batches[0].input[0].sizes() == at::IntArrayRef({4, 3, 8, 8}));
+  CHECK(numbers(batches[1].input[0]) == std::vector<std::int64_t>{4, 5, 6, 7});
+  CHECK(at::equal(batches[1].target[0], at::tensor({1, 2, 0, 1})));
+  CHECK(at::equal(source.targets()[0], at::tensor({0, 1, 2, 0, 1, 2, 0, 1, 2, 0})));
+
+  options.shuffle = options.drop_last = true;
+  const ImageSource shuffled(options);
+  std::vector<std::int64_t> seen;
+  for (const thaw::Batch& batch : all(shuffled, 3)) {
+    for (const std::int64_t i : numbers(batch.input[0])) {
+      CHECK(batch.target[0][std::ssize(seen) % 4].item<std::int64_t>() == i % 3);
+      seen.push_back(i);
+    }
+  }
+  CHECK(seen.size() == 8);
+  CHECK_FALSE(std::ranges::is_sorted(seen));
+  CHECK(same_batches(all(shuffled, 3), all(shuffled, 3)));
+  CHECK_FALSE(same_batches(all(shuffled, 3), all(shuffled, 4)));
+}
+
+TEST_CASE("what happens to an image depends on seed, epoch and its place alone: not on threads, batches or LibTorch") {
+  const Folder folder;
+  ImageSourceOptions options{.images = red_images(folder, 11),
+                             .transforms = random_transforms,
+                             .normalization = thaw::imagenet_statistics,
+                             .batch_size = 3,
+                             .shuffle = true,
+                             .seed = 5,
+                             .workers = 0};
+  const at::Tensor random = at::globalContext().defaultGenerator(at::kCPU).get_state();
+  const auto expected = all(ImageSource(options), 2);
+  for (const int workers : {1, 2, 5}) {
+    options.workers = workers;
+    options.ahead = workers;
+    CHECK(same_batches(all(ImageSource(options), 2), expected));
+  }
+  CHECK(at::equal(at::globalContext().defaultGenerator(at::kCPU).get_state(), random));
+  const auto images_of = [](const std::vector<thaw::Batch>& batches) {
+    std::vector<at::Tensor> parts;
+    for (const auto& batch : batches) parts.push_back(batch.input[0]);
+    return at::cat(parts);
+  };
+  options.batch_size = 4;
+  CHECK(at::equal(images_of(all(ImageSource(options), 2)), images_of(expected)));
+  options.seed = 6;
+  CHECK_FALSE(at::equal(std::get<0>(images_of(all(ImageSource(options), 2)).flatten().sort()),
+                        std::get<0>(images_of(expected).flatten().sort())));
+}
+
+TEST_CASE("a pass goes on from any batch, and in_order is a pass in the list's order") {
+  const Folder folder;
+  const ImageSource source({.images = red_images(folder, 11),
+                            .transforms = random_transforms,
+                            .normalization = thaw::imagenet_statistics,
+                            .batch_size = 3,
+                            .shuffle = true,
+                            .drop_last = true});
+  const auto whole = all(source, 1);
+  for (std::int64_t i = 0; i <= 3; ++i) {
+    std::vector<thaw::Batch> rest(whole.begin(), whole.begin() + i);
+    for (auto next = source.stream(1, i); auto batch = next();) rest.push_back(*batch);
+    CHECK(same_batches(rest, whole));
+  }
+  std::int64_t samples = 0;
+  std::vector<thaw::Batch> first, other;
+  for (auto next = source.in_order(0); auto batch = next();) first.push_back(*batch), samples += batch->size();
+  for (auto next = source.in_order(1); auto batch = next();) other.push_back(*batch);
+  CHECK(samples == 11);
+  CHECK(at::equal(first[3].target[0], at::tensor({0, 1})));
+  CHECK_FALSE(same_batches(first, other));
+  CHECK(at::equal(first[1].input[0][1], thaw::vision::to_tensor(source.sample(4, 0).image, thaw::imagenet_statistics)));
+}
+
+TEST_CASE("each kind of target") {
+  const Folder folder;
+  ImageSourceOptions options{
+      .images = red_images(folder, 4),
+      .transforms = {[](cv::Size, thaw::vision::Random&) -> thaw::vision::Warp {
+        return {.matrix = thaw::vision::translation(2, 1), .size = {12, 10}, .beyond = thaw::vision::Beyond::color};
+      }},
+      .normalization = bytes_to_unit};
+  const auto target = [&](Predict predict) {
+    options.predict = predict;
+    return at::Tensor(all(ImageSource(options))[0].target);
+  };
+  options.images.items[1].labels = {};
+  options.images.items[2].labels = {0, 2};
+  CHECK(at::equal(target(Predict::labels),
+                  at::tensor({1., 0., 0., 0., 0., 0., 1., 0., 1., 1., 0., 0.}, at::kFloat).view({4, 3})));
+  CHECK(at::equal(target(Predict::values), at::tensor({0., .5, 1., .5, 2., .5, 3., .5}, at::kFloat).view({4, 2})));
+  CHECK(
+      at::equal(target(Predict::keypoints), at::tensor({2., 1., 3., 3., 4., 5., 5., 7.}, at::kFloat).view({4, 1, 2})));
+  const at::Tensor mask = target(Predict::mask);
+  CHECK(mask.sizes() == at::IntArrayRef({4, 10, 12}));
+  CHECK(mask.scalar_type() == at::kLong);
+  CHECK(at::equal(mask.select(1, 5).select(1, 5), at::tensor({0, 1, 2, 0})));
+  CHECK(mask[2][0][5].item<std::int64_t>() == 255);  // beyond the image
+}
+
+TEST_CASE("one channel, and 16 bits") {
+  const Folder folder;
+  cv::Mat deep(6, 6, CV_16U, cv::Scalar(13107));
+  thaw::vision::write_image(deep, folder / "a.png");
+  const ImageSource source({.images = {.classes = {"a"}, .items = {{.path = folder / "a.png", .labels = {0}}}},
+                            .normalization = {{0.1}, {0.5}},
+                            .channels = thaw::vision::Channels::gray});
+  const at::Tensor image = all(source)[0].input;
+  CHECK(image.sizes() == at::IntArrayRef({1, 1, 6, 6}));
+  CHECK(std::abs(image[0][0][0][0].item<double>() - 0.2) < 1e-6);
+}
+
+TEST_CASE("what is missing is said before anything is read") {
+  const Folder folder;
+  const ImageList list = red_images(folder, 3);
+  const auto refused = [&](auto change, const std::string& what) {
+    ImageSourceOptions options{.images = list, .normalization = bytes_to_unit};
+    change(options);
+    CHECK_THROWS_MATCHES(ImageSource(options), thaw::Error, MessageMatches(ContainsSubstring(what)));
+  };
+  refused([](auto& o) { o.images.items.clear(); }, "there are no samples");
+  refused([](auto& o) { o.normalization = {}; }, "it is not said what the network expects");
+  refused([](auto& o) { o.channels = thaw::vision::Channels::gray; }, "3 means and 3 deviations for 1 channels");
+  refused([](auto& o) { o.ahead = 0; }, "0 ahead");
+  refused([](auto& o) { o.workers = -2; }, "-2 workers");
+  refused([](auto& o) { o.images.items[1].labels = {}; }, "1.png: 0 labels where one is to be predicted");
+  refused([](auto& o) { o.images.items[2].labels = {3}; }, "2.png: has a label that is not in classes");
+  refused([](auto& o) { o.predict = Predict::mask, o.images.items[0].mask = ""; }, "0.png: has no mask");
+  refused([](auto& o) { o.predict = Predict::keypoints, o.images.items[1].keypoints.clear(); }, "1.png: 0 keypoints");
+  refused([](auto& o) { o.predict = Predict::values, o.images.items[1].values = {1}; }, "1.png: 1 values");
+  refused([](auto& o) { o.predict = Predict::labels, o.images.classes = {}; }, "not in classes");
+}
+
+TEST_CASE("an image that cannot be read, or does not fit its batch, ends the pass with its name") {
+  const Folder folder;
+  ImageList list = red_images(folder, 6);
+  thaw::test::write_text(folder / "3.png", "no picture");
+  for (const int workers : {0, 2}) {
+    const ImageSource source({.images = list, .normalization = bytes_to_unit, .batch_size = 2, .workers = workers});
+    auto next = source.stream(0);
+    CHECK(next().has_value());
+    CHECK_THROWS_MATCHES(next(), thaw::FileError, MessageMatches(ContainsSubstring("3.png")));
+  }
+  std::vector<std::string> unreadable;
+  const ImageList kept = thaw::vision::drop_unreadable(list, &unreadable);
+  CHECK(kept.size() == 5);
+  CHECK(kept.classes == list.classes);
+  REQUIRE(unreadable.size() == 1);
+  CHECK(unreadable[0].ends_with("3.png: is no image that OpenCV can read"));
+  CHECK(all(ImageSource({.images = kept, .normalization = bytes_to_unit, .batch_size = 2})).size() == 3);
+
+  thaw::vision::write_image(thaw::test::plain(20, 30, {1, 2, 3}), folder / "3.png");
+  CHECK_THROWS_MATCHES(all(ImageSource({.images = list, .normalization = bytes_to_unit})), thaw::DataError,
+                       MessageMatches(ContainsSubstring("3.png: is 30 x 20 pixels") && ContainsSubstring("24 x 20")));
+  CHECK_THROWS_MATCHES(all(ImageSource({.images = list, .normalization = bytes_to_unit, .predict = Predict::mask})),
+                       thaw::DataError,
+                       MessageMatches(ContainsSubstring("mask3.png: 24 x 20 pixels, and its image is 30 x 20 pixels")));
+}
+
+TEST_CASE("a Learner trains on images from disk, and may cache what a frozen body makes of them") {
+  const Folder folder;
+  ImageSourceOptions options{.images = red_images(folder, 24),
+                             .transforms = {Resize{8}},
+                             .normalization = bytes_to_unit,
+                             .batch_size = 8,
+                             .shuffle = true};
+  const auto head_of = [&](thaw::Cache cache) {
+    at::manual_seed(1);
+    torch::nn::Sequential net(torch::nn::Conv2d(3, 4, 3), torch::nn::AdaptiveAvgPool2d(1), torch::nn::Flatten(),
+                              torch::nn::Linear(4, 3));
+    thaw::Learner learner(net, thaw::LayerGroups::cut_before(net, {"3"}), thaw::cross_entropy,
+                          {.train = ImageSource(options)});
+    learner.fit({.epochs = 2, .freeze = thaw::FreezeTo{-1}, .lr = 1e-2, .cache = cache});
+    return net->parameters()[2].detach().clone();
+  };
+  const at::Tensor plain = head_of({}), cached = head_of(thaw::Cache::memory);
+  CHECK((plain - cached).abs().max().item<double>() < 1e-6);
+  options.predict = Predict::mask;
+  CHECK_THROWS_MATCHES(ImageSource(options).with_input(at::zeros({24, 4})), thaw::DataError,
+                       MessageMatches(ContainsSubstring("move with the images")));
+}

@@ -1,0 +1,41 @@
+#include <thaw/vision/overlay.hpp>
+
+#include <opencv2/core.hpp>
+
+#include <catch2/catch_test_macros.hpp>
+#include <cstdint>
+#include <set>
+
+#include "support/pictures.hpp"
+
+using thaw::vision::class_color;
+using thaw::vision::overlay;
+
+TEST_CASE("classes are coloured upon the image, background and ignored pixels are not") {
+  const cv::Mat image = thaw::test::plain(1, 4, {100, 100, 100}), before = image.clone();
+  cv::Mat mask(1, 4, CV_8U);
+  mask.at<std::uint8_t>(0) = 0, mask.at<std::uint8_t>(1) = 1, mask.at<std::uint8_t>(2) = 255,
+  mask.at<std::uint8_t>(3) = 9;
+  const cv::Mat result = overlay(image, mask);
+  CHECK(result.at<cv::Vec3b>(0) == cv::Vec3b(100, 100, 100));
+  CHECK(result.at<cv::Vec3b>(1) == cv::Vec3b(165, 130, 50));  // (100 + 230) / 2, ...; halves go to the even number
+  CHECK(result.at<cv::Vec3b>(2) == cv::Vec3b(100, 100, 100));
+  CHECK(result.at<cv::Vec3b>(3) == result.at<cv::Vec3b>(1));
+  CHECK(thaw::test::same(image, before));
+  CHECK(overlay(image, mask, {.opacity = 1, .background = -1}).at<cv::Vec3b>(0) ==
+        cv::Vec3b(0, 0, 0));  // class 0: as 8
+  CHECK(thaw::test::same(overlay(thaw::test::plain(1, 4, {100}, CV_8U), mask), result));
+}
+
+TEST_CASE("neighbouring classes have colours of their own") {
+  std::set<thaw::vision::Color> seen;
+  for (std::size_t i = 1; i <= 8; ++i) seen.insert(class_color(i));
+  CHECK(seen.size() == 8);
+}
+
+TEST_CASE("an overlay needs an image and a mask of one size, in bytes") {
+  const cv::Mat image = thaw::test::picture(4, 4);
+  CHECK_THROWS_AS(overlay(image, cv::Mat(3, 4, CV_8U)), thaw::DataError);
+  CHECK_THROWS_AS(overlay(image, cv::Mat(4, 4, CV_32S)), thaw::DataError);
+  CHECK_THROWS_AS(overlay(cv::Mat(4, 4, CV_16U), cv::Mat(4, 4, CV_8U)), thaw::DataError);
+}
