@@ -113,12 +113,13 @@ std::pair<double, double> lost_by_blurring(thaw::Learner& learner, const Efficie
                                            const at::Tensor& images) {
   const vision::GradCam cam = vision::grad_cam(model, images);
   const std::int64_t w = cam.maps.size(2), height = images.size(2) / cam.maps.size(1), width = images.size(3) / w;
+  const at::Tensor smooth = blurred(images);
   const auto lost = [&](const at::Tensor& cells) {
     at::Tensor changed = images.clone();
     for (std::int64_t i = 0; i < images.size(0); ++i) {
       const std::int64_t y = cells[i].item<std::int64_t>() / w * height, x = cells[i].item<std::int64_t>() % w * width;
       const auto place = [&](const at::Tensor& all) { return all[i].slice(1, y, y + height).slice(2, x, x + width); };
-      place(changed).copy_(place(blurred(images)));
+      place(changed).copy_(place(smooth));
     }
     const at::Tensor all = learner.predict(thaw::Fields(changed)).softmax(1);
     return (cam.probabilities - all.gather(1, cam.classes.unsqueeze(1)).squeeze(1)).mean().item<double>();
