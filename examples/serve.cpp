@@ -14,6 +14,7 @@
 #include <filesystem>
 #include <iterator>
 #include <string>
+#include <thaw/vision/image_list.hpp>
 #include <thaw/vision/normalization.hpp>
 #include <thaw/vision/read_image.hpp>
 #include <thaw/vision/resize.hpp>

@@ -156,6 +156,12 @@ TEST_CASE("what is not UTF-8 is an error: half a character, a surrogate, Latin-1
     CHECK_THROWS_AS(tokenizer.pieces(text), thaw::DataError);
 }
 
+TEST_CASE("a text that ICU cannot count is an error before it is looked at") {
+  const std::string_view claimed("a", (std::size_t{1} << 28) + 1);
+  CHECK_THROWS_MATCHES(thaw::detail::for_each_word(claimed, {}, "here", [](const std::string&) {}), thaw::DataError,
+                       MessageMatches(ContainsSubstring("more than 256 MB")));
+}
+
 TEST_CASE("a limit without room for [CLS] and [SEP], and a number that no token has, are errors") {
   const WordPiece tokenizer = small({"a"});
   CHECK(tokenizer.encode("a", 2).ids == Ids{2, 3});

@@ -1,6 +1,13 @@
 #include <thaw/train/test_time_augmentation.hpp>
 
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/allclose.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/randn.h>
+#include <ATen/ops/zeros_like.h>
 #include <catch2/catch_test_macros.hpp>
+#include <thaw/data/in_memory.hpp>
+#include <vector>
 
 #include "support/bench.hpp"
 
@@ -51,4 +58,34 @@ TEST_CASE("predict_augmented takes a source that gives its samples in another or
                      1e-12));
   CHECK_THROWS_AS(thaw::predict_augmented(*bench.learner, {}, same), thaw::DataError);
   CHECK_THROWS_AS(bench.learner->predict(thaw::DataSource()), thaw::DataError);
+}
+
+TEST_CASE("predict_augmented over a source that augments by itself: its passes, in the order of its samples") {
+  thaw::test::Bench bench;
+  const at::Tensor same_for_all = bench.input;
+  const auto source = [&](bool augmented, std::int64_t samples) {
+    return thaw::InMemory({.input = same_for_all.slice(0, 0, samples),
+                           .target = bench.target.slice(0, 0, samples),
+                           .batch_size = 7,
+                           .shuffle = true,
+                           .drop_last = true,
+                           .transform = [augmented](const at::Tensor& x, at::Generator random) {
+                             return augmented ? x + at::randn(x.sizes(), random, x.options()) : x;
+                           }});
+  };
+  const thaw::InMemory plain = source(false, 16), augmented = source(true, 16);
+  at::Tensor expected = at::zeros_like(bench.learner->predict(bench.input.slice(0, 0, 16)));
+  for (std::int64_t pass = 0; pass < 3; ++pass) {
+    std::vector<at::Tensor> parts;
+    for (auto next = augmented.in_order(pass); const auto batch = next();)
+      parts.push_back(bench.learner->predict(batch->input).softmax(1));
+    expected += at::cat(parts) / 3;
+  }
+  expected = 0.25 * bench.learner->predict(bench.input.slice(0, 0, 16)).softmax(1) + 0.75 * expected;
+  CHECK(at::allclose(thaw::predict_augmented(*bench.learner, thaw::DataSource(plain), augmented, {.passes = 3}),
+                     expected, 1e-12, 1e-12));
+  CHECK_THROWS_AS(thaw::predict_augmented(*bench.learner, thaw::DataSource(plain), source(true, 15)), thaw::DataError);
+  const std::vector<thaw::Batch> unnumbered{{bench.input, bench.target}};
+  CHECK_THROWS_AS(thaw::predict_augmented(*bench.learner, thaw::DataSource(plain), thaw::DataSource(unnumbered)),
+                  thaw::ConfigError);
 }

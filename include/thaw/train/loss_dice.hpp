@@ -46,9 +46,9 @@ struct DiceCrossEntropy {
       throw ConfigError("DiceCrossEntropy",
                         "smooth is " + detail::number(smooth) + ", weight " + detail::number(weight),
                         "give numbers above 0; without Dice, take CrossEntropy");
-    cross_entropy.check(output, targets);
     if (targets.is_floating_point())
       throw DataError("DiceCrossEntropy", "targets are floating-point", "give class indices: target.to(torch::kLong)");
+    cross_entropy.check(output, targets);
   }
 };
 

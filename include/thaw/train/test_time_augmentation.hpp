@@ -1,11 +1,16 @@
 #pragma once
 
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/lerp.h>
 #include <ATen/ops/softmax.h>
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
+#include <type_traits>
+#include <vector>
 
 #include <thaw/train/learner.hpp>
 
@@ -18,16 +23,34 @@ struct TestTimeAugmentation {
   std::function<at::Tensor(const at::Tensor&)> activation = [](const at::Tensor& x) { return x.softmax(1); };
 };
 
+namespace detail {
+
+inline void check(const TestTimeAugmentation& how) {
+  if (how.passes < 1 || !(how.beta >= 0 && how.beta <= 1))
+    throw ConfigError("predict_augmented", std::to_string(how.passes) + " passes, beta " + number(how.beta),
+                      "give at least one pass and a beta in [0, 1]");
+}
+
+/// Of every sample, in the source's own order, as in its pass of that number.
+[[nodiscard]] inline at::Tensor predict_pass(Learner& learner, const DataSource& source, std::int64_t pass,
+                                             const TestTimeAugmentation& how) {
+  std::vector<at::Tensor> all;
+  for (BatchStream next = source.numbered()->in_order(pass); const std::optional<Batch> batch = next();)
+    all.push_back(how.activation(learner.predict(batch->input)));
+  return at::cat(all);
+}
+
+}  // namespace detail
+
 /// Predictions that are steadier than one look at each sample: beta plain + (1 - beta) mean of `passes` predictions on
 /// `augment(input)`, all after the activation. One pass over the source, which may be in any order. Changes nothing but
 /// the module's mode. Source: fastai's `Learner.tta`. Throws ConfigError for a number of passes or a beta that make no
 /// sense, DataError for an empty source.
 template <class Augment>
+  requires std::is_invocable_v<Augment&, const Fields&>
 [[nodiscard]] at::Tensor predict_augmented(Learner& learner, const DataSource& source, Augment augment,
                                            const TestTimeAugmentation& how = {}) {
-  if (how.passes < 1 || !(how.beta >= 0 && how.beta <= 1))
-    throw ConfigError("predict_augmented", std::to_string(how.passes) + " passes, beta " + detail::number(how.beta),
-                      "give at least one pass and a beta in [0, 1]");
+  detail::check(how);
   const auto predicted = [&](const Fields& input) { return how.activation(learner.predict(input)); };
   std::vector<at::Tensor> all;
   BatchStream next = source ? source.stream() : [] { return std::optional<Batch>(); };
@@ -38,6 +61,26 @@ template <class Augment>
   }
   if (all.empty()) throw DataError("predict_augmented", "the source is empty", "give it at least one batch");
   return at::cat(all);
+}
+
+/// The same where the source itself augments, each pass otherwise: beta `plain` + (1 - beta) mean of passes 0, 1, ...
+/// of `augmented`, which has the same samples. Both are NumberedSources, as vision::ImageSource and InMemory are; the
+/// result is in the order of their samples. Throws ConfigError for other sources, DataError for different numbers of
+/// samples.
+[[nodiscard]] inline at::Tensor predict_augmented(Learner& learner, const DataSource& plain,
+                                                  const DataSource& augmented, const TestTimeAugmentation& how = {}) {
+  detail::check(how);
+  if (plain.numbered() == nullptr || augmented.numbered() == nullptr)
+    throw ConfigError("predict_augmented", "a source does not know its samples by number",
+                      "give a vision::ImageSource or an InMemory, or a function that augments a batch");
+  if (plain.numbered()->samples != augmented.numbered()->samples)
+    throw DataError("predict_augmented",
+                    std::to_string(plain.numbered()->samples) + " samples as they are, and " +
+                        std::to_string(augmented.numbered()->samples) + " augmented",
+                    "give the same samples twice");
+  at::Tensor sum = detail::predict_pass(learner, augmented, 0, how);
+  for (std::int64_t pass = 1; pass < how.passes; ++pass) sum += detail::predict_pass(learner, augmented, pass, how);
+  return at::lerp(sum / static_cast<double>(how.passes), detail::predict_pass(learner, plain, 0, how), how.beta);
 }
 
 }  // namespace thaw

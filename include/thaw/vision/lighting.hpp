@@ -89,8 +89,8 @@ struct ColorJitter {
       colors.convertTo(hsv, CV_32F, 1 / detail::largest(colors.depth()));
       cv::cvtColor(hsv, hsv, cv::COLOR_RGB2HSV);
       hsv.forEach<cv::Vec3f>([turns](cv::Vec3f& pixel, const int*) {
-        const double hue = pixel[0] + 360 * turns;
-        pixel[0] = static_cast<float>(hue - 360 * std::floor(hue / 360));
+        const double degrees = pixel[0] + 360 * turns;
+        pixel[0] = static_cast<float>(degrees - 360 * std::floor(degrees / 360));
       });
       cv::cvtColor(hsv, hsv, cv::COLOR_HSV2RGB);
       hsv.convertTo(colors, colors.type(), detail::largest(colors.depth()));

@@ -6,6 +6,7 @@
 #include <unicode/unistr.h>
 #include <unicode/ustring.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -66,8 +67,10 @@ struct Characters {
   icu::FilteredNormalizer2 nfd_;
 };
 
-/// A text in UTF-8 as ICU has it. Throws DataError for what is not UTF-8.
+/// A text in UTF-8 as ICU has it. Throws DataError for what is not UTF-8, or has more than 256 MB.
 [[nodiscard]] inline icu::UnicodeString from_utf8(std::string_view text, const std::string& where) {
+  constexpr std::size_t most = std::size_t{1} << 28;  // ICU counts in 32 bits
+  if (text.size() > most) throw DataError(where, "the text has more than 256 MB", "cut it into parts");
   const auto size = static_cast<std::int32_t>(text.size());
   icu::UnicodeString result;
   std::int32_t length = 0;
