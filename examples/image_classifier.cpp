@@ -84,9 +84,8 @@ void run(const Options& options) {
   // 1. The head alone. Its weights are random: what they would send back through the body is noise.
   learner->fit({.name = "head", .epochs = options.head_epochs, .freeze = thaw::FreezeTo{-1}, .lr = 3e-3});
 
-  // 2. How fast may all of it learn? Batch norm is held from here on: a few hundred images are too few to measure the
-  // body's statistics anew. Those of the head, after so few steps still half of what they were made with, are measured.
-  learner->update_norm_statistics();
+  // 2. How fast may all of it learn? Batch norm is held from here on: a few hundred images are too few to measure its
+  // statistics anew. Those of the head stay as the first stage left them.
   learner->unfreeze(thaw::hold_everywhere);
   const thaw::LRCurve curve = learner->find_lr({.rates = thaw::DiscriminativeLR::slice(1e-4, 1e-3)});
   thaw::write_svg(curve, options.out / "lr_finder.svg");
