@@ -81,7 +81,7 @@ void run(Options options) {
                         .transforms = transforms,
                         .normalization = thaw::lite_statistics,
                         .predict = Predict::mask,
-                        .batch_size = 16,
+                        .batch_size = 8,
                         .shuffle = augmented,
                         .seed = options.seed});
   };
