@@ -56,7 +56,10 @@ class CsvReader {
     const std::size_t began = line_;
     std::string content;
     while (++at_ < text_.size()) {
-      if (text_[at_] == '"' && (++at_ == text_.size() || text_[at_] != '"')) return content;
+      if (text_[at_] == '"') {
+        ++at_;
+        if (at_ == text_.size() || text_[at_] != '"') return content;
+      }
       line_ += text_[at_] == '\n' ? 1 : 0;
       content += text_[at_];
     }

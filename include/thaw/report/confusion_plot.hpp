@@ -53,18 +53,18 @@ struct ConfusionLayout {
     left = widest + 38;
     right = left + n * cell;
     bottom = top + n * cell;
-    width = right + 14;
     height = bottom + (upright ? widest : font_size) + 38;
   }
 
   [[nodiscard]] double column(std::int64_t j) const { return left + static_cast<double>(j) * cell; }
+  [[nodiscard]] double width() const { return right + 14; }
   [[nodiscard]] double row(std::int64_t i) const { return top + static_cast<double>(i) * cell; }
 
   double cell;
   std::int64_t every;  // which labels have room
   std::vector<std::string> labels = {};
   bool upright = false;  // those of the columns
-  double top = 12, left = 0, right = 0, bottom = 0, width = 0, height = 0;
+  double top = 12, left = 0, right = 0, bottom = 0, height = 0;
 };
 
 inline void draw_cell(SvgWriter& svg, const ConfusionMatrix& matrix, const ConfusionLayout& at,
@@ -121,14 +121,14 @@ inline void draw_labels(SvgWriter& svg, const ConfusionLayout& at) {
   svg.open("svg", {{"xmlns", "http://www.w3.org/2000/svg"},
                    {"class", "thaw-figure"},
                    {"role", "img"},
-                   {"width", at.width},
+                   {"width", at.width()},
                    {"height", at.height},
-                   {"viewBox", "0 0 " + detail::px(at.width) + " " + detail::px(at.height)},
+                   {"viewBox", "0 0 " + detail::px(at.width()) + " " + detail::px(at.height)},
                    {"style", "max-width:100%;height:auto"}});
   svg.text("title", {}, how.title);
   svg.append(detail::svg_style);
   svg.append(detail::confusion_style);
-  svg.empty("rect", {{"class", "page"}, {"width", at.width}, {"height", at.height}});
+  svg.empty("rect", {{"class", "page"}, {"width", at.width()}, {"height", at.height}});
   for (std::int64_t i = 0; i < matrix.size(); ++i)
     for (std::int64_t j = 0; j < matrix.size(); ++j)
       if (matrix.count(i, j) > 0) detail::draw_cell(svg, matrix, at, how, i, j);

@@ -29,7 +29,8 @@ namespace detail {
   for (const std::int64_t change : changes) add(change - 1), add(change);
   add(steps - 1);
   std::ranges::sort(sampled);
-  sampled.erase(std::unique(sampled.begin(), sampled.end()), sampled.end());
+  const auto repeated = std::ranges::unique(sampled);
+  sampled.erase(repeated.begin(), repeated.end());
   return sampled;
 }
 
@@ -77,6 +78,7 @@ class PlanSeries {
   void add(const StageDescription& stage, std::int64_t first) {
     static const std::vector<bool> none;
     std::vector<std::int64_t> changes;
+    changes.reserve(stage.frozen.size());
     for (const FrozenFrom& change : stage.frozen) changes.push_back(change.step);
     auto next = stage.frozen.begin();
     const std::vector<bool>* frozen = &none;

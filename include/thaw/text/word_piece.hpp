@@ -89,12 +89,13 @@ class WordPiece {
     for (std::size_t at = all.find('['); at != std::string_view::npos; at = all.find('[', at)) {
       const std::string_view rest = all.substr(at);
       const auto name = std::ranges::find_if(special_, [&](const char* special) { return rest.starts_with(special); });
-      if (name == special_.end() || !id(*name)) {
+      const std::optional<std::int64_t> known = name == special_.end() ? std::nullopt : id(*name);
+      if (!known) {
         ++at;
         continue;
       }
       cut(at);
-      ids.push_back(*id(*name));
+      ids.push_back(*known);
       begin = at += std::string_view(*name).size();
     }
     cut(all.size());

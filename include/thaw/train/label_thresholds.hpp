@@ -43,7 +43,7 @@ struct LabelThresholds {
   const double beta2 = how.beta * how.beta;
   for (std::int64_t label = 0; label < p.size(1); ++label) {
     double best = -1, threshold = 0.5;
-    const double actual = all[label].item<double>();
+    const auto actual = all[label].item<double>();
     for (std::int64_t k = 1; actual > 0 && k <= p.size(0); ++k) {
       const double here = sorted[k - 1][label].item<double>(),
                    next = k < p.size(0) ? sorted[k][label].item<double>() : 0;

@@ -80,7 +80,7 @@ namespace detail {
   const std::string part = options.part.empty() ? last_maps(parts, images.slice(0, 0, 1)) : options.part;
   const FrozenSplit split = split_behind("grad_cam", std::move(parts), part);
 
-  ForwardPart::Tensors between = split.features(images.clone()).as<ForwardPart::Tensors>();
+  auto between = split.features(images.clone()).as<ForwardPart::Tensors>();
   const at::Tensor activations = between.back() = between.back().detach().clone().requires_grad_();
   const at::Tensor output = split.output(between);
   const at::Tensor classes = classes_of(output.detach(), options.class_index);

@@ -79,6 +79,7 @@ inline float float_of(const std::string& cell, const std::string& where) {
                             : options.label.empty() ? (path == 1 ? 0 : 1)
                                                     : detail::column_of(headers, options.label, file);
   std::vector<std::size_t> values;
+  values.reserve(options.values.size());
   for (const std::string& name : options.values) values.push_back(detail::column_of(headers, name, file));
 
   ImageList list{.classes = options.classes};

@@ -84,6 +84,7 @@ inline bool hidden(const std::filesystem::path& path) {
                                         const std::function<std::string(const std::filesystem::path&)>& label_of,
                                         std::vector<std::string> classes = {}) {
   std::vector<std::string> labels;
+  labels.reserve(files.size());
   for (const auto& file : files) labels.push_back(label_of(file));
   if (classes.empty()) {
     const std::set<std::string> sorted(labels.begin(), labels.end());

@@ -195,7 +195,7 @@ class ImageSource {
   const auto threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   OrderedWorkers<std::string> problems(problem, 0, images.size(), threads, 16 * std::int64_t{threads});
   for (const ImageItem& item : images.items)
-    if (const std::string said = *problems.next(); said.empty())
+    if (const std::string said = problems.next().value(); said.empty())
       kept.items.push_back(item);
     else if (unreadable != nullptr)
       unreadable->push_back(said);

@@ -38,6 +38,7 @@ namespace detail {
 ///     write_image(contact_sheet(loss_tiles(top_losses(learner, valid), valid)), "top_losses.png");
 [[nodiscard]] inline std::vector<Tile> loss_tiles(const std::vector<SampleLoss>& losses, const ImageSource& source) {
   std::vector<Tile> tiles;
+  tiles.reserve(losses.size());
   for (const SampleLoss& each : losses)
     tiles.push_back({source.sample(each.sample).image, detail::loss_caption(each, source.images().classes)});
   return tiles;
@@ -49,6 +50,7 @@ namespace detail {
                                                   const Normalization& normalization,
                                                   const std::vector<std::string>& classes = {}) {
   std::vector<std::int64_t> samples;
+  samples.reserve(losses.size());
   for (const SampleLoss& each : losses) samples.push_back(each.sample);
   std::ranges::sort(samples);
   std::vector<Tile> tiles;

@@ -65,7 +65,7 @@ namespace detail {
 
   StrongestPlaces places(options.patches);
   see_images(where, source, [&](const at::Tensor& images, std::int64_t) {
-    const ForwardPart::Tensors given = split.features(images.to(like)).as<ForwardPart::Tensors>();
+    const auto given = split.features(images.to(like)).as<ForwardPart::Tensors>();
     places.add(maps(given.back()));
     return true;
   });

@@ -75,7 +75,9 @@ struct Characters {
   icu::UnicodeString result;
   std::int32_t length = 0;
   UErrorCode error = U_ZERO_ERROR;
-  u_strFromUTF8(result.getBuffer(size), size, &length, text.data(), size, &error);
+  u_strFromUTF8(result.getBuffer(size), size, &length,
+                text.data(),  // NOLINT(bugprone-suspicious-stringview-data-usage): its size is the next argument
+                size, &error);
   result.releaseBuffer(U_SUCCESS(error) != 0 ? length : 0);
   if (U_FAILURE(error) != 0)
     throw DataError(where, "the text is not UTF-8", "convert it: `iconv -f LATIN1 -t UTF-8` does for most old files");

@@ -46,6 +46,7 @@ class Look {
   const auto found = std::ranges::find(parts, name, &ForwardPart::name);
   if (found == parts.end()) {
     std::vector<std::string> names;
+    names.reserve(parts.size());
     for (const ForwardPart& part : parts) names.push_back(part.name);
     throw ConfigError(where, "the model has no part \"" + name + "\"",
                       "did you mean \"" + nearest_name(name, names) + "\"? Its parts are: " + join_names(names, 40));

@@ -53,7 +53,7 @@ void map_integers(cv::Mat& colors, Map map) {
   for (std::size_t i = 0; i < table.size(); ++i)
     table[i] = cv::saturate_cast<Value>(map(static_cast<double>(i) / most) * most);
   for (int y = 0; y < colors.rows; ++y) {
-    Value* row = colors.ptr<Value>(y);
+    auto* row = colors.ptr<Value>(y);
     std::transform(row, row + std::ptrdiff_t{colors.cols} * colors.channels(), row, [&](Value v) { return table[v]; });
   }
 }
@@ -68,7 +68,7 @@ void map_values(cv::Mat& image, Map map) {
       map_integers<std::uint16_t>(colors, map);
     else
       for (int y = 0; y < colors.rows; ++y) {
-        float* row = colors.ptr<float>(y);
+        auto* row = colors.ptr<float>(y);
         std::transform(row, row + std::ptrdiff_t{colors.cols} * colors.channels(), row,
                        [&](float v) { return static_cast<float>(std::clamp(map(static_cast<double>(v)), 0.0, 1.0)); });
       }

@@ -44,7 +44,7 @@ using PartRun = std::function<at::Tensor(const at::Tensor& images)>;
 /// ones.
 [[nodiscard]] inline std::pair<int, int> shortest_span(const at::Tensor& values, double share) {
   const at::Tensor v = values.contiguous();
-  const double* at = v.const_data_ptr<double>();
+  const auto* at = v.const_data_ptr<double>();
   const int n = static_cast<int>(v.numel());
   const double wanted = share * v.sum().item<double>() * (1 - 1e-12);  // sums are rounded
   std::pair<int, int> best{0, n - 1};
@@ -69,6 +69,7 @@ using PartRun = std::function<at::Tensor(const at::Tensor& images)>;
 /// one.
 inline void make_alike(const std::vector<cv::Rect*>& boxes, cv::Size image) {
   std::vector<int> sides;
+  sides.reserve(boxes.size());
   for (const cv::Rect* box : boxes) sides.push_back(std::max(box->width, box->height));
   if (sides.empty()) return;
   std::ranges::sort(sides);

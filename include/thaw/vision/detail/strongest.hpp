@@ -62,7 +62,7 @@ class StrongestPlaces {
 
   /// The channels whose strongest images lie farthest above the mean of all, in standard deviations.
   [[nodiscard]] std::vector<std::int64_t> outstanding(std::int64_t most) const {
-    const double n = static_cast<double>(seen_);
+    const auto n = static_cast<double>(seen_);
     const at::Tensor mean = sum_ / n, deviation = (squares_ / n - mean.square()).clamp_min(0).sqrt();
     const at::Tensor above = at::where(deviation.gt(1e-6), (values_.mean(0) - mean) / deviation, 0.0);
     const at::Tensor order = std::get<1>(at::sort(above, /*stable=*/true, /*dim=*/0, /*descending=*/true));
