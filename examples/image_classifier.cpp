@@ -36,7 +36,7 @@ struct Options : example::Common {
   std::string model = "efficientnet_lite0";
   std::int64_t per_class = 0;  // images to train on; 0: 80 % of all
   std::int64_t head_epochs = 3, larger_epochs = 3;
-  double rate = 0;  // 0: as the finder suggests
+  double rate = 2e-3;  // 0: as the finder suggests
   int larger = 0;
   bool flip = true;
 };
@@ -66,7 +66,7 @@ void run(const Options& options) {
     using namespace thaw::vision;
     const ImageSource augmented(
         {.images = train,
-         .transforms = {RandomResizedCrop{.size = size, .min_scale = 0.5}, aug_transforms({.flip = options.flip})},
+         .transforms = {RandomResizedCrop{.size = size, .min_scale = 0.7}, aug_transforms({.flip = options.flip})},
          .normalization = network.statistics,
          .batch_size = 32,
          .shuffle = true,
@@ -81,17 +81,21 @@ void run(const Options& options) {
        .metrics = {thaw::accuracy()},
        .callbacks = {thaw::Console{}, thaw::HtmlReport{.path = options.out / "run.html", .title = options.model}}});
 
-  // 1. The head alone. Its weights are random: what they would send back through the body is noise.
-  learner->fit({.name = "head", .epochs = options.head_epochs, .freeze = thaw::FreezeTo{-1}, .lr = 3e-3});
+  // 1. The head alone. Its weights are random: what they would send back through the body is noise. Batch norm is held
+  // from here to the end: a few hundred images are too few to measure its statistics anew.
+  learner->fit({.name = "head",
+                .epochs = options.head_epochs,
+                .freeze = thaw::FreezeTo{-1},
+                .lr = 3e-3,
+                .norm = thaw::hold_everywhere});
 
-  // 2. How fast may all of it learn? Batch norm is held from here on: a few hundred images are too few to measure its
-  // statistics anew. Those of the head stay as the first stage left them.
+  // 2. How fast may all of it learn? Look at the curve: on a few hundred images its suggestions are low, so --rate has
+  // a default.
   learner->unfreeze(thaw::hold_everywhere);
   const thaw::LRCurve curve = learner->find_lr({.rates = thaw::DiscriminativeLR::slice(1e-4, 1e-3)});
   thaw::write_svg(curve, options.out / "lr_finder.svg");
-  const double rate = options.rate > 0
-                          ? options.rate
-                          : std::clamp(thaw::suggest_valley(curve.lr, curve.smoothed).value_or(1e-3), 3e-4, 3e-3);
+  const double rate =
+      options.rate > 0 ? options.rate : std::clamp(thaw::suggestion(curve, "minimum").value_or(2e-3), 5e-4, 4e-3);
 
   // 3. All of it, early layers more slowly than late ones.
   learner->fit({.name = "thawed", .epochs = options.epochs, .lr = thaw::DiscriminativeLR::slice(rate / 10, rate)});
@@ -117,7 +121,7 @@ void run(const Options& options) {
 
 int main(int argc, char** argv) {
   Options options;
-  options.epochs = 8;
+  options.epochs = 12;
   options.weights = std::filesystem::path(THAW_DATA_DIR) / "efficientnet-lite0-57934424.pth";
   CLI::App app("Fine-tunes an ImageNet network on a folder of images with a folder for each class.");
   options.add_to(app);

@@ -46,7 +46,8 @@ std::vector<cv::Rect> boxes_of(const ChannelPatches& channel) {
 
 TEST_CASE("the strongest images of each channel, and their activations, are what PyTorch's hooks give") {
   LooksNet net;
-  for (const auto& expected : thaw::test::json_fixture("vision/looks.json")["strongest"]) {
+  const auto fixture = thaw::test::json_fixture("vision/looks.json");
+  for (const auto& expected : fixture["strongest"]) {
     const auto& channels = expected["channels"];
     for (const std::int64_t batch_size : {1, 4, 6}) {
       const StrongestPatches found =
