@@ -24,7 +24,6 @@
 #include <thaw/train/loss.hpp>
 #include <thaw/weights/export.hpp>
 #include <thaw/weights/load.hpp>
-#include <type_traits>
 #include <vector>
 
 namespace example {
@@ -46,9 +45,7 @@ Network network(std::string name, Model model, std::vector<std::string> cuts, co
                 std::int64_t classes, const std::filesystem::path& weights) {
   if (!weights.empty()) thaw::load_weights(model, weights);  // strict: names all that does not fit
   // The plain head has no batch norm: with what is pretrained held, no statistics are left to go stale.
-  constexpr bool pooled = thaw::models::PooledBackbone<std::remove_cvref_t<decltype(*model)>>;
-  thaw::models::replace_head(
-      model, thaw::models::linear_head(model->head_features(), classes, /*dropout=*/0.2, /*pool=*/!pooled));
+  thaw::models::replace_head(model, thaw::models::linear_head(model->head_features(), classes));
   return {.name = std::move(name),
           .cuts = cuts,
           .statistics = statistics,

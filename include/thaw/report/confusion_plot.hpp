@@ -57,8 +57,8 @@ struct ConfusionLayout {
   }
 
   [[nodiscard]] double column(std::int64_t j) const { return left + static_cast<double>(j) * cell; }
-  [[nodiscard]] double width() const { return right + 14; }
   [[nodiscard]] double row(std::int64_t i) const { return top + static_cast<double>(i) * cell; }
+  [[nodiscard]] double width() const { return right + 14; }
 
   double cell;
   std::int64_t every;  // which labels have room
