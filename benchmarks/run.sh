@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Builds and runs every benchmark, prints their tables, and joins their rows.
 #   benchmarks/run.sh [--quick] [--json FILE] [--markdown FILE]
-# LibTorch is found as ./dev finds it, or by CMAKE_PREFIX_PATH. The Python peers, fastai and Lightning, are installed
-# into .deps/peers; --quick leaves them out, and ends within five minutes on two quiet cores once all is built.
+# LibTorch is found as ./dev finds it, or by CMAKE_PREFIX_PATH. The Python peers, fastai, Lightning and torchvision, are
+# installed into .deps; --quick leaves them out, and ends within five minutes on two quiet cores once all is built.
 set -euo pipefail
 usage() { sed -n '2,5s/^# //p' "${BASH_SOURCE[0]}" >&2 && exit 2; }
 quick=() join=()
@@ -20,6 +20,7 @@ export OMP_WAIT_POLICY=passive GOMP_SPINCOUNT=0 # threads that spin slow the oth
 peers=()
 if ((${#quick[@]} == 0)); then
   ./dev peers
+  ./dev python
   peers=(--peers .deps/peers/bin/python)
 fi
 
@@ -56,6 +57,7 @@ bench() {
 }
 for name in step_overhead optimizer_step batches frozen_body layout lr_finder; do bench $name "build/bench/benchmarks/$name"; done
 bench whole_job benchmarks/whole_job.py "${peers[@]}"
+((${#quick[@]})) || bench image_loading benchmarks/image_loading.py
 bench scaling build/bench/benchmarks/scaling
 bench compile_time benchmarks/compile_time.py
 echo

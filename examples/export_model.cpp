@@ -22,8 +22,7 @@
 int main() try {
   constexpr std::int64_t size = 32;
   const std::filesystem::path folder = THAW_DATA_DIR;
-  const std::vector<std::string> classes = {"T-shirt", "trousers", "pullover", "dress", "coat",
-                                            "sandal",  "shirt",    "sneaker",  "bag",   "ankle boot"};
+  const std::vector<std::string>& classes = example::fashion_classes;
   const std::vector<double> mean(3, thaw::models::efficientnet_lite_mean[0]);  // as example::batches has it
   const std::vector<double> std(3, thaw::models::efficientnet_lite_std[0]);
 

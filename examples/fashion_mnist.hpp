@@ -35,6 +35,10 @@ inline at::Tensor read_idx(const std::filesystem::path& path) {
   return at::from_blob(const_cast<char*>(bytes.data() + at), sizes, at::kByte).clone();
 }
 
+/// What its labels mean.
+inline const std::vector<std::string> fashion_classes{"t-shirt", "trouser", "pullover", "dress", "coat",
+                                                      "sandal",  "shirt",   "sneaker",  "bag",   "ankle boot"};
+
 struct FashionMnist {
   at::Tensor images;  ///< bytes [N, 1, 28, 28]
   at::Tensor labels;  ///< [N], 0 to 9

@@ -85,13 +85,20 @@ std::vector<Result> fine_tune(const Options& options, const example::FashionMnis
   at::manual_seed(options.seed);
   auto model = make_model(&weights);
   auto groups = thaw::LayerGroups::cut_before(model, thaw::models::efficientnet_lite_cuts());
+  // as each stage ends: what does it take for what?
+  const auto look = [&](thaw::Learner& now, thaw::HtmlPart& page) {
+    add_to(page, thaw::class_results(now, now.data().valid, {.classes = example::fashion_classes}));
+  };
   thaw::Learner learner{model,
                         groups,
                         thaw::cross_entropy,
                         {.train = batches(train, options.size, true),
                          .valid = batches(valid, options.size, false),
                          .metrics = {thaw::accuracy()},
-                         .callbacks = {thaw::Console{}}}};
+                         .callbacks = {thaw::Console{}, thaw::HtmlReport{.path = options.out / "run.html",
+                                                                         .title = "Fashion-MNIST in stages",
+                                                                         .results = look,
+                                                                         .results_per_stage = true}}}};
   std::vector<Result> results;
   const auto note = [&](const std::string& name, const thaw::EpochRecord& last) {
     results.push_back({name, accuracy_of(last), seconds_of(learner.history())});
@@ -164,8 +171,9 @@ int main(int argc, char** argv) try {
   thaw::Table table{{"arm", "valid accuracy", "seconds"}};
   for (const Result& result : results)
     table.add(result.name, fmt::format("{:.3f}", result.accuracy), fmt::format("{:.0f}", result.seconds));
-  fmt::print("\n{}\nplots: {} and {}\n", thaw::to_text(table), (options.out / "lr_finder.svg").string(),
-             (options.out / "run.svg").string());
+  fmt::print("\n{}\nplots: {} and {}\na page about the run: {}\n", thaw::to_text(table),
+             (options.out / "lr_finder.svg").string(), (options.out / "run.svg").string(),
+             (options.out / "run.html").string());
 } catch (const thaw::Error& error) {
   fmt::print(stderr, "{}\n", error.what());
   return EXIT_FAILURE;

@@ -3,7 +3,7 @@
 //     image_classifier --data flowers --weights resnet34-b627a593.pth --model resnet34
 //
 // The whole recipe: head, rate finder, thawed with discriminative rates, then larger images (progressive resizing),
-// with augmentation throughout. By default it takes what ./dev fetched: EfficientNet-lite0 and Fashion-MNIST, of which
+// with augmentation throughout; then what it still takes for what. By default it takes what ./dev fetched: EfficientNet-lite0 and Fashion-MNIST, of which
 // it makes such a folder.
 
 #include <fmt/format.h>
@@ -15,13 +15,16 @@
 #include <memory>
 #include <string>
 #include <thaw/find/suggest.hpp>
+#include <thaw/report/class_results.hpp>
 #include <thaw/report/console.hpp>
 #include <thaw/report/html_report.hpp>
 #include <thaw/report/lr_plot.hpp>
 #include <thaw/report/run_plot.hpp>
 #include <thaw/train/metric.hpp>
 #include <thaw/vision/aug_transforms.hpp>
+#include <thaw/vision/contact_sheet.hpp>
 #include <thaw/vision/image_source.hpp>
+#include <thaw/vision/loss_tiles.hpp>
 #include <thaw/vision/resize.hpp>
 #include <thaw/vision/split.hpp>
 #include <vector>
@@ -62,24 +65,38 @@ void run(const Options& options) {
   const example::Network network = example::network(options.model, std::ssize(train.classes), options.weights);
 
   // Training images are cropped and changed at random, the others are shown as they are.
-  const auto data = [&, &train = train, &valid = valid](int size) -> thaw::LearnerData {
+  int size = options.size;
+  const auto augmented = [&, &train = train] {
     using namespace thaw::vision;
-    const ImageSource augmented(
+    return ImageSource(
         {.images = train,
          .transforms = {RandomResizedCrop{.size = size, .min_scale = 0.7}, aug_transforms({.flip = options.flip})},
          .normalization = network.statistics,
          .batch_size = 32,
          .shuffle = true,
          .seed = options.seed});
-    const ImageSource plain({.images = valid, .transforms = {Resize{size}}, .normalization = network.statistics});
-    return {.train = augmented, .valid = plain};
   };
-  const thaw::LearnerData first = data(options.size);
-  const auto learner = network.learner(
-      {.train = first.train,
-       .valid = first.valid,
-       .metrics = {thaw::accuracy()},
-       .callbacks = {thaw::Console{}, thaw::HtmlReport{.path = options.out / "run.html", .title = options.model}}});
+  const auto plain = [&, &valid = valid] {
+    using namespace thaw::vision;
+    return ImageSource({.images = valid, .transforms = {Resize{size}}, .normalization = network.statistics});
+  };
+
+  // A page about the run: as each stage ends, it shows what is taken for what, and the images with the largest losses.
+  thaw::ClassResults results;
+  const auto look = [&](thaw::Learner& learner, thaw::HtmlPart& page) {
+    using namespace thaw::vision;
+    const ImageSource source = plain();
+    results = thaw::class_results(learner, source, {.classes = source.images().classes}, {.most = 18});
+    add_to(page, results);
+    page.picture(to_picture(contact_sheet(loss_tiles(results.losses, source), {.columns = 6}),
+                            "The largest losses: predicted / actual, loss / probability"));
+  };
+  const thaw::HtmlReport report{
+      .path = options.out / "run.html", .title = options.model, .results = look, .results_per_stage = true};
+  const auto learner = network.learner({.train = augmented(),
+                                        .valid = plain(),
+                                        .metrics = {thaw::accuracy()},
+                                        .callbacks = {thaw::Console{}, report}});
 
   // 1. The head alone. Its weights are random: what they would send back through the body is noise. Batch norm is held
   // from here to the end: a few hundred images are too few to measure its statistics anew.
@@ -101,9 +118,9 @@ void run(const Options& options) {
   learner->fit({.name = "thawed", .epochs = options.epochs, .lr = thaw::DiscriminativeLR::slice(rate / 10, rate)});
 
   // 4. The same weights on larger images: finer detail, and a last bit of accuracy.
-  const int larger = options.larger > 0 ? options.larger : static_cast<int>(std::lround(options.size * 4.0 / 3));
-  learner->data(data(larger));
-  const thaw::EpochRecord last = learner->fit({.name = fmt::format("{} px", larger),
+  size = options.larger > 0 ? options.larger : static_cast<int>(std::lround(options.size * 4.0 / 3));
+  learner->data({.train = augmented(), .valid = plain()});
+  const thaw::EpochRecord last = learner->fit({.name = fmt::format("{} px", size),
                                                .epochs = options.larger_epochs,
                                                .lr = thaw::DiscriminativeLR::slice(rate / 30, rate / 3)});
   thaw::write_svg(learner->history(), options.out / "run.svg");
@@ -112,7 +129,8 @@ void run(const Options& options) {
                      .classes = train.classes,
                      .mean = {network.statistics.mean.begin(), network.statistics.mean.end()},
                      .std = {network.statistics.std.begin(), network.statistics.std.end()},
-                     .image_size = larger});
+                     .image_size = size});
+  fmt::print("\n{}\n", results);
   fmt::print("ok: valid accuracy {:.3f}, after {} epochs; see {}\n", last.valid->metrics[0].value,
              learner->history().epochs.size(), (options.out / "run.html").string());
 }

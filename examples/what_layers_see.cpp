@@ -69,7 +69,7 @@ Data clothes(const Options& options) {
   const auto valid = example::fashion_mnist(folder, "t10k", 10 * options.valid);
   return {example::batches(train, options.size, true),
           example::batches(valid, options.size, false),
-          {"T-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"}};
+          example::fashion_classes};
 }
 
 /// Some samples from all over a source.
@@ -200,9 +200,9 @@ void run(const Options& options) {
 
   // A page about the run; as each stage ends it shows what is mistaken for what, and where the network looks.
   const at::Tensor shown = some_of(data.valid, 16).input;
-  const auto pictures = [&](thaw::Learner& learner) -> std::vector<thaw::Picture> {
-    return {thaw::to_picture(thaw::ConfusionMatrix(learner, data.valid, {.classes = data.classes})),
-            vision::to_picture(where_it_looks(model, shown, data.classes, ""), "Where it looks (Grad-CAM)")};
+  const auto results = [&](thaw::Learner& learner, thaw::HtmlPart& page) {
+    thaw::add_to(page, thaw::class_results(learner, data.valid, {.classes = data.classes}));
+    page.picture(vision::to_picture(where_it_looks(model, shown, data.classes, ""), "Where it looks (Grad-CAM)"));
   };
   thaw::Learner learner{model,
                         groups,
@@ -211,8 +211,8 @@ void run(const Options& options) {
                          .valid = data.valid,
                          .metrics = {thaw::accuracy()},
                          .callbacks = {thaw::Console{}, thaw::HtmlReport{.path = options.out / "run.html",
-                                                                         .pictures = pictures,
-                                                                         .pictures_per_stage = true}}}};
+                                                                         .results = results,
+                                                                         .results_per_stage = true}}}};
 
   // The new head alone: the body sees what ImageNet taught it to see.
   const auto frozen = learner.fit({.name = "head", .epochs = options.epochs, .freeze = thaw::FreezeTo{-1}, .lr = 3e-3});
@@ -227,10 +227,9 @@ void run(const Options& options) {
   const auto after = look(model, data, options.out, "thawed", before);
 
   // What does it get wrong?
-  const thaw::ConfusionMatrix matrix(learner, data.valid, {.classes = data.classes});
+  const auto [matrix, worst] = thaw::class_results(learner, data.valid, {.classes = data.classes}, {.most = 12});
   fmt::print("\n{}\n{}\n{}\n", matrix, thaw::to_text(thaw::most_confused_table(matrix, 2)), thaw::ClassReport(matrix));
   thaw::write_svg(matrix, options.out / "confusion.svg");
-  const auto worst = thaw::top_losses(learner, data.valid, {.most = 12});
   fmt::print("{}", thaw::to_text(thaw::losses_table(worst, data.classes)));
   write(vision::contact_sheet(vision::loss_tiles(worst, data.valid, normalization, data.classes),
                               {.title = "predicted / actual, loss / probability", .columns = 6}),

@@ -19,6 +19,7 @@
 #include <thaw/optim/adamw.hpp>
 #include <thaw/optim/sgd.hpp>
 #include <thaw/report/class_report.hpp>
+#include <thaw/report/class_results.hpp>
 #include <thaw/report/confusion_matrix.hpp>
 #include <thaw/report/confusion_plot.hpp>
 #include <thaw/report/console.hpp>

@@ -130,27 +130,47 @@ TEST_CASE("by default: each epoch, by the training thread; nothing else asks for
 }
 
 TEST_CASE("a resumed run writes its checkpoints when the straight one would") {
-  const Folder folder;
-  Setup straight, cut, next(9);
-  const auto to = [&](const char* name) {
-    return Checkpoint{.dir = folder / name, .every = {.epochs = 2, .steps = 7}, .keep = 99, .best = "valid_loss"};
+  struct Written {
+    std::string name;
+    std::int64_t after;  // how many steps
+    bool operator==(const Written&) const = default;
   };
-  straight->fit({.epochs = 6, .lr = 1e-2}, to("a"));
-  CHECK_THROWS_WITH(cut->fit({.epochs = 6, .lr = 1e-2}, to("b"), FailAt{11}), "the user's own");  // the third epoch's
-  REQUIRE(thaw::resume(*next.learner, folder / "b"));
-  next->fit({.epochs = 6, .lr = 1e-2}, to("b"), FailAt{99});
-  CHECK(names_in(folder / "b") == names_in(folder / "a"));
+  const auto written_in = [](const std::filesystem::path& folder) {
+    std::vector<Written> all;
+    for (const std::string& name : names_in(folder)) {
+      Setup reader;
+      REQUIRE(thaw::resume(*reader.learner, folder / name));
+      all.push_back({name, reader->history().steps_done});
+    }
+    return all;
+  };
+  const thaw::Stage converges{.epochs = 6, .lr = 1e-2},
+      diverges{.epochs = 6, .lr = 3, .schedule = [](double) { return 1.0; }};  // its best epoch is the first
+  for (const thaw::Stage& stage : {converges, diverges}) {
+    const Folder folder;
+    Setup straight, cut, next(9);
+    const auto to = [&](const char* name) {
+      return Checkpoint{.dir = folder / name, .every = {.epochs = 2, .steps = 7}, .keep = 99, .best = "valid_loss"};
+    };
+    straight->fit(stage, to("a"));
+    CHECK_THROWS_WITH(cut->fit(stage, to("b"), FailAt{11}), "the user's own");  // in the fourth epoch
+    REQUIRE(thaw::resume(*next.learner, folder / "b"));
+    next->fit(stage, to("b"), FailAt{99});
+    CHECK((written_in(folder / "b") == written_in(folder / "a")));
+  }
 }
 
 TEST_CASE("a Checkpoint of the Learner's own takes its folder when a fit begins, not when a run is resumed") {
   const Folder folder;
-  Setup run;
-  run->fit({.epochs = 1, .lr = 1e-2}, Checkpoint{.dir = folder / "a"});
-  Setup next(9);
-  thaw::Learner learner(next.net, thaw::LayerGroups::per_child(next.net), thaw::cross_entropy,
-                        {.callbacks = {Checkpoint{.dir = folder / "a"}}});
-  REQUIRE(thaw::resume(learner, folder / "a"));
-  CHECK_NOTHROW(thaw::detail::CheckpointFolder(folder / "a", learner.run_id()));
+  const auto learner_of = [&](const Setup& setup) {
+    return thaw::Learner(setup.net, thaw::LayerGroups::per_child(setup.net), thaw::cross_entropy,
+                         {.train = setup->data().train, .callbacks = {Checkpoint{.dir = folder / "a"}}});
+  };
+  Setup first, second(9);
+  learner_of(first).fit({.epochs = 1, .lr = 1e-2});
+  thaw::Learner next = learner_of(second);
+  REQUIRE(thaw::resume(next, folder / "a"));
+  CHECK_NOTHROW(thaw::detail::CheckpointFolder(folder / "a", next.run_id()));
 }
 
 TEST_CASE("the best epoch's checkpoint stays, whatever else goes") {

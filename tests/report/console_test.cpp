@@ -56,7 +56,7 @@ struct Script {
                                    .seconds = seconds};
     to.on(thaw::EpochEnd{*learner, record});
   }
-  void end(thaw::Callback& to) { to.on(thaw::StageEnd{.learner = *learner, .record = {}, .history = {}}); }
+  void end(thaw::Callback& to) { to.on(thaw::StageEnd{.learner = *learner, .record = {}, .history = {}, .stop = {}}); }
 };
 
 const std::string head =
@@ -215,6 +215,26 @@ TEST_CASE("before there is a speed, neither it nor the time left is shown") {
   CHECK_THAT(line, !ContainsSubstring("left") && !ContainsSubstring("steps/s"));
 }
 
+TEST_CASE("on a narrow terminal no line is wider than the window; elsewhere lines are whole") {
+  for (const bool interactive : {true, false}) {
+    Script s;
+    s.terminal.interactive = interactive;
+    s.columns = 54;
+    s.groups[0].name = "features.0-7, a group with a long name";
+    thaw::Callback console = Console(s.terminal);
+    s.begin(console);
+    s.epoch(console, 1, thaw::Evaluation{0.5, {{"a_metric_with_a_long_name", 0.8125}}}, 4.25);
+    std::size_t widest = 0;
+    for (std::string_view rest = s.text; !rest.empty(); rest.remove_prefix(rest.find('\n') + 1))
+      widest = std::max(widest, thaw::detail::display_width(rest.substr(0, rest.find('\n'))));
+    CHECK((widest <= 54) == interactive);
+    CHECK_THAT(s.text, ContainsSubstring(interactive ? "features.0-7, a group..   3,456,789        0  frozen\n"
+                                                     : "features.0-7, a group with a long name"));
+    CHECK_THAT(s.text, ContainsSubstring(interactive ? "a_metric.." : "a_metric_with_a_long_n.."));
+    CHECK_THAT(s.text, ContainsSubstring("0.8125    4.25s\n"));
+  }
+}
+
 TEST_CASE("a stage that was stopped says why, and groups that thaw later say when") {
   Script s;
   s.groups[0] = {.name = "body", .parameters = 3456789, .trained = 3456789, .lr = 1e-4, .first_step = 4};
@@ -222,8 +242,7 @@ TEST_CASE("a stage that was stopped says why, and groups that thaw later say whe
   s.begin(console);
   CHECK_THAT(s.text, ContainsSubstring("  body    3,456,789  3,456,789  1.0e-4, from step 5\n"));
   s.text.clear();
-  const thaw::History history{.epochs = {{.stop = "no better for 3 epochs"}}};
-  console.on(thaw::StageEnd{.learner = *s.learner, .record = {}, .history = history});
+  console.on(thaw::StageEnd{.learner = *s.learner, .record = {}, .history = {}, .stop = "no better for 3 epochs"});
   CHECK(s.text == "stopped: no better for 3 epochs\n\n");
 }
 
@@ -269,17 +288,17 @@ TEST_CASE("a quiet console says one line per stage, as it ends") {
   history.epochs.back().train_loss = 0.35;
   history.epochs.back().valid = thaw::Evaluation{0.25, {{"accuracy\n", 0.9}}};
   const thaw::StageRecord stage{.name = "head", .steps = 8};
-  const auto end = [&] {
+  const auto end = [&](std::string_view stop = "") {
     s.text.clear();
-    console.on(thaw::StageEnd{.learner = *s.learner, .record = stage, .history = history});
+    console.on(thaw::StageEnd{.learner = *s.learner, .record = stage, .history = history, .stop = stop});
     return s.text;
   };
   CHECK(end() == "stage head: 2 epochs in 12.2s, train loss 0.3500, valid loss 0.2500, accuracy\xEF\xBF\xBD 0.9000\n");
   history.epochs.back().valid.reset();
-  history.epochs.back().stop = "no better";
-  CHECK(end() == "stage head: 2 epochs in 12.2s, train loss 0.3500; stopped: no better\n");
+  CHECK(end("no better") == "stage head: 2 epochs in 12.2s, train loss 0.3500; stopped: no better\n");
   history.epochs.clear();
   CHECK(end() == "stage head: no steps\n");
+  CHECK(end("no space") == "stage head: no steps; stopped: no space\n");
 }
 
 TEST_CASE("a quiet console writes to the stream that it is given") {

@@ -102,23 +102,23 @@ TEST_CASE("each fit has its plan on the page, with its notes") {
   CHECK(html.all("svg", "thaw-figure").size() == 1 + 2 * 2);
 }
 
-TEST_CASE("the page shows the pictures of the last epoch, and taking them changes nothing") {
+TEST_CASE("the page shows the results of the last epoch, and taking them changes nothing") {
   const Folder folder;
-  const auto fitted = [&](bool pictures, bool per_stage) {
+  const auto fitted = [&](bool results, bool per_stage) {
     Bench bench({.norm = true});
     std::vector<std::string> pages;
-    HtmlReport report{.path = folder / "run.html", .pictures_per_stage = per_stage};
+    HtmlReport report{.path = folder / "run.html", .results_per_stage = per_stage};
     int taken = 0;
-    if (pictures)
-      report.pictures = [&taken, &bench](thaw::Learner& learner) {
+    if (results)
+      report.results = [&taken, &bench](thaw::Learner& learner, thaw::HtmlPart& page) {
         (void)at::rand({3});
         (void)learner.predict(thaw::Fields{bench.input});
         const std::string number = std::to_string(++taken);
-        return std::vector<thaw::Picture>{{.caption = "sample <" + number + ">", .bytes = number},
-                                          {.caption = "other", .media_type = "image/jpeg", .bytes = "foobar"}};
+        page.picture({.caption = "sample <" + number + ">", .bytes = number});
+        page.picture({.caption = "other", .media_type = "image/jpeg", .bytes = "foobar"});
       };
     bench.learner->fit(two_stages(), report, Reader{folder / "run.html", &pages});
-    CHECK(taken == (!pictures ? 0 : per_stage ? 2 : 3));
+    CHECK(taken == (!results ? 0 : per_stage ? 2 : 3));
     auto state = thaw::test::state_of(*bench.net);
     state["random"] = at::globalContext().defaultGenerator(at::kCPU).get_state();
     return std::pair(pages, state);
@@ -127,7 +127,7 @@ TEST_CASE("the page shows the pictures of the last epoch, and taking them change
   REQUIRE(with.second.size() == without.second.size());
   for (const auto& [name, tensor] : with.second) CHECK(at::equal(tensor, without.second.at(name)));
   CHECK(count(with.first.at(4), "<img") == 0);
-  CHECK_THAT(with.first.at(5), ContainsSubstring("<h2>Samples</h2>\n<p>stage head, epoch 1 of 1 done</p>") &&
+  CHECK_THAT(with.first.at(5), ContainsSubstring("<h2>Results</h2>\n<p>stage head, epoch 1 of 1 done</p>") &&
                                    ContainsSubstring("data:image/png;base64,MQ==\" alt=\"sample &lt;1&gt;\""));
   const std::string end = with.first.back();
   CHECK(count(end, "<img") == 2);
@@ -140,26 +140,28 @@ TEST_CASE("the page shows the pictures of the last epoch, and taking them change
              ContainsSubstring("<p>stage all &amp; more has ended</p>") && ContainsSubstring("sample &lt;2&gt;"));
 }
 
-TEST_CASE("pictures leave the model in the mode that it was in") {
+TEST_CASE("results leave the model in the mode that it was in") {
   const Folder folder;
   Bench bench({.valid = false});
-  HtmlReport report{.path = folder / "run.html", .pictures_per_stage = true};
-  report.pictures = [&](thaw::Learner& learner) {
+  HtmlReport report{.path = folder / "run.html", .results_per_stage = true};
+  report.results = [&](thaw::Learner& learner, thaw::HtmlPart&) {
     (void)learner.predict(thaw::Fields{bench.input});
-    return std::vector<thaw::Picture>{};
   };
   bench.learner->fit({}, report);
   CHECK(bench.net->is_training());
 }
 
-TEST_CASE("pictures that cannot be made are a warning, and the run goes on") {
+TEST_CASE("results that cannot be had are a warning, and the run goes on") {
   const Folder folder;
   Bench bench;
   HtmlReport report{.path = folder / "run.html"};
-  report.pictures = [](thaw::Learner&) -> std::vector<thaw::Picture> { throw std::runtime_error("no camera"); };
+  report.results = [](thaw::Learner&, thaw::HtmlPart& page) {
+    page.paragraph("half of them");
+    throw std::runtime_error("no camera");
+  };
   bench.learner->fit({.epochs = 2}, report);
   CHECK(bench.learner->history().epochs.size() == 2);
-  CHECK_THAT(text_of(folder / "run.html"), ContainsSubstring("has ended") && !ContainsSubstring("Samples"));
+  CHECK_THAT(text_of(folder / "run.html"), ContainsSubstring("has ended") && !ContainsSubstring("Results") && !ContainsSubstring("half"));
 }
 
 TEST_CASE("a metric may be named as another column is") {
@@ -192,7 +194,7 @@ TEST_CASE("a page that cannot be written is an error before the first step, a wa
   CHECK(folder.files() == 0);
 }
 
-TEST_CASE("the page of a resumed run has the plan and the pictures of the process before") {
+TEST_CASE("the page of a resumed run has the plan and the results of the process before") {
   const Folder folder;
   const auto fitted = [&](thaw::RunState* from, thaw::RunState* to) {
     struct Take {
@@ -205,10 +207,10 @@ TEST_CASE("the page of a resumed run has the plan and the pictures of the proces
       }
     };
     Bench bench;
-    HtmlReport report{.path = folder / "run.html", .pictures_per_stage = true};
-    report.pictures = [](thaw::Learner& learner) {
+    HtmlReport report{.path = folder / "run.html", .results_per_stage = true};
+    report.results = [](thaw::Learner& learner, thaw::HtmlPart& page) {
       if (learner.history().stages.size() > 1) throw std::runtime_error("none of the second stage");
-      return std::vector<thaw::Picture>{{.caption = "of the first stage", .bytes = "1"}};
+      page.picture({.caption = "of the first stage", .bytes = "1"});
     };
     if (from != nullptr) bench.learner->resume(*from);
     bench.learner->fit(two_stages(), report, Take{to});
@@ -230,11 +232,11 @@ TEST_CASE("a browser shows the page, and has nothing to complain about") {
   const Folder folder;
   Bench bench;
   HtmlReport report{.path = folder / "run.html"};
-  report.pictures = [](thaw::Learner&) {
-    return std::vector<thaw::Picture>{{.caption = "a circle",
-                                       .media_type = "image/svg+xml",
-                                       .bytes = R"(<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9">)"
-                                                R"(<circle r="4" cx="4.5" cy="4.5"/></svg>)"}};
+  report.results = [](thaw::Learner&, thaw::HtmlPart& page) {
+    page.picture({.caption = "a circle",
+                  .media_type = "image/svg+xml",
+                  .bytes = R"(<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9">)"
+                           R"(<circle r="4" cx="4.5" cy="4.5"/></svg>)"});
   };
   bench.learner->fit(two_stages(), report);
   const std::string run =

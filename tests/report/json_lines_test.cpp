@@ -133,6 +133,22 @@ TEST_CASE("what there is not is null, and so is what is not finite; a stop has i
   CHECK(lines[2]["stop"] == "enough\n");
 }
 
+TEST_CASE("a stage that is stopped before its first epoch says why, not why the one before was") {
+  struct Stop {
+    void on_stage_begin(const thaw::StageBegin& event) const {
+      if (event.stage != "c") event.learner.stop("no " + std::string(event.stage));
+    }
+  };
+  const LinesFile out;
+  Bench bench({.valid = false});
+  bench.learner->fit({.name = "a"}, JsonLines{.out = out.file});
+  bench.learner->fit(std::vector<thaw::Stage>{{.name = "b"}, {.name = "c"}}, JsonLines{.out = out.file}, Stop{});
+  std::vector<Json> stops;
+  for (const Json& line : out.lines())
+    if (line["event"] == "stage_end") stops.push_back(line["stop"]);
+  CHECK(stops == std::vector<Json>{nullptr, "no b", nullptr});
+}
+
 TEST_CASE("a resumed run says where it goes on") {
   struct Keep {
     std::vector<thaw::RunState>* states;

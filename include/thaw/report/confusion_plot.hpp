@@ -18,7 +18,6 @@
 #include <thaw/report/detail/svg_writer.hpp>
 #include <thaw/report/detail/utf8.hpp>
 #include <thaw/report/detail/write_file.hpp>
-#include <thaw/report/picture.hpp>
 
 namespace thaw {
 
@@ -142,11 +141,6 @@ inline void draw_labels(SvgWriter& svg, const ConfusionLayout& at) {
 /// Writes `to_svg(matrix)` to a file, which is replaced in one step or not at all. Throws FileError.
 inline void write_svg(const ConfusionMatrix& matrix, const std::filesystem::path& path, const ConfusionPlot& how = {}) {
   detail::write_file(path, to_svg(matrix, how));
-}
-
-/// The same as a picture for a report.
-[[nodiscard]] inline Picture to_picture(const ConfusionMatrix& matrix, const ConfusionPlot& how = {}) {
-  return {.caption = how.title, .media_type = "image/svg+xml", .bytes = to_svg(matrix, how)};
 }
 
 }  // namespace thaw

@@ -30,8 +30,8 @@ struct ConsoleOptions {
 };
 
 /// A callback that prints training as it goes: what each stage trains, then a row per epoch, and on a terminal a
-/// progress line, drawn at most ten times a second. Losses are read from their device only to be shown there. What is
-/// no terminal gets lines of plain text.
+/// progress line, drawn at most ten times a second; there no line is wider than the window. Losses are read from their
+/// device only to be shown there. What is no terminal gets lines of plain text, as wide as they are.
 ///
 ///     learner.fit(stage, thaw::Console{});
 ///     learner.fit(stage, thaw::Console{{.out = stderr, .progress = false}});
@@ -51,13 +51,20 @@ class Console {
   void on_stage_end(const StageEnd& event) {
     if (quiet_) return terminal_.write(detail::stage_line(event) + "\n");
     erase();
-    const std::string stop = event.history.epochs.empty() ? "" : event.history.epochs.back().stop;
-    terminal_.write(stop.empty() ? "\n" : styled("1", "stopped: " + detail::shortened(stop, 200)) + "\n\n");
+    terminal_.write(event.stop.empty() ? "\n" : styled("1", "stopped: " + detail::shortened(event.stop, 200)) + "\n\n");
   }
 
  private:
   void erase() {
     if (std::exchange(drawn_, false)) terminal_.write("\r\x1b[K");
+  }
+  /// How wide a line may be.
+  [[nodiscard]] std::size_t columns() const {
+    return terminal_.interactive ? std::max<std::size_t>(terminal_.columns(), 2) : std::string::npos;
+  }
+  void write_line(std::string_view text, std::string_view code = {}) {
+    const std::string line = detail::shortened(text, std::min(columns(), text.size()));
+    terminal_.write((code.empty() ? line : styled(code, line)) + "\n");
   }
   [[nodiscard]] std::string styled(std::string_view code, std::string_view text) const {
     return terminal_.color ? fmt::format("\x1b[{}m{}\x1b[0m", code, text) : std::string(text);
@@ -87,6 +94,17 @@ namespace detail {
   return line;
 }
 
+/// What stands above the columns; metrics by shorter names where the row would be wider than `columns`.
+[[nodiscard]] inline std::vector<std::string> epoch_headers(const std::vector<std::string>& metrics,
+                                                            std::size_t columns) {
+  std::vector<std::string> headers{"epoch", "train loss", "valid loss"};
+  headers.insert(headers.end(), metrics.begin(), metrics.end());
+  headers.emplace_back("time");
+  if (display_width(epoch_row(headers, headers)) > columns)
+    for (std::size_t i = 3; i + 1 < headers.size(); ++i) headers[i] = shortened(headers[i], 10);
+  return headers;
+}
+
 }  // namespace detail
 
 inline void Console::on_stage_begin(const StageBegin& event) {
@@ -96,8 +114,11 @@ inline void Console::on_stage_begin(const StageBegin& event) {
   stage_began_ = epoch_began_ = terminal_.seconds();
   drawn_at_ = -std::numeric_limits<double>::infinity();
   steps_ = steps_before_epoch_ = steps_before_ = 0;
-  terminal_.write(styled("1", detail::stage_title(event)) + "\n" + to_text(detail::group_table(event.groups), "  ") +
-                  "\n");
+  write_line(detail::stage_title(event), "1");
+  const std::string table = detail::group_text(event.groups, columns());
+  for (std::string_view rest = table; !rest.empty(); rest.remove_prefix(rest.find('\n') + 1))
+    write_line(rest.substr(0, rest.find('\n')));
+  terminal_.write("\n");
 }
 
 /// The stage began in another process.
@@ -108,9 +129,7 @@ inline void Console::on_run_state(const RunStateVisit& event) {
   stage_began_ = epoch_began_ = terminal_.seconds();
   drawn_at_ = -std::numeric_limits<double>::infinity();
   steps_ = steps_before_epoch_ = steps_before_ = stages.back().steps;
-  terminal_.write(
-      styled("1", fmt::format("resumed after step {} of stage {}", steps_, detail::shortened(stages.back().name, 60))) +
-      "\n");
+  write_line(fmt::format("resumed after step {} of stage {}", steps_, detail::shortened(stages.back().name, 60)), "1");
 }
 
 inline void Console::on_step_end(const StepEnd& event) {
@@ -132,8 +151,8 @@ inline void Console::on_step_end(const StepEnd& event) {
       .lr = event.lr.empty() ? 0 : event.lr.back(),
       .steps_per_second = in_epoch > 0 ? static_cast<double>(event.step - steps_before_epoch_) / in_epoch : 0,
       .seconds_left = (now - stage_began_) / done * left};
-  const std::size_t columns = std::max<std::size_t>(terminal_.columns(), 2) - 1;  // the last one may wrap the line
-  terminal_.write("\r" + detail::progress_line(state, columns, terminal_.unicode) + "\x1b[K");
+  const std::string line = detail::progress_line(state, columns() - 1, terminal_.unicode);  // the last column may wrap it
+  terminal_.write("\r" + line + "\x1b[K");
 }
 
 inline void Console::on_epoch_end(const EpochEnd& event) {
@@ -146,18 +165,15 @@ inline void Console::on_epoch_end(const EpochEnd& event) {
   const bool new_columns = epoch.valid && metrics != metrics_;
   if (new_columns) metrics_ = std::move(metrics);
 
-  std::vector<std::string> headers{"epoch", "train loss", "valid loss"};
-  headers.insert(headers.end(), metrics_.begin(), metrics_.end());
-  headers.emplace_back("time");
+  const std::vector<std::string> headers = detail::epoch_headers(metrics_, columns());
   std::vector<std::string> cells{fmt::format("{}/{}", epoch.epoch, epoch.epochs), detail::measured(epoch.train_loss)};
   cells.push_back(epoch.valid ? detail::measured(epoch.valid->loss) : "-");
   for (std::size_t i = 0; i < metrics_.size(); ++i)
     cells.push_back(epoch.valid ? detail::measured(epoch.valid->metrics[i].value) : "-");
   cells.push_back(detail::duration(epoch.seconds));
 
-  if (!std::exchange(headed_, true) || new_columns)
-    terminal_.write(styled("2", detail::epoch_row(headers, headers)) + "\n");
-  terminal_.write(detail::epoch_row(headers, cells) + "\n");
+  if (!std::exchange(headed_, true) || new_columns) write_line(detail::epoch_row(headers, headers), "2");
+  write_line(detail::epoch_row(headers, cells));
   epoch_began_ = terminal_.seconds();
   steps_before_epoch_ = steps_;
 }

@@ -55,28 +55,37 @@ namespace thaw {
   return std::move(html).take();
 }
 
-/// A page of headings, words, tables, figures and pictures that needs nothing outside itself: no network, no script.
-/// Light or dark as the reader's system is.
+/// Headings, words, tables, figures and pictures, one below the other: a page, or a part of one.
+class HtmlPart {
+ public:
+  void heading(std::string_view words) { body_.text("h2", {}, words); }
+  void subheading(std::string_view words) { body_.text("h3", {}, words); }
+  void paragraph(std::string_view words) { body_.text("p", {}, words); }
+  void table(const Table& table) { append(to_html(table)); }
+  void figure(const Figure& figure) { append(to_svg(figure)); }
+  void picture(const Picture& picture) { append(to_html(picture)); }
+  /// HTML that is well-formed and trusted: it is not escaped.
+  void append(std::string_view html) { body_.append(html); }
+
+  /// All of it, as HTML.
+  [[nodiscard]] const std::string& body() const { return body_.text(); }
+
+ private:
+  detail::SvgWriter body_;
+};
+
+/// A page that needs nothing outside itself: no network, no script. Light or dark as the reader's system is.
 ///
 ///     thaw::HtmlPage page("Sign digits");
 ///     page.heading("Curves");
 ///     page.figure(to_figure(learner.history()));
 ///     page.write("run.html");
-class HtmlPage {
+class HtmlPage : public HtmlPart {
  public:
   /// `refresh`: after how many seconds a browser reads the page anew; 0 for one that will not change.
   explicit HtmlPage(std::string_view title, int refresh = 0) : title_(title), refresh_(refresh) {
-    body_.text("h1", {}, title);
+    append("<h1>" + detail::xml_escaped(title) + "</h1>\n");
   }
-
-  void heading(std::string_view words) { body_.text("h2", {}, words); }
-  void subheading(std::string_view words) { body_.text("h3", {}, words); }
-  void paragraph(std::string_view words) { body_.text("p", {}, words); }
-  void table(const Table& table) { body_.append(to_html(table)); }
-  void figure(const Figure& figure) { append(to_svg(figure)); }
-  void picture(const Picture& picture) { append(to_html(picture)); }
-  /// HTML that is well-formed and trusted: it is not escaped.
-  void append(std::string_view html) { body_.append(html); }
 
   /// The whole page, so far.
   [[nodiscard]] std::string text() const {
@@ -86,7 +95,7 @@ class HtmlPage {
     if (refresh_ > 0) page.append("<meta http-equiv=\"refresh\" content=\"" + std::to_string(refresh_) + "\"/>\n");
     page.append("<link rel=\"icon\" href=\"data:,\"/>\n");  // or a browser asks a server for one
     page.append("<title>" + detail::xml_escaped(title_) + "</title>\n").append(style);
-    return page.append("</head>\n<body>\n").append(body_.text()).append("</body>\n</html>\n");
+    return page.append("</head>\n<body>\n").append(body()).append("</body>\n</html>\n");
   }
 
   /// Replaces the file in one step: who reads it sees the old page or the new. Throws FileError.
@@ -120,7 +129,6 @@ td{border-color:#2b2f36}
 
   std::string title_;
   int refresh_;
-  detail::SvgWriter body_;
 };
 
 }  // namespace thaw

@@ -28,7 +28,6 @@
 #include <thaw/report/groups_table.hpp>
 #include <thaw/report/html.hpp>
 #include <thaw/report/lr_plot.hpp>
-#include <thaw/report/picture.hpp>
 #include <thaw/report/plan_plot.hpp>
 #include <thaw/report/plan_table.hpp>
 #include <thaw/report/run_plot.hpp>
@@ -111,28 +110,29 @@ namespace detail {
 
 }  // namespace detail
 
-/// A callback that keeps a page about the run: how far it is, losses, metrics, rates and momentum as curves, pictures
-/// of samples, a row per epoch, the LR finder's curves, the plan of each fit (what trains when, and how fast) as a
+/// A callback that keeps a page about the run: how far it is, losses, metrics, rates and momentum as curves, results
+/// of your own, a row per epoch, the LR finder's curves, the plan of each fit (what trains when, and how fast) as a
 /// figure and as a table, the layer groups as they are, and what the run stands on. The page needs no network and no
 /// script, is rewritten as each epoch ends and every few seconds within one, and can be open in a browser meanwhile: it
 /// reads itself anew until the run has ended.
 ///
 ///     learner.fit(plan, thaw::HtmlReport{"run.html"});
-///     learner.fit(plan, thaw::HtmlReport{.path = "run.html", .pictures = [&](thaw::Learner& learner) {
-///       return std::vector<thaw::Picture>{{.caption = "worst so far", .bytes = as_png(worst(learner))}};
+///     learner.fit(plan, thaw::HtmlReport{.path = "run.html", .results = [&](thaw::Learner& learner, thaw::HtmlPart& page) {
+///       thaw::add_to(page, thaw::class_results(learner, valid, {.classes = names}));
 ///     }});
 ///
 /// In LearnerOptions::callbacks it is about all fits. Throws FileError before the first step where the file cannot be
-/// written; what cannot be written later (a full disk), or pictures that cannot be made, are a warning, and the run
+/// written; what cannot be written later (a full disk), or results that cannot be had, are a warning, and the run
 /// goes on.
 struct HtmlReport {
   std::filesystem::path path = "run.html";
   std::string title = "Training run";
   int seconds = 10;  ///< between two pages within an epoch; at least 1
-  /// Pictures to show, asked for as each epoch ends, or each stage; the last ones stand on the page. It may let the
-  /// model predict, and draw random numbers: training and evaluation mode and the generators are put back.
-  std::function<std::vector<Picture>(Learner&)> pictures = {};
-  bool pictures_per_stage = false;  ///< only as a stage ends
+  /// Writes what else the page is to show: tables, pictures. Called as each epoch ends, or each stage; the last results
+  /// stand on the page. It may let the model predict, and draw random numbers: training and evaluation mode and the
+  /// generators are put back.
+  std::function<void(Learner&, HtmlPart&)> results = {};
+  bool results_per_stage = false;  ///< only as a stage ends
 
   void on_stage_planned(const StagePlanned&) const {
     if (seconds < 1)
@@ -151,13 +151,12 @@ struct HtmlReport {
   }
   void on_epoch_end(const EpochEnd& event) {
     state_ = fmt::format("stage {}, epoch {} of {} done", event.record.stage, event.record.epoch, event.record.epochs);
-    if (!pictures_per_stage) take_pictures(event.learner);
+    if (!results_per_stage) take_results(event.learner);
     rewrite(event.learner, /*runs=*/true);
   }
   void on_stage_end(const StageEnd& event) {
-    const std::string stop = event.history.epochs.empty() ? "" : event.history.epochs.back().stop;
-    state_ = fmt::format("stage {} has ended{}", event.record.name, stop.empty() ? "" : ": " + stop);
-    if (pictures_per_stage) take_pictures(event.learner);
+    state_ = fmt::format("stage {} has ended{}{}", event.record.name, event.stop.empty() ? "" : ": ", event.stop);
+    if (results_per_stage) take_results(event.learner);
   }
   void on_fit_end(const FitEnd& event) {
     if (written_ != decltype(written_){}) rewrite(event.learner, /*runs=*/false);  // else it could not be
@@ -165,13 +164,13 @@ struct HtmlReport {
   void on_run_state(const RunStateVisit& event) {
     event.state("plans", plans_);
     event.state("state", state_);
-    event.state("samples", samples_);
+    event.state("results", taken_);
   }
 
   // run state
   std::vector<std::string> plans_ = {};  // of each fit, as HTML
   std::string state_ = {};
-  std::string samples_ = {};  // the last pictures, as HTML
+  std::string taken_ = {};  // the last results, as HTML
   std::chrono::steady_clock::time_point written_ = {};
   bool warned_ = false;
 
@@ -192,14 +191,15 @@ struct HtmlReport {
     attempt([&] { write(learner, runs); });
   }
 
-  void take_pictures(Learner& learner) {
-    if (!pictures) return;
+  void take_results(Learner& learner) {
+    if (!results) return;
     attempt([&] {
       const RandomState random;
       const TrainingFlags flags{*learner.groups().module()};
-      std::string html = fmt::format("<p>{}</p>\n", detail::xml_escaped(state_));
-      for (const Picture& picture : pictures(learner)) html += to_html(picture);
-      samples_ = std::move(html);
+      HtmlPart part;
+      part.paragraph(state_);
+      results(learner, part);
+      taken_ = part.body();
     });
   }
 
@@ -209,8 +209,8 @@ struct HtmlReport {
     page.paragraph(fmt::format("{} ({})", state_, detail::time_text(std::time(nullptr))));
     page.heading("Curves");
     page.figure(to_figure(history));
-    if (!samples_.empty()) page.heading("Samples");
-    page.append(samples_);
+    if (!taken_.empty()) page.heading("Results");
+    page.append(taken_);
     if (!history.epochs.empty()) {
       page.heading("Epochs");
       page.table(detail::epochs_table(history));

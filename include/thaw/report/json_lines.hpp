@@ -76,11 +76,10 @@ struct JsonLines {
   }
 
   void on_stage_end(const StageEnd& event) {
-    const std::string stop = event.history.epochs.empty() ? "" : event.history.epochs.back().stop;
     write(line("stage_end", event.learner)
               .add("stage", event.record.name)
               .add("steps", event.record.steps)
-              .add("stop", stop.empty() ? std::nullopt : std::optional(stop)));
+              .add("stop", event.stop.empty() ? std::nullopt : std::optional(std::string(event.stop))));
   }
 
   void on_sweep_end(const SweepEnd& event) {

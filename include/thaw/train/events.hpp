@@ -6,6 +6,7 @@
 #include <functional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <thaw/data/batch.hpp>
@@ -111,6 +112,7 @@ struct StageEnd {
   Learner& learner;
   const StageRecord& record;
   const History& history;
+  std::string_view stop;  ///< why it ended before its last step; empty where nothing stopped it
 };
 
 /// However a call of fit ends, also by an exception: for what must be put back. What a handler throws is lost.

@@ -27,10 +27,11 @@ namespace thaw::detail {
                      counted(event.steps_per_epoch, "step"));
 }
 
-[[nodiscard]] inline Table group_table(const std::vector<GroupPlan>& groups) {
+/// Names take at most `name_columns`.
+[[nodiscard]] inline Table group_table(const std::vector<GroupPlan>& groups, std::size_t name_columns) {
   Table table{.headers = {"group", "parameters", "trained", "rate"}};
   for (const GroupPlan& group : groups)
-    table.add(shortened(group.name, 40), with_separators(group.parameters), with_separators(group.trained),
+    table.add(shortened(group.name, name_columns), with_separators(group.parameters), with_separators(group.trained),
               group.trained == 0
                   ? "frozen"
                   : scientific(group.lr, 1) +
@@ -38,11 +39,22 @@ namespace thaw::detail {
   return table;
 }
 
+/// The groups as text, each line after two blanks; where that is wider than `columns`, by shorter names.
+[[nodiscard]] inline std::string group_text(const std::vector<GroupPlan>& groups, std::size_t columns) {
+  constexpr std::size_t most = 40, least = 8;
+  const Columns used{group_table(groups, most)};
+  std::size_t width = 0;
+  for (const std::size_t each : used.widths) width += 2 + each;
+  const std::size_t excess = width > columns ? width - columns : 0;
+  return to_text(group_table(groups, std::max(least, used.widths[0] - std::min(used.widths[0], excess))), "  ");
+}
+
 /// "stage head: 3 epochs in 12.3s, train loss 0.7000, valid loss 0.5000, accuracy 0.8125": what its last epoch gave.
 [[nodiscard]] inline std::string stage_line(const StageEnd& event) {
   const std::vector<EpochRecord>& epochs = event.history.epochs;
   std::string text = fmt::format("stage {}: ", shortened(event.record.name, 60));
-  if (epochs.empty() || event.record.steps == 0) return text + "no steps";
+  const std::string stop = event.stop.empty() ? "" : fmt::format("; stopped: {}", shortened(event.stop, 200));
+  if (epochs.empty() || event.record.steps == 0) return text + "no steps" + stop;
   const EpochRecord& last = epochs.back();
   double seconds = 0;
   for (auto i = epochs.size() - std::min(epochs.size(), static_cast<std::size_t>(last.epoch)); i < epochs.size(); ++i)
@@ -54,7 +66,7 @@ namespace thaw::detail {
     for (const MetricValue& metric : last.valid->metrics)
       text += ", " + shortened(metric.name, 24) + " " + measured(metric.value);
   }
-  return last.stop.empty() ? text : text + "; stopped: " + shortened(last.stop, 200);
+  return text + stop;
 }
 
 }  // namespace thaw::detail

@@ -97,7 +97,8 @@ inline EpochRecord Learner::run_stage(Run& run) {
     record.stop = *stop_;
     if (record.epoch > 0) history_.epochs.back().stop = *stop_;  // else it was stopped before its first epoch
   }
-  tell(run.callbacks, StageEnd{.learner = *this, .record = history_.stages.back(), .history = history_});
+  tell(run.callbacks,
+       StageEnd{.learner = *this, .record = history_.stages.back(), .history = history_, .stop = record.stop});
   stop_.reset();
   place_ = {.fit = place_.fit, .stage = place_.stage + 1, .frozen = place_.frozen, .norm = place_.norm};
   return record;

@@ -1,0 +1,66 @@
+#!/usr/bin/env python3
+"""Images from disk: thaw::vision against PyTorch's DataLoader with torchvision, each time in a process of its own.
+
+    benchmarks/image_loading.py [--quick] [--json FILE] [--program FILE] [--torch PYTHON]
+
+The sides take turns; medians count. What an image costs a core is the processor time of all threads and processes, which
+a busy machine disturbs little; seconds are those of a pass with a worker per processor. Standard library only.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from rows import row, table
+
+HERE = Path(__file__).resolve().parent
+
+
+def run(command):
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
+    return done.stdout
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--quick", action="store_true", help="a quarter of the images, one round")
+    parser.add_argument("--json", help="where the rows go")
+    parser.add_argument("--program", default=str(HERE.parent / "build/bench/benchmarks/image_loading"))
+    parser.add_argument("--torch", default=str(HERE.parent / ".deps/python/bin/python"), help="a Python with torchvision")
+    options = parser.parse_args()
+    count, rounds = (256, 1) if options.quick else (1024, 5)
+    workers = str(os.cpu_count())
+    sides = {"thaw": [options.program], "PyTorch": [options.torch, str(HERE / "peers/torch_images.py")]}
+    results = {name: [] for name in sides}
+    with tempfile.TemporaryDirectory() as folder:
+        run([options.program, "--make", folder, "--count", str(count)])
+        for i in range(rounds):
+            for name in list(sides)[:: 1 if i % 2 == 0 else -1]:
+                result = json.loads(run([*sides[name], "--read", folder, "--workers", workers]))
+                if result["images"] != count:
+                    sys.exit(f"{name} read {result['images']} of {count} images")
+                results[name].append(result)
+    medians = {name: {key: statistics.median(each[key] for each in mine) for key in mine[0]} for name, mine in results.items()}
+    ours, theirs = medians["thaw"], medians["PyTorch"]
+    print(f"{count} JPEGs of 500 x 375, {workers} workers, rounds {rounds}")
+    for name, each in medians.items():
+        per_core, per_second = count / each["cpu_seconds"], count / each["seconds"]
+        print(f"  {name:8}{per_core:7.0f} images a second and core, {per_second:7.0f} a second")
+    rows = [
+        row("an image, processor time", 1e3 * ours["cpu_seconds"] / count, 1e3 * theirs["cpu_seconds"] / count, "ms", 1),
+        row(f"  a pass with {workers} workers", ours["seconds"], theirs["seconds"], "s"),
+    ]
+    print("\n" + table(rows) + "\n")
+    if options.json:
+        Path(options.json).write_text(json.dumps(rows, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include <thaw/report/class_report.hpp>
+#include <thaw/report/confusion_matrix.hpp>
+#include <thaw/report/confusion_plot.hpp>
+#include <thaw/report/detail/classes.hpp>
+#include <thaw/report/html.hpp>
+#include <thaw/report/table.hpp>
+#include <thaw/report/top_losses.hpp>
+#include <thaw/train/learner.hpp>
+
+namespace thaw {
+
+/// What a classifier makes of a source: which classes it takes for which, and at which samples it is worst.
+struct ClassResults {
+  ConfusionMatrix matrix;
+  std::vector<SampleLoss> losses = {};  ///< see TopLosses
+};
+
+/// Both in one pass over the source: as `ConfusionMatrix(learner, source, options)` and `top_losses(learner, source,
+/// which)`, with their errors. Leaves the module in evaluation mode.
+///
+///     const thaw::ClassResults results = thaw::class_results(learner, valid, {.classes = {"cat", "dog"}});
+///     fmt::print("{}", results);
+[[nodiscard]] inline ClassResults class_results(Learner& learner, const DataSource& source,
+                                                ConfusionMatrixOptions options = {}, const TopLosses& which = {}) {
+  ClassResults results{.matrix = ConfusionMatrix(std::move(options))};
+  const auto loss = [&](const Fields& output, const Fields& target) { return learner.loss_between(output, target); };
+  detail::see_all("class_results", learner, source, [&](const Fields& output, const Batch& batch) {
+    results.matrix.add(output, batch.target);
+    detail::add_batch(results.losses, output, batch.target, batch.size(), loss);
+  });
+  results.losses = detail::select(std::move(results.losses), which);
+  return results;
+}
+
+namespace detail {
+
+/// The most frequent mistakes: what a reader takes in.
+[[nodiscard]] inline Table worst_confusions(const ConfusionMatrix& matrix) {
+  Table table = most_confused_table(matrix);
+  table.rows.resize(std::min<std::size_t>(table.rows.size(), 10));
+  return table;
+}
+
+}  // namespace detail
+
+/// The matrix, the ten most frequent mistakes, the scores of each class. Ends with a line break.
+[[nodiscard]] inline std::string to_text(const ClassResults& results) {
+  return fmt::format("{}\n{}\n{}", to_text(results.matrix), to_text(detail::worst_confusions(results.matrix)),
+                     to_text(ClassReport(results.matrix)));
+}
+
+/// The same as a part of a page, the matrix as a figure. Pictures of the worst samples are for the caller to add, who
+/// knows what a sample looks like: see vision/loss_tiles.hpp.
+inline void add_to(HtmlPart& page, const ClassResults& results) {
+  const ConfusionMatrix& matrix = results.matrix;
+  page.paragraph(fmt::format("right: {:.1f} % of {}", 100 * matrix.accuracy(), matrix.samples()));
+  page.append(to_svg(matrix));
+  if (const Table mistakes = detail::worst_confusions(matrix); !mistakes.rows.empty()) page.table(mistakes);
+  page.table(class_table(ClassReport(matrix)));
+}
+
+}  // namespace thaw
+
+/// `fmt::print("{}", results)` prints what `to_text(results)` gives.
+template <>
+struct fmt::formatter<thaw::ClassResults> {
+  constexpr auto parse(format_parse_context& context) { return context.begin(); }
+  template <class Context>
+  auto format(const thaw::ClassResults& results, Context& context) const {
+    return fmt::format_to(context.out(), "{}", thaw::to_text(results));
+  }
+};
