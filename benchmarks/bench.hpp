@@ -3,6 +3,7 @@
 // What the benchmarks share: turns that alternate, medians, one table and one JSON file.
 
 #include <fmt/format.h>
+#include <sys/resource.h>
 
 #include <ATen/Parallel.h>
 
@@ -50,6 +51,16 @@ inline double status_kb(std::string_view field) {
   for (std::string word; status >> word;)
     if (double kilobytes = 0; word == field && status >> kilobytes) return kilobytes;
   return std::nan("");
+}
+
+/// Processor time of all threads so far, in seconds: what a busy machine disturbs little.
+inline double cpu_seconds() {
+  rusage used{};
+  getrusage(RUSAGE_SELF, &used);
+  const auto seconds = [](const timeval& t) {
+    return static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_usec);
+  };
+  return seconds(used.ru_utime) + seconds(used.ru_stime);
 }
 
 /// Seconds.

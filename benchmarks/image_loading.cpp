@@ -6,8 +6,6 @@
 
 #include "bench.hpp"
 
-#include <sys/resource.h>
-
 #include <ATen/Parallel.h>
 #include <opencv2/core.hpp>
 #include <opencv2/imgproc.hpp>
@@ -38,14 +36,6 @@ void make(const std::filesystem::path& folder, int count) {
   }
 }
 
-/// Seconds of all threads.
-double cpu_seconds() {
-  rusage used{};
-  getrusage(RUSAGE_SELF, &used);
-  const auto seconds = [](const timeval& t) { return static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_usec); };
-  return seconds(used.ru_utime) + seconds(used.ru_stime);
-}
-
 nlohmann::json read(const std::filesystem::path& folder, int workers) {
   cv::setNumThreads(1);
   at::set_num_threads(1);
@@ -55,13 +45,13 @@ nlohmann::json read(const std::filesystem::path& folder, int workers) {
                                     .batch_size = 32,
                                     .shuffle = true,
                                     .workers = workers});
-  const double before = cpu_seconds();
+  const double before = bench::cpu_seconds();
   std::int64_t images = 0;
   const double seconds = bench::timed([&] {
     thaw::BatchStream next = source.stream(0);
     while (const auto batch = next()) images += batch->size();
   });
-  return {{"images", images}, {"seconds", seconds}, {"cpu_seconds", cpu_seconds() - before}};
+  return {{"images", images}, {"seconds", seconds}, {"cpu_seconds", bench::cpu_seconds() - before}};
 }
 
 }  // namespace
