@@ -21,9 +21,10 @@ namespace thaw::detail {
 
 inline void visit(const StateVisitor& state, std::vector<StepRecord>& steps, std::size_t groups) {
   const auto width = static_cast<std::int64_t>(groups) + 2;  // rates, momentum, loss
-  at::Tensor table = at::empty({state.reading() ? 0 : std::ssize(steps), width}, at::kDouble);
+  at::Tensor table;
   constexpr double none = std::numeric_limits<double>::infinity();  // no momentum; a loss may be a NaN
   if (!state.reading()) {
+    table = at::empty({std::ssize(steps), width}, at::kDouble);
     auto* row = table.data_ptr<double>();
     for (const StepRecord& step : steps) {
       for (const double lr : step.lr) *row++ = lr;
