@@ -461,9 +461,12 @@ TEST_CASE("another model, optimizer, plan or other callbacks are refused, and wh
     contiguous.at("layout").fill_(static_cast<std::int64_t>(thaw::Layout::contiguous));
     CHECK_THROWS_MATCHES(next.resume(contiguous), thaw::ConfigError,
                          MessageMatches(ContainsSubstring("layout contiguous; this run has layout channels_last")));
-    contiguous.at("layout").fill_(std::int64_t{1} << 40);  // what no run can have written
-    CHECK_THROWS_MATCHES(next.resume(contiguous), thaw::ConfigError,
-                         MessageMatches(ContainsSubstring("layout 1099511627776; this run has")));
+    for (const std::int64_t none : {std::int64_t{3}, std::int64_t{1} << 40}) {  // what no run can have written
+      contiguous.at("layout").fill_(none);
+      CHECK_THROWS_MATCHES(
+          next.resume(contiguous), thaw::ConfigError,
+          MessageMatches(ContainsSubstring("layout " + std::to_string(none) + "; this run has")));
+    }
     RunState half = copy(mid);
     half.at("layout").fill_(static_cast<std::int64_t>(thaw::Layout::channels_last));
     half.at("precision").fill_(static_cast<std::int64_t>(thaw::Precision::bfloat16));
@@ -575,15 +578,87 @@ TEST_CASE("layer groups in another order find their own again") {
     const thaw::NamedPatterns body{"body", {"0.*", "1.*", "2.*", "4.*"}}, head{"head", {"5.*"}};
     return thaw::LayerGroups::matching(net, turned ? std::vector{head, body} : std::vector{body, head});
   };
+  const thaw::Stage stage{.epochs = 1, .freeze = thaw::FreezeWhere{"body"}, .lr = 1e-2};
   Net net;
   std::vector<RunState> points;
   Learner learner{net.module, groups(net.module, false), thaw::cross_entropy, options()};
-  learner.fit({.epochs = 1, .freeze = thaw::FreezeTo{1}, .lr = 1e-2}, Watch{&points});
+  learner.fit(stage, Watch{&points});
+  const double rate = learner.history().steps.at(0).lr.at(1), last = learner.history().epochs.at(0).lr.at(1);
   Net other;
   Learner next{other.module, groups(other.module, true), thaw::cross_entropy, options()};
-  next.resume(points.at(1));
+  next.resume(points.at(4));  // after the epoch's last step: none comes that would set the rates anew
   CHECK(next.groups().frozen() == std::vector<bool>{false, true});
-  CHECK(next.history().steps.at(0).lr == std::vector<double>{learner.history().steps.at(0).lr.at(1), 0});
+  CHECK(next.history().steps.at(0).lr == std::vector<double>{rate, 0});
+  next.fit(stage);
+  CHECK(next.history().epochs.at(0).lr == std::vector<double>{last, 0});
+}
+
+TEST_CASE("a layer group that the checkpoint does not know was not frozen, and had no rate") {
+  const auto groups = [](const torch::nn::Sequential& net, const std::string& name) {
+    return thaw::LayerGroups::matching(net, {{name, {"0.*", "1.*", "2.*", "4.*"}}, {"head", {"5.*"}}});
+  };
+  Net net;
+  std::vector<RunState> points, later;
+  Learner learner{net.module, groups(net.module, "body"), thaw::cross_entropy, options()};
+  learner.fit({.epochs = 1, .lr = 1e-2}, Watch{&points});
+  Net other;
+  Learner next{other.module, groups(other.module, "trunk"), thaw::cross_entropy, options()};
+  next.resume(points.at(4), {.strict = false});
+  CHECK(next.groups().frozen() == std::vector<bool>{false, false});
+  next.fit({.epochs = 1, .lr = 1e-2}, Watch{&later});
+  CHECK(next.history().epochs.at(0).lr == std::vector<double>{0, learner.history().epochs.at(0).lr.at(1)});
+  std::vector<bool> frozen;
+  thaw::StateVisitor(later.at(0), /*reading=*/true).in("place")("frozen", frozen);
+  CHECK(frozen == std::vector<bool>{false, false});
+}
+
+TEST_CASE("callbacks are remembered by class and number, the Learner's own apart, those with nothing to say not at all") {
+  struct Silent {
+    void on_run_state(const thaw::RunStateVisit&) const {}
+  };
+  const thaw::EarlyStop early{.monitor = "valid_loss", .patience = 9};
+  Net net;
+  std::vector<RunState> points;
+  auto how = options();
+  how.callbacks = {early};
+  Learner learner{net.module, net.groups, thaw::cross_entropy, how};
+  learner.fit({.epochs = 1, .lr = 1e-2}, early, early, early, Silent{}, Watch{&points});
+  std::vector<std::string> names;
+  thaw::StateVisitor(points.at(1), /*reading=*/true).in("callbacks")("names", names);
+  CHECK(names == std::vector<std::string>{"thaw::EarlyStop", "thaw::EarlyStop of the Learner",
+                                          "thaw::EarlyStop, number 2", "thaw::EarlyStop, number 3"});
+}
+
+TEST_CASE("a state taken within an epoch knows how long that took so far") {
+  Net net;
+  std::vector<RunState> points;
+  Learner learner{net.module, net.groups, thaw::cross_entropy, options()};
+  learner.fit({.epochs = 1, .lr = 1e-2}, Watch{&points});
+  CHECK(points.at(1).at("place/seconds").item<double>() > 0);
+  CHECK(points.at(3).at("place/seconds").item<double>() > points.at(1).at("place/seconds").item<double>());
+  CHECK(points.at(6).at("place/seconds").item<double>() == 0);  // between two
+}
+
+TEST_CASE("a resumed run does not try its data again in the fit after the one that it goes on with") {
+  struct Counted {
+    thaw::InMemory source;
+    int* begun;
+    [[nodiscard]] std::int64_t batches() const { return source.batches(); }
+    [[nodiscard]] thaw::BatchStream stream(std::int64_t epoch) const { return ++*begun, source.stream(epoch); }
+  };
+  int begun = 0;
+  const auto run = [&](const std::function<void(Learner&)>& start, std::vector<RunState>* points) {
+    Net net;
+    Learner learner{net.module, net.groups, thaw::cross_entropy, options(Counted{data(36), &begun})};
+    start(learner);
+    learner.fit({.name = "first", .epochs = 1, .lr = 1e-2}, Watch{points});
+    begun = 0;
+    learner.fit({.name = "second", .epochs = 1, .lr = 1e-2});
+    return begun;
+  };
+  std::vector<RunState> points, later;
+  const int alone = run([](Learner&) {}, &points);
+  CHECK(run([&](Learner& learner) { learner.resume(points.at(1)); }, &later) == alone);
 }
 
 TEST_CASE("a state visitor gives back what it was given, and says what is missing or of another kind") {

@@ -1,0 +1,103 @@
+#include <thaw/distributed/processes.hpp>
+
+#include <torch/serialize.h>
+
+#include <ATen/ops/arange.h>
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/generators/catch_generators.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+#include <chrono>
+
+#include "distributed/spawn.hpp"
+
+using Catch::Matchers::ContainsSubstring;
+using thaw::distributed::Processes;
+using thaw::test::Ended;
+using thaw::test::Folder;
+using thaw::test::in_processes;
+
+namespace {
+
+std::vector<at::Tensor> trained_in(int size, const Folder& folder) {
+  const std::string file = folder / ("weights-" + std::to_string(size));
+  for (const Ended& each : in_processes(size, {THAW_OWN_LOOP, file})) {
+    INFO(each.said);
+    REQUIRE(each.well());
+    CHECK_THAT(each.said, ContainsSubstring("of " + std::to_string(size) + ": done"));
+    if (size > 1)  // the head alone; then with the middle; then all: 3 x 8 + 3, 8 x 8 + 8 more, 6 x 8 + 8 + 16 more
+      CHECK_THAT(each.said, ContainsSubstring("step 0: gradients of 27 numbers\n") &&
+                                ContainsSubstring("step 4: gradients of 99 numbers\n") &&
+                                ContainsSubstring("step 8: gradients of 171 numbers\n"));
+  }
+  std::vector<at::Tensor> weights;
+  torch::load(weights, file);
+  return weights;
+}
+
+}  // namespace
+
+TEST_CASE("two, three and four processes on the parts of each batch end as one on the whole: frozen, thawed, one-cycle, accumulated, clipped") {
+  const Folder folder;
+  const std::vector<at::Tensor> alone = trained_in(1, folder);
+  for (const int size : {2, 3, 4}) {
+    const std::vector<at::Tensor> together = trained_in(size, folder);
+    REQUIRE(together.size() == alone.size());
+    for (std::size_t i = 0; i + 1 < alone.size(); ++i)
+      CHECK((together[i] - alone[i]).abs().max().item<double>() < 1e-12);  // in double: sums in another order
+    std::vector<std::int64_t> expected;  // rank r gave r + 1 times r
+    for (std::int64_t rank = 0; rank < size; ++rank) expected.insert(expected.end(), static_cast<std::size_t>(rank + 1), rank);
+    CHECK(together.back().equal(at::tensor(expected, at::kLong)));
+  }
+}
+
+TEST_CASE("where one process dies, every other one ends at once, and says so") {
+  const Folder folder;
+  const auto begin = std::chrono::steady_clock::now();
+  const auto ended = in_processes(3, {THAW_OWN_LOOP, folder / "weights", "die", "1", "3"});
+  REQUIRE(ended.size() == 3);
+  CHECK(WIFSIGNALED(ended[1].status));
+  for (const std::size_t rank : {0U, 2U}) {
+    INFO(ended[rank].said);
+    CAPTURE(rank, ended[rank].status);
+    CHECK(WIFEXITED(ended[rank].status));
+    CHECK_FALSE(ended[rank].well());
+    CHECK_FALSE(ended[rank].said.empty());
+  }
+  CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(55));  // not by the time-out of a minute
+  CHECK_FALSE(std::filesystem::exists(folder / "weights"));
+}
+
+TEST_CASE("where one process hangs, the others end when the time-out is over") {
+  const Folder folder;
+  const auto ended = in_processes(2, {THAW_OWN_LOOP, folder / "weights", "hang", "1", "3", "2000"}, 30);
+  REQUIRE(ended.size() == 2);
+  INFO(ended[0].said);
+  CHECK(WIFEXITED(ended[0].status));
+  CHECK_FALSE(ended[0].well());
+  CHECK(ended[1].status == -1);  // it had to be killed
+}
+
+TEST_CASE("where a process never comes, the others say so when the time-out is over") {
+  const int port = thaw::test::free_port();
+  const thaw::distributed::Environment here{.rank = 0, .size = 2, .port = port};
+  CHECK_THROWS_WITH(thaw::distributed::init(here, {.timeout = std::chrono::milliseconds(500)}),
+                    ContainsSubstring("rank 0 of 2: the processes did not meet at 127.0.0.1:" + std::to_string(port)) &&
+                        ContainsSubstring("see that all 2 were started"));
+}
+
+TEST_CASE("a process that is alone asks nobody") {
+  const Processes alone = thaw::distributed::init({});
+  CHECK(alone.rank() == 0);
+  CHECK(alone.size() == 1);
+  CHECK(alone.group() == nullptr);
+  at::Tensor values = at::arange(3);
+  alone.sum(values);
+  CHECK(values.equal(at::arange(3)));
+  CHECK(alone.gather(values).is_same(values));
+  CHECK(alone.any(true));
+  CHECK_FALSE(alone.any(false));
+  alone.barrier();
+  const auto [batch, weight] = alone.share({.input = at::arange(4), .target = at::arange(4)});
+  CHECK(batch.size() == 4);
+  CHECK(weight == 1);
+}
