@@ -92,9 +92,9 @@ struct Arm {
     at::manual_seed(job.seed);
     if (pretrained) thaw::load_weights(model, job.weights);
     thaw::models::replace_head(model, thaw::models::linear_head(model->head_features(), 10));
-    learner = std::make_unique<thaw::Learner>(
-        model, thaw::LayerGroups::cut_before(model, std::move(cuts)), thaw::cross_entropy,
-        thaw::LearnerOptions{.train = train, .metrics = {thaw::accuracy()}});
+    learner = std::make_unique<thaw::Learner>(model, thaw::LayerGroups::cut_before(model, std::move(cuts)),
+                                              thaw::cross_entropy,
+                                              thaw::LearnerOptions{.train = train, .metrics = {thaw::accuracy()}});
   }
 };
 

@@ -13,5 +13,5 @@ write_basic_package_version_file(${PROJECT_BINARY_DIR}/thaw-config-version.cmake
                                  ARCH_INDEPENDENT)
 install(FILES ${PROJECT_BINARY_DIR}/thaw-config.cmake ${PROJECT_BINARY_DIR}/thaw-config-version.cmake
               ${PROJECT_SOURCE_DIR}/cmake/ThawFetchWeights.cmake ${PROJECT_SOURCE_DIR}/cmake/FindxxHash.cmake
-              ${PROJECT_SOURCE_DIR}/cmake/FindThawOpenCV.cmake
+              ${PROJECT_SOURCE_DIR}/cmake/FindThawOpenCV.cmake ${PROJECT_SOURCE_DIR}/cmake/FindThawGloo.cmake
         DESTINATION ${thaw_package_dir})

@@ -1,8 +1,9 @@
 # One target per price: thaw::thaw needs LibTorch and fmt; thaw::io adds what weight files and checkpoints need,
-# thaw::vision what images need, thaw::text what text in all languages needs.
+# thaw::vision what images need, thaw::text what text in all languages needs, thaw::distributed what several processes
+# need.
 file(GLOB_RECURSE thaw_headers CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/include/thaw/*.hpp)
 set(thaw_all_headers ${thaw_headers})
-list(FILTER thaw_headers EXCLUDE REGEX "/thaw/(weights|checkpoint|vision|text)/")
+list(FILTER thaw_headers EXCLUDE REGEX "/thaw/(weights|checkpoint|vision|text|distributed)/")
 
 # thaw_header_sets(<target> <header>...): the public headers are the file set HEADERS, each of which must compile alone
 # (./dev headers); what stands in a detail/ is the file set details, installed as they are.
@@ -52,3 +53,4 @@ thaw_priced_target(io ROOMS weights checkpoint NEEDS nlohmann_json::nlohmann_jso
                    FOR "weight files, checkpoints")
 thaw_priced_target(vision ROOMS vision NEEDS ThawOpenCV::ThawOpenCV FOR "images from disk")
 thaw_priced_target(text ROOMS text NEEDS ICU::uc FOR "tokenizers")
+thaw_priced_target(distributed ROOMS distributed NEEDS ThawGloo::ThawGloo FOR "several processes")

@@ -3,8 +3,8 @@
 //     image_classifier --data flowers --weights resnet34-b627a593.pth --model resnet34
 //
 // The whole recipe: head, rate finder, thawed with discriminative rates, then larger images (progressive resizing),
-// with augmentation throughout; then what it still takes for what. By default it takes what ./dev fetched: EfficientNet-lite0 and Fashion-MNIST, of which
-// it makes such a folder.
+// with augmentation throughout; then what it still takes for what. By default it takes what ./dev fetched:
+// EfficientNet-lite0 and Fashion-MNIST, of which it makes such a folder.
 
 #include <fmt/format.h>
 
@@ -93,10 +93,8 @@ void run(const Options& options) {
   };
   const thaw::HtmlReport report{
       .path = options.out / "run.html", .title = options.model, .results = look, .results_per_stage = true};
-  const auto learner = network.learner({.train = augmented(),
-                                        .valid = plain(),
-                                        .metrics = {thaw::accuracy()},
-                                        .callbacks = {thaw::Console{}, report}});
+  const auto learner = network.learner(
+      {.train = augmented(), .valid = plain(), .metrics = {thaw::accuracy()}, .callbacks = {thaw::Console{}, report}});
 
   // 1. The head alone. Its weights are random: what they would send back through the body is noise. Batch norm is held
   // from here to the end: a few hundred images are too few to measure its statistics anew.

@@ -67,8 +67,7 @@ Data clothes(const Options& options) {
   const std::filesystem::path folder = THAW_DATA_DIR "/fashion-mnist";
   const auto train = example::fashion_mnist(folder, "train", 10 * options.train);
   const auto valid = example::fashion_mnist(folder, "t10k", 10 * options.valid);
-  return {example::batches(train, options.size, true),
-          example::batches(valid, options.size, false),
+  return {example::batches(train, options.size, true), example::batches(valid, options.size, false),
           example::fashion_classes};
 }
 

@@ -3,10 +3,12 @@
 #include <torch/serialize.h>
 
 #include <ATen/ops/arange.h>
+#include <c10/util/ScopeExit.h>
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/generators/catch_generators.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 #include <chrono>
+#include <csignal>
 
 #include "distributed/spawn.hpp"
 
@@ -36,7 +38,9 @@ std::vector<at::Tensor> trained_in(int size, const Folder& folder) {
 
 }  // namespace
 
-TEST_CASE("two, three and four processes on the parts of each batch end as one on the whole: frozen, thawed, one-cycle, accumulated, clipped") {
+TEST_CASE(
+    "two, three and four processes on the parts of each batch end as one on the whole: frozen, thawed, one-cycle, "
+    "accumulated, clipped") {
   const Folder folder;
   const std::vector<at::Tensor> alone = trained_in(1, folder);
   for (const int size : {2, 3, 4}) {
@@ -44,10 +48,30 @@ TEST_CASE("two, three and four processes on the parts of each batch end as one o
     REQUIRE(together.size() == alone.size());
     for (std::size_t i = 0; i + 1 < alone.size(); ++i)
       CHECK((together[i] - alone[i]).abs().max().item<double>() < 1e-12);  // in double: sums in another order
-    std::vector<std::int64_t> expected;  // rank r gave r + 1 times r
-    for (std::int64_t rank = 0; rank < size; ++rank) expected.insert(expected.end(), static_cast<std::size_t>(rank + 1), rank);
+    std::vector<std::int64_t> expected;                                    // rank r gave r + 1 times r
+    for (std::int64_t rank = 0; rank < size; ++rank)
+      expected.insert(expected.end(), static_cast<std::size_t>(rank + 1), rank);
     CHECK(together.back().equal(at::tensor(expected, at::kLong)));
   }
+}
+
+TEST_CASE("the real torchrun starts two processes") {
+  const std::string python = THAW_PYTHON;
+  if (std::system((python + " -c 'import torch.distributed.run' 2>/dev/null").c_str()) != 0)
+    SKIP("no torch in " + python + ": ./dev python");
+  const Folder folder;
+  const std::string file = folder / "weights", log = folder / "log";
+  const std::string command = python + " -m torch.distributed.run --no-python --nproc-per-node 2 --master-port " +
+                              std::to_string(thaw::test::free_port()) + " " + THAW_OWN_LOOP + " " + file + " >" + log +
+                              " 2>&1";
+  const int status = std::system(command.c_str());
+  INFO(thaw::test::text_of(log));
+  REQUIRE(status == 0);
+  std::vector<at::Tensor> weights;
+  torch::load(weights, file);
+  const std::vector<at::Tensor> alone = trained_in(1, folder);
+  for (std::size_t i = 0; i + 1 < alone.size(); ++i)
+    CHECK((weights.at(i) - alone[i]).abs().max().item<double>() < 1e-12);
 }
 
 TEST_CASE("where one process dies, every other one ends at once, and says so") {
@@ -69,7 +93,7 @@ TEST_CASE("where one process dies, every other one ends at once, and says so") {
 
 TEST_CASE("where one process hangs, the others end when the time-out is over") {
   const Folder folder;
-  const auto ended = in_processes(2, {THAW_OWN_LOOP, folder / "weights", "hang", "1", "3", "2000"}, 30);
+  const auto ended = in_processes(2, {THAW_OWN_LOOP, folder / "weights", "hang", "1", "3", "2000"}, 15);
   REQUIRE(ended.size() == 2);
   INFO(ended[0].said);
   CHECK(WIFEXITED(ended[0].status));
@@ -83,6 +107,23 @@ TEST_CASE("where a process never comes, the others say so when the time-out is o
   CHECK_THROWS_WITH(thaw::distributed::init(here, {.timeout = std::chrono::milliseconds(500)}),
                     ContainsSubstring("rank 0 of 2: the processes did not meet at 127.0.0.1:" + std::to_string(port)) &&
                         ContainsSubstring("see that all 2 were started"));
+}
+
+TEST_CASE("a peer that is gone does not end this process by SIGPIPE, unless the program wants to hear of it") {
+  struct sigaction before{}, after{};
+  REQUIRE(::sigaction(SIGPIPE, nullptr, &before) == 0);
+  const auto put_back = c10::make_scope_exit([&] { ::sigaction(SIGPIPE, &before, nullptr); });
+  const auto after_init = [&](void (*handler)(int)) {
+    std::signal(SIGPIPE, handler);
+    const thaw::distributed::Environment here{.rank = 0, .size = 2, .port = thaw::test::free_port()};
+    CHECK_THROWS_AS(thaw::distributed::init(here, {.timeout = std::chrono::milliseconds(100)}),
+                    thaw::distributed::ProcessError);
+    ::sigaction(SIGPIPE, nullptr, &after);
+    return after.sa_handler;
+  };
+  CHECK(after_init(SIG_DFL) == SIG_IGN);
+  void (*const own)(int) = [](int) {};
+  CHECK(after_init(own) == own);
 }
 
 TEST_CASE("a process that is alone asks nobody") {

@@ -47,9 +47,12 @@ inline std::vector<Ended> in_processes(int size, const std::vector<std::string>&
   std::vector<pid_t> processes;
   const auto log = [&](int rank) { return (folder / ("log" + std::to_string(rank))).string(); };
   for (int rank = 0; rank < size; ++rank) {
-    std::vector<std::string> variables{"RANK=" + std::to_string(rank), "WORLD_SIZE=" + std::to_string(size),
-                                       "LOCAL_RANK=" + std::to_string(rank), "MASTER_ADDR=127.0.0.1",
-                                       "MASTER_PORT=" + port, "OMP_NUM_THREADS=1"};
+    std::vector<std::string> variables{"RANK=" + std::to_string(rank),
+                                       "WORLD_SIZE=" + std::to_string(size),
+                                       "LOCAL_RANK=" + std::to_string(rank),
+                                       "MASTER_ADDR=127.0.0.1",
+                                       "MASTER_PORT=" + port,
+                                       "OMP_NUM_THREADS=1"};
     for (char** each = environ; *each != nullptr; ++each) variables.emplace_back(*each);
     std::vector<char*> arguments, environment;
     for (const std::string& word : command) arguments.push_back(const_cast<char*>(word.c_str()));

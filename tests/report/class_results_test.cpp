@@ -46,9 +46,9 @@ TEST_CASE("results in one pass are the confusion matrix and the top losses, each
 
 TEST_CASE("results as text: the matrix, the mistakes, each class") {
   const ClassResults results = farm_results();
-  CHECK(fmt::format("{}", results) ==
-        thaw::to_text(results.matrix) + "\n" + thaw::to_text(thaw::most_confused_table(results.matrix)) + "\n" +
-            thaw::to_text(thaw::ClassReport(results.matrix)));
+  CHECK(fmt::format("{}", results) == thaw::to_text(results.matrix) + "\n" +
+                                          thaw::to_text(thaw::most_confused_table(results.matrix)) + "\n" +
+                                          thaw::to_text(thaw::ClassReport(results.matrix)));
 }
 
 TEST_CASE("results as a part of a page: the matrix as a figure, the mistakes, each class") {

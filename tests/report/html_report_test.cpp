@@ -144,9 +144,7 @@ TEST_CASE("results leave the model in the mode that it was in") {
   const Folder folder;
   Bench bench({.valid = false});
   HtmlReport report{.path = folder / "run.html", .results_per_stage = true};
-  report.results = [&](thaw::Learner& learner, thaw::HtmlPart&) {
-    (void)learner.predict(thaw::Fields{bench.input});
-  };
+  report.results = [&](thaw::Learner& learner, thaw::HtmlPart&) { (void)learner.predict(thaw::Fields{bench.input}); };
   bench.learner->fit({}, report);
   CHECK(bench.net->is_training());
 }
@@ -161,7 +159,8 @@ TEST_CASE("results that cannot be had are a warning, and the run goes on") {
   };
   bench.learner->fit({.epochs = 2}, report);
   CHECK(bench.learner->history().epochs.size() == 2);
-  CHECK_THAT(text_of(folder / "run.html"), ContainsSubstring("has ended") && !ContainsSubstring("Results") && !ContainsSubstring("half"));
+  CHECK_THAT(text_of(folder / "run.html"),
+             ContainsSubstring("has ended") && !ContainsSubstring("Results") && !ContainsSubstring("half"));
 }
 
 TEST_CASE("a metric may be named as another column is") {

@@ -71,11 +71,10 @@ TEST_CASE("an optimizer's state is written by the names of parameters, of those 
   net.step(optimizer);
   optimizer.param_groups()[1].options().set_lr(0.2);
   const RunState state = optimizer_written(optimizer, net);
-  CHECK(keys_of(state) ==
-        Keys{"kind", "state/0.weight/there", "state/0.weight/momentum_buffer", "state/0.1/there",
-             "state/0.1/momentum_buffer", "state/1.weight/there", "state/1.weight/momentum_buffer", "state/1.bias/there",
-             "state/1.bias/momentum_buffer", "groups/0.weight/lr", "groups/0.weight/momentum", "groups/1.weight/lr",
-             "groups/1.weight/momentum"});
+  CHECK(keys_of(state) == Keys{"kind", "state/0.weight/there", "state/0.weight/momentum_buffer", "state/0.1/there",
+                               "state/0.1/momentum_buffer", "state/1.weight/there", "state/1.weight/momentum_buffer",
+                               "state/1.bias/there", "state/1.bias/momentum_buffer", "groups/0.weight/lr",
+                               "groups/0.weight/momentum", "groups/1.weight/lr", "groups/1.weight/momentum"});
   CHECK(state.at("groups/0.weight/lr").item<double>() == 0.1);
   CHECK(state.at("groups/1.weight/lr").item<double>() == 0.2);
 }
@@ -93,7 +92,7 @@ TEST_CASE("what goes with a parameter is laid out as the parameter is, however i
   RunState state = optimizer_written(first, net);
   at::Tensor& mean = state.at("state/0.weight/exp_avg");
   CHECK(mean.const_data_ptr() == adamw_state(first, net.kernel).exp_avg().const_data_ptr());  // a handle
-  mean = mean.contiguous().to(at::kDouble);  // as a file may have it
+  mean = mean.contiguous().to(at::kDouble);                                                   // as a file may have it
   read_optimizer(state, second, net);
   const at::Tensor read = adamw_state(second, net.kernel).exp_avg();
   CHECK(read.strides() == net.kernel.strides());
@@ -111,7 +110,8 @@ TEST_CASE("a parameter of which a checkpoint has no state has none after it was 
   CHECK(stepped.state().empty());
 }
 
-TEST_CASE("LibTorch's own states are written tensor by tensor, those of others as the bytes of the optimizer's save()") {
+TEST_CASE(
+    "LibTorch's own states are written tensor by tensor, those of others as the bytes of the optimizer's save()") {
   using namespace torch::optim;
   const ConvAndLinear net;
   std::vector<std::unique_ptr<Optimizer>> own;
@@ -144,7 +144,7 @@ TEST_CASE("what is written as an archive is not written tensor by tensor as well
   torch::optim::SGD optimizer(net.parts(), torch::optim::SGDOptions(0.1).momentum(0.9));
   optimizer.param_groups()[1].set_options(std::make_unique<MyOptions>(0.1));
   net.step(optimizer);
-  CHECK(keys_of(optimizer_written(optimizer, net)) ==
-        Keys{"kind", "archive", "groups/0.weight/lr", "groups/0.weight/momentum", "groups/1.weight/lr",
-             "groups/1.weight/momentum"});
+  CHECK(keys_of(optimizer_written(optimizer, net)) == Keys{"kind", "archive", "groups/0.weight/lr",
+                                                           "groups/0.weight/momentum", "groups/1.weight/lr",
+                                                           "groups/1.weight/momentum"});
 }

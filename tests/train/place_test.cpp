@@ -43,20 +43,20 @@ TEST_CASE("a place is at the begin of the first fit until told otherwise") {
 
 TEST_CASE("a place is read as it was written") {
   const Place place = place_read_again({.fit = 1,
-                                  .stage = 2,
-                                  .epoch = 3,
-                                  .step = 4,
-                                  .begun = true,
-                                  .momentum = 0.5,
-                                  .frozen = {true, false},
-                                  .norm = thaw::hold_everywhere,
-                                  .lr = {1e-3, 0.1},
-                                  .losses = {at::full({}, 1.5), at::full({}, 2.5)},
-                                  .samples = {8, 7},
-                                  .read = 6,
-                                  .loss_sum = 9,
-                                  .sample_sum = 10,
-                                  .seconds = 11});
+                                        .stage = 2,
+                                        .epoch = 3,
+                                        .step = 4,
+                                        .begun = true,
+                                        .momentum = 0.5,
+                                        .frozen = {true, false},
+                                        .norm = thaw::hold_everywhere,
+                                        .lr = {1e-3, 0.1},
+                                        .losses = {at::full({}, 1.5), at::full({}, 2.5)},
+                                        .samples = {8, 7},
+                                        .read = 6,
+                                        .loss_sum = 9,
+                                        .sample_sum = 10,
+                                        .seconds = 11});
   CHECK(place.fit == 1);
   CHECK(place.stage == 2);
   CHECK(place.epoch == 3);
@@ -99,14 +99,8 @@ TEST_CASE("a place that no run can have come to is refused, whatever it is that 
   history.epochs.resize(2);
   history.stages.resize(1);
   const at::Tensor loss = at::zeros({});
-  const Place good{.fit = 1,
-                   .stage = 0,
-                   .epoch = 2,
-                   .step = 5,
-                   .begun = true,
-                   .losses = {loss, loss},
-                   .samples = {8, 8},
-                   .read = 3};
+  const Place good{
+      .fit = 1, .stage = 0, .epoch = 2, .step = 5, .begun = true, .losses = {loss, loss}, .samples = {8, 8}, .read = 3};
   CHECK_NOTHROW(thaw::detail::check(good, history, 1));
   const auto refused = [&](const std::function<void(Place&)>& spoil) {
     Place bad = good;

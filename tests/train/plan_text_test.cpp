@@ -38,31 +38,32 @@ const thaw::AnySchedule steps_of_it = [](const thaw::Progress& at) {
 }  // namespace
 
 TEST_CASE("a plan in words has all that decides a result, stage by stage, group by group, step by step") {
-  CHECK(words_of({{.name = "head", .schedule = steps_of_it}, {.name = "all", .schedule = thaw::Constant{}, .reset_optimizer = true}},
-             {planned_as(1, 3), planned_as(2, 1)}) ==
-        Lines{"stage 1, \"head\": 1 epochs",
-              "stage 1, \"head\": 3 steps per epoch",
-              "stage 1, \"head\": 2 batches per step",
-              "stage 1, \"head\": peak rate of group \"0\" 0.5",
-              "stage 1, \"head\": peak rate of group \"1\" 0.25",
-              "stage 1, \"head\": peak rate of group \"2\" 0.125",
-              "stage 1, \"head\": frozen from step 0 on: 0, 1",
-              "stage 1, \"head\": frozen from step 2 on: nothing",
-              "stage 1, \"head\": norm rule 0, 2",
-              "stage 1, \"head\": optimizer kept",
-              "stage 1, \"head\": schedule 0/0.75 1/0.5 2/0.75",
-              "stage 2, \"all\": 2 epochs",
-              "stage 2, \"all\": 1 steps per epoch",
-              "stage 2, \"all\": 2 batches per step",
-              "stage 2, \"all\": peak rate of group \"0\" 0.5",
-              "stage 2, \"all\": peak rate of group \"1\" 0.25",
-              "stage 2, \"all\": peak rate of group \"2\" 0.125",
-              "stage 2, \"all\": frozen from step 0 on: 0, 1",
-              "stage 2, \"all\": frozen from step 2 on: nothing",
-              "stage 2, \"all\": norm rule 0, 2",
-              "stage 2, \"all\": optimizer reset",
-              "stage 2, \"all\": schedule 1 1"});
-  const Lines cached = words_of({{.name = "head", .cache = {.where = thaw::Cache::Where::memory, .passes = 3}}}, {planned_as(1, 1)});
+  CHECK(words_of({{.name = "head", .schedule = steps_of_it},
+                  {.name = "all", .schedule = thaw::Constant{}, .reset_optimizer = true}},
+                 {planned_as(1, 3), planned_as(2, 1)}) == Lines{"stage 1, \"head\": 1 epochs",
+                                                                "stage 1, \"head\": 3 steps per epoch",
+                                                                "stage 1, \"head\": 2 batches per step",
+                                                                "stage 1, \"head\": peak rate of group \"0\" 0.5",
+                                                                "stage 1, \"head\": peak rate of group \"1\" 0.25",
+                                                                "stage 1, \"head\": peak rate of group \"2\" 0.125",
+                                                                "stage 1, \"head\": frozen from step 0 on: 0, 1",
+                                                                "stage 1, \"head\": frozen from step 2 on: nothing",
+                                                                "stage 1, \"head\": norm rule 0, 2",
+                                                                "stage 1, \"head\": optimizer kept",
+                                                                "stage 1, \"head\": schedule 0/0.75 1/0.5 2/0.75",
+                                                                "stage 2, \"all\": 2 epochs",
+                                                                "stage 2, \"all\": 1 steps per epoch",
+                                                                "stage 2, \"all\": 2 batches per step",
+                                                                "stage 2, \"all\": peak rate of group \"0\" 0.5",
+                                                                "stage 2, \"all\": peak rate of group \"1\" 0.25",
+                                                                "stage 2, \"all\": peak rate of group \"2\" 0.125",
+                                                                "stage 2, \"all\": frozen from step 0 on: 0, 1",
+                                                                "stage 2, \"all\": frozen from step 2 on: nothing",
+                                                                "stage 2, \"all\": norm rule 0, 2",
+                                                                "stage 2, \"all\": optimizer reset",
+                                                                "stage 2, \"all\": schedule 1 1"});
+  const Lines cached =
+      words_of({{.name = "head", .cache = {.where = thaw::Cache::Where::memory, .passes = 3}}}, {planned_as(1, 1)});
   CHECK(std::ranges::find(cached, "stage 1, \"head\": a cache of 3 passes") != cached.end());
 }
 

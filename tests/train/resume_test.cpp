@@ -463,9 +463,8 @@ TEST_CASE("another model, optimizer, plan or other callbacks are refused, and wh
                          MessageMatches(ContainsSubstring("layout contiguous; this run has layout channels_last")));
     for (const std::int64_t none : {std::int64_t{3}, std::int64_t{1} << 40}) {  // what no run can have written
       contiguous.at("layout").fill_(none);
-      CHECK_THROWS_MATCHES(
-          next.resume(contiguous), thaw::ConfigError,
-          MessageMatches(ContainsSubstring("layout " + std::to_string(none) + "; this run has")));
+      CHECK_THROWS_MATCHES(next.resume(contiguous), thaw::ConfigError,
+                           MessageMatches(ContainsSubstring("layout " + std::to_string(none) + "; this run has")));
     }
     RunState half = copy(mid);
     half.at("layout").fill_(static_cast<std::int64_t>(thaw::Layout::channels_last));
@@ -612,7 +611,8 @@ TEST_CASE("a layer group that the checkpoint does not know was not frozen, and h
   CHECK(frozen == std::vector<bool>{false, false});
 }
 
-TEST_CASE("callbacks are remembered by class and number, the Learner's own apart, those with nothing to say not at all") {
+TEST_CASE(
+    "callbacks are remembered by class and number, the Learner's own apart, those with nothing to say not at all") {
   struct Silent {
     void on_run_state(const thaw::RunStateVisit&) const {}
   };

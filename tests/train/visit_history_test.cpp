@@ -19,7 +19,8 @@ using Names = std::vector<std::string>;
 
 namespace {
 
-/// Of two groups, every second of five steps recorded; one epoch with metrics, one without validation, one without steps.
+/// Of two groups, every second of five steps recorded; one epoch with metrics, one without validation, one without
+/// steps.
 History some_history() {
   return {.groups = {"a", "b"},
           .steps = {{.lr = {0.1, 0.2}, .momentum = 0.9, .loss = 1},

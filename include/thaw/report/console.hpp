@@ -151,7 +151,8 @@ inline void Console::on_step_end(const StepEnd& event) {
       .lr = event.lr.empty() ? 0 : event.lr.back(),
       .steps_per_second = in_epoch > 0 ? static_cast<double>(event.step - steps_before_epoch_) / in_epoch : 0,
       .seconds_left = (now - stage_began_) / done * left};
-  const std::string line = detail::progress_line(state, columns() - 1, terminal_.unicode);  // the last column may wrap it
+  const std::string line =
+      detail::progress_line(state, columns() - 1, terminal_.unicode);  // the last column may wrap it
   terminal_.write("\r" + line + "\x1b[K");
 }
 

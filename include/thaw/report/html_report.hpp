@@ -117,7 +117,8 @@ namespace detail {
 /// reads itself anew until the run has ended.
 ///
 ///     learner.fit(plan, thaw::HtmlReport{"run.html"});
-///     learner.fit(plan, thaw::HtmlReport{.path = "run.html", .results = [&](thaw::Learner& learner, thaw::HtmlPart& page) {
+///     learner.fit(plan, thaw::HtmlReport{.path = "run.html", .results = [&](thaw::Learner& learner, thaw::HtmlPart&
+///     page) {
 ///       thaw::add_to(page, thaw::class_results(learner, valid, {.classes = names}));
 ///     }});
 ///

@@ -1,0 +1,109 @@
+#pragma once
+
+#include <torch/csrc/distributed/c10d/reducer.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <type_traits>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include <thaw/distributed/processes.hpp>
+#include <thaw/groups/layer_groups.hpp>
+
+namespace thaw::distributed {
+
+namespace detail {
+
+/// What c10d's Reducer is made of: parameters in buckets, which are sent as soon as backward has filled them.
+struct Buckets {
+  std::vector<at::Tensor> parameters;
+  std::unordered_map<std::size_t, std::string> names;
+  std::vector<std::vector<std::size_t>> of;
+  std::vector<std::int64_t> limits;
+};
+
+/// `Reducer` is c10d's, whose constructor takes more in later versions of LibTorch than in 2.6.
+template <class Reducer = c10d::Reducer>
+[[nodiscard]] std::unique_ptr<Reducer> make_reducer(const c10::intrusive_ptr<c10d::ProcessGroup>& group,
+                                                    const Buckets& buckets) {
+  const auto make = [&](auto... more) {
+    constexpr bool find_unused = false, gradient_as_bucket_view = false;  // zero_grad would throw on views
+    return std::make_unique<Reducer>(buckets.parameters, buckets.of, group,
+                                     std::vector<bool>(buckets.parameters.size(), false),
+                                     std::int64_t{c10d::kDefaultBucketBytesCap}, find_unused, gradient_as_bucket_view,
+                                     buckets.names, std::int64_t{c10d::kDefaultFirstBucketBytes}, more...);
+  };
+  if constexpr (std::is_constructible_v<Reducer, std::vector<at::Tensor>, std::vector<std::vector<std::size_t>>,
+                                        c10::intrusive_ptr<c10d::ProcessGroup>, std::vector<bool>, std::int64_t, bool,
+                                        bool, std::unordered_map<std::size_t, std::string>, std::int64_t, bool, bool,
+                                        std::vector<std::int64_t>>)
+    return make(/*skip_all_reduce_unused_params=*/false, /*use_python_reducer=*/false, buckets.limits);
+  else
+    return make();
+}
+
+}  // namespace detail
+
+/// Makes the gradients of every process their mean over all of them, while backward still runs: c10d's Reducer, which
+/// sends them in buckets as they become ready. It knows the parameters that train, and no others: frozen ones cost no
+/// traffic. What is frozen and thawed between two steps is noticed.
+///
+///     mean.next_backward();
+///     loss.backward();
+///
+/// In a backward pass that was not announced gradients add up in each process alone, and the next one that was
+/// announced sends their sum: all but the last of the batches whose gradients are accumulated (PyTorch's no_sync).
+/// Every parameter that requires a gradient has to get one in an announced pass. Source: PyTorch's
+/// DistributedDataParallel (Li et al. 2020, arXiv:2006.15704).
+class GradientMean {
+ public:
+  GradientMean(Processes processes, LayerGroups groups)
+      : processes_(std::move(processes)), groups_(std::move(groups)) {}
+
+  void next_backward() {
+    if (processes_.size() == 1) return;
+    std::vector<at::Tensor> trained;
+    std::vector<std::string> names;
+    for (const LayerGroup& group : groups_)
+      for (const GroupParameter& parameter : group.parameters)
+        if (parameter.tensor.requires_grad()) trained.push_back(parameter.tensor), names.push_back(parameter.name);
+    if (!std::ranges::equal(trained, trained_, [](const auto& a, const auto& b) { return a.is_same(b); })) {
+      reducer_.reset();  // its hooks go before those of the next
+      trained_ = std::move(trained);
+      reducer_ = trained_.empty() ? nullptr : make(names);
+    }
+    if (reducer_) reducer_->prepare_for_backward({});
+  }
+
+  /// Of the parameters whose gradients are sent: how many.
+  [[nodiscard]] std::int64_t numel() const {
+    std::int64_t sum = 0;
+    for (const at::Tensor& each : trained_) sum += each.numel();
+    return sum;
+  }
+
+ private:
+  [[nodiscard]] std::unique_ptr<c10d::Reducer> make(const std::vector<std::string>& names) const {
+    detail::Buckets buckets{.parameters = trained_, .names = {}, .of = {}, .limits = {}};
+    for (std::size_t i = 0; i < names.size(); ++i) buckets.names.emplace(i, names[i]);
+    auto [of, limits] = c10d::compute_bucket_assignment_by_size(
+        trained_, {c10d::kDefaultFirstBucketBytes, c10d::kDefaultBucketBytesCap});
+    std::ranges::reverse(of);  // the last layers' gradients are ready first
+    std::ranges::reverse(limits);
+    buckets.of = std::move(of);
+    buckets.limits.assign(limits.begin(), limits.end());
+    return detail::make_reducer(processes_.group(), buckets);
+  }
+
+  Processes processes_;
+  LayerGroups groups_;
+  std::vector<at::Tensor> trained_;
+  std::unique_ptr<c10d::Reducer> reducer_;
+};
+
+}  // namespace thaw::distributed

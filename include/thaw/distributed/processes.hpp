@@ -1,0 +1,206 @@
+#pragma once
+
+#include <ATen/TensorOperators.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/zeros.h>
+#include <c10/core/GradMode.h>
+#include <torch/csrc/distributed/c10d/PrefixStore.hpp>
+#include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
+#include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
+#include <torch/csrc/distributed/c10d/TCPStore.hpp>
+#include <torch/csrc/distributed/c10d/comm.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <thaw/core/error.hpp>
+#include <thaw/data/batch.hpp>
+#include <thaw/distributed/environment.hpp>
+#include <thaw/groups/layer_groups.hpp>
+
+namespace thaw::distributed {
+
+/// Another process does not answer, or was ended.
+class ProcessError : public Error {
+  using Error::Error;
+};
+
+/// A process's part of a batch.
+struct Share {
+  Batch batch;        ///< a sample of the batch that does not count, where there are fewer of them than processes
+  double weight = 1;  ///< of its mean loss: then the mean of all processes' gradients is that of the whole batch
+};
+
+struct Options {
+  std::chrono::milliseconds timeout = std::chrono::minutes(30);  ///< that one process waits for another
+};
+
+/// The processes that train one model together, each on its part of every batch: a handle of c10d's process group.
+///
+///     const auto processes = thaw::distributed::init();
+///     processes.broadcast(groups);                                 // all begin with the weights of rank 0
+///     thaw::distributed::GradientMean mean(processes, groups);
+///     for (const thaw::Batch& whole : batches) {                   // the same ones in every process
+///       const auto [batch, weight] = processes.share(whole);
+///       mean.next_backward();
+///       (loss(model->forward(batch.input[0]), batch.target[0]) * weight).backward();
+///       optimizer.step(), optimizer.zero_grad();
+///     }
+///
+/// Every process has to make the same calls in the same order. One that is alone makes them at no cost. What fails
+/// because another process died, or did not come within the time-out, is a ProcessError in all others.
+class Processes {
+ public:
+  /// One process alone.
+  Processes() = default;
+  /// Of a group that there is already.
+  explicit Processes(c10::intrusive_ptr<c10d::ProcessGroup> group, std::int64_t local_rank = 0)
+      : group_(std::move(group)), local_rank_(local_rank) {}
+
+  [[nodiscard]] std::int64_t rank() const { return group_ ? group_->getRank() : 0; }
+  [[nodiscard]] std::int64_t size() const { return group_ ? group_->getSize() : 1; }
+  /// Among those of this machine.
+  [[nodiscard]] std::int64_t local_rank() const { return local_rank_; }
+  /// Null for a process alone.
+  [[nodiscard]] const c10::intrusive_ptr<c10d::ProcessGroup>& group() const { return group_; }
+
+  /// The sum over all processes, in place.
+  void sum(at::Tensor& values) const {
+    if (size() == 1) return;
+    const c10::NoGradGuard no_grad;
+    std::vector<at::Tensor> all{values};
+    together("a sum over all processes", [&] { group_->allreduce(all)->wait(); });
+  }
+
+  /// Whether it is so in any process.
+  [[nodiscard]] bool any(bool here) const {
+    at::Tensor count = at::full({}, here ? 1 : 0, at::kLong);
+    sum(count);
+    return count.item<std::int64_t>() > 0;
+  }
+
+  /// What every process has, one behind the other along dimension 0, in which they may differ in size.
+  [[nodiscard]] at::Tensor gather(const at::Tensor& values) const {
+    if (size() == 1) return values;
+    const c10::NoGradGuard no_grad;
+    at::Tensor sizes = at::zeros({size()}, at::kLong);
+    sizes[rank()] = values.size(0);
+    sum(sizes);
+    std::vector<std::int64_t> longest = values.sizes().vec();
+    longest[0] = sizes.max().item<std::int64_t>();
+    at::Tensor padded = at::zeros(longest, values.options());
+    padded.slice(0, 0, values.size(0)).copy_(values);
+    std::vector<at::Tensor> mine{padded}, all;
+    for (std::int64_t i = 0; i < size(); ++i) all.push_back(at::empty_like(padded));
+    std::vector<std::vector<at::Tensor>> from_all{all};
+    together("gathering from all processes", [&] { group_->allgather(from_all, mine)->wait(); });
+    for (std::int64_t i = 0; i < size(); ++i) {
+      at::Tensor& each = all[static_cast<std::size_t>(i)];
+      each = each.slice(0, 0, sizes[i].item<std::int64_t>());
+    }
+    return at::cat(all);
+  }
+
+  /// All processes get the tensors of rank 0, in place.
+  void broadcast(const std::vector<at::Tensor>& tensors) const {
+    if (size() == 1 || tensors.empty()) return;
+    const c10::NoGradGuard no_grad;
+    std::vector<at::Tensor> all;
+    all.reserve(tensors.size());
+    for (const at::Tensor& tensor : tensors) all.push_back(tensor.detach());
+    together("sending from rank 0", [&] { c10d::broadcast_coalesced(group_, all, std::size_t{250} << 20U, 0); });
+  }
+  /// The same of all parameters and buffers.
+  void broadcast(const LayerGroups& groups) const {
+    std::vector<at::Tensor> all;
+    groups.each_tensor([&](const std::string&, const at::Tensor& tensor) { all.push_back(tensor); });
+    broadcast(all);
+  }
+
+  /// All wait here for all others.
+  void barrier() const { (void)any(false); }
+
+  /// The part of a batch that this process trains on: they differ by one sample at most, and nothing is left out or
+  /// seen twice.
+  [[nodiscard]] Share share(const Batch& whole) const {
+    const std::int64_t n = whole.size(), from = n * rank() / size(), to = n * (rank() + 1) / size();
+    const auto part = [&](const at::Tensor& all) { return all.slice(0, from == to ? 0 : from, from == to ? 1 : to); };
+    return {.batch = {.input = whole.input.map(part), .target = whole.target.map(part)},
+            .weight = static_cast<double>((to - from) * size()) / static_cast<double>(n)};
+  }
+
+ private:
+  template <class Call>
+  void together(const char* what, Call call) const try {
+    call();
+  } catch (const Error&) {
+    throw;
+  } catch (const std::exception& error) {
+    const std::string why = error.what();
+    throw ProcessError("rank " + std::to_string(rank()) + " of " + std::to_string(size()),
+                       std::string(what) + " failed: " + why.substr(0, std::min(why.find('\n'), std::size_t{300})),
+                       "look at what the other processes say: one of them has ended, hangs, or took another way");
+  }
+
+  c10::intrusive_ptr<c10d::ProcessGroup> group_ = {};
+  std::int64_t local_rank_ = 0;
+};
+
+namespace detail {
+
+/// Gloo writes to sockets whose other end may be gone, which by default ends a process without a word. Python ignores
+/// that signal; a handler of the program's own stays.
+inline void ignore_broken_pipes() {
+  struct sigaction now{};
+  if (::sigaction(SIGPIPE, nullptr, &now) != 0 || now.sa_handler != SIG_DFL) return;
+  now.sa_handler = SIG_IGN;
+  ::sigaction(SIGPIPE, &now, nullptr);
+}
+
+}  // namespace detail
+
+/// Joins the other processes that torchrun, mpirun or srun started; one that was started alone is alone. Waits until
+/// all are there. SIGPIPE is ignored from then on, unless the program handles it. Throws ProcessError when the others
+/// do not come within the time-out, ConfigError as `environment` does.
+[[nodiscard]] inline Processes init(const Environment& here = environment(), const Options& options = {}) {
+  if (here.size == 1) return {};
+  detail::ignore_broken_pipes();
+  try {
+    c10d::TCPStoreOptions meeting;
+    meeting.port = static_cast<std::uint16_t>(here.port);
+    meeting.isServer = here.rank == 0 && !here.agent;
+    meeting.timeout = options.timeout;
+    if (!here.agent) meeting.numWorkers = static_cast<std::size_t>(here.size);
+    const auto place = c10::make_intrusive<c10d::TCPStore>(here.address, meeting);
+    place->setTimeout(options.timeout);
+    const auto store = c10::make_intrusive<c10d::PrefixStore>("thaw/attempt " + std::to_string(here.attempt), place);
+    const int rank = static_cast<int>(here.rank), size = static_cast<int>(here.size);
+    const auto how = c10d::ProcessGroupGloo::Options::create(options.timeout);
+    how->devices.push_back(c10d::ProcessGroupGloo::createDefaultDevice());
+    const auto gloo = c10::make_intrusive<c10d::ProcessGroupGloo>(store, rank, size, how);
+    auto group = c10::make_intrusive<c10d::ProcessGroup>(store, rank, size);
+    group->setDefaultBackend(c10d::ProcessGroup::BackendType::GLOO);
+    group->setBackend(c10::DeviceType::CPU, c10d::ProcessGroup::BackendType::GLOO, gloo);
+    return Processes(std::move(group), here.local_rank);
+  } catch (const std::exception& error) {
+    const std::string why = error.what();
+    throw ProcessError("rank " + std::to_string(here.rank) + " of " + std::to_string(here.size),
+                       "the processes did not meet at " + here.address + ":" + std::to_string(here.port) + ": " +
+                           why.substr(0, std::min(why.find('\n'), std::size_t{300})),
+                       "see that all " + std::to_string(here.size) +
+                           " were started, and that the address and the port can be reached from each");
+  }
+}
+
+}  // namespace thaw::distributed
