@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <charconv>
 #include <cstdint>
 #include <cstdlib>
@@ -43,11 +44,11 @@ struct Launcher {
   const char *rank, *size, *local_rank;
 };
 
-inline constexpr Launcher launchers[] = {
-    {"RANK", "WORLD_SIZE", "LOCAL_RANK"},                                            // torchrun
-    {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"},  // Open MPI
-    {"PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID"},                                     // MPICH, Intel MPI
-    {"SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID"}};                              // srun
+inline constexpr std::array launchers{
+    Launcher{"RANK", "WORLD_SIZE", "LOCAL_RANK"},                                            // torchrun
+    Launcher{"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"},  // Open MPI
+    Launcher{"PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID"},                                     // MPICH, Intel MPI
+    Launcher{"SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID"}};                              // srun
 
 }  // namespace detail
 

@@ -31,7 +31,7 @@ struct Buckets {
 template <class Reducer = c10d::Reducer>
 [[nodiscard]] std::unique_ptr<Reducer> make_reducer(const c10::intrusive_ptr<c10d::ProcessGroup>& group,
                                                     const Buckets& buckets) {
-  const auto make = [&](auto... more) {
+  const auto make = [&](const auto&... more) {
     constexpr bool find_unused = false, gradient_as_bucket_view = false;  // zero_grad would throw on views
     return std::make_unique<Reducer>(buckets.parameters, buckets.of, group,
                                      std::vector<bool>(buckets.parameters.size(), false),

@@ -90,8 +90,12 @@ class Processes {
     return count.item<std::int64_t>() > 0;
   }
 
-  /// What every process has, one behind the other along dimension 0, in which they may differ in size.
+  /// What every process has, one behind the other along dimension 0, in which they may differ in size. Throws DataError
+  /// for a tensor without dimensions.
   [[nodiscard]] at::Tensor gather(const at::Tensor& values) const {
+    if (values.dim() == 0)
+      throw DataError("Processes::gather", "the tensor has no dimension along which to put them one behind the other",
+                      "give values.reshape({1})");
     if (size() == 1) return values;
     const c10::NoGradGuard no_grad;
     at::Tensor sizes = at::zeros({size()}, at::kLong);
@@ -132,8 +136,9 @@ class Processes {
   void barrier() const { (void)any(false); }
 
   /// The part of a batch that this process trains on: they differ by one sample at most, and nothing is left out or
-  /// seen twice.
+  /// seen twice. Throws DataError for a batch without samples.
   [[nodiscard]] Share share(const Batch& whole) const {
+    if (whole.size() == 0) throw DataError("Processes::share", "the batch has no samples", "leave it out");
     const std::int64_t n = whole.size(), from = n * rank() / size(), to = n * (rank() + 1) / size();
     const auto part = [&](const at::Tensor& all) { return all.slice(0, from == to ? 0 : from, from == to ? 1 : to); };
     return {.batch = {.input = whole.input.map(part), .target = whole.target.map(part)},
