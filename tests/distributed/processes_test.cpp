@@ -142,5 +142,5 @@ TEST_CASE("a process that is alone asks nobody") {
   CHECK(batch.size() == 4);
   CHECK(weight == 1);
   CHECK_THROWS_AS(alone.share({.input = at::arange(0), .target = at::arange(0)}), thaw::DataError);
-  CHECK_THROWS_AS(alone.gather(at::tensor(1)), thaw::DataError);
+  CHECK_THROWS_AS(alone.gather(at::full({}, 1)), thaw::DataError);
 }

@@ -109,7 +109,7 @@ h1,h2,h3{color:#16181d;line-height:1.25}
 h1{font-size:1.6rem}
 h2{font-size:1.2rem;margin-top:2.2rem}
 h3{font-size:1rem}
-.wide{overflow-x:auto}
+.wide{overflow-x:auto;margin:1rem 0}
 table{border-collapse:collapse;font-size:.9rem;font-variant-numeric:tabular-nums}
 th,td{padding:.25rem .8rem .25rem 0;text-align:left;vertical-align:top;white-space:nowrap}
 th{font-weight:600;color:#16181d;border-bottom:1px solid #8b9097}
