@@ -93,12 +93,12 @@ TEST_CASE("where one process dies, every other one ends at once, and says so") {
 
 TEST_CASE("where one process hangs, the others end when the time-out is over") {
   const Folder folder;
-  const auto ended = in_processes(2, {THAW_OWN_LOOP, folder / "weights", "hang", "1", "3", "2000"}, 15);
+  const auto ended = in_processes(2, {THAW_OWN_LOOP, folder / "weights", "hang", "1", "3", "4000"}, 15);
   REQUIRE(ended.size() == 2);
   INFO(ended[0].said);
   CHECK(WIFEXITED(ended[0].status));
   CHECK_FALSE(ended[0].well());
-  CHECK(ended[1].status == -1);  // it had to be killed
+  CHECK_FALSE(ended[1].well());  // it had to be killed
 }
 
 TEST_CASE("where a process never comes, the others say so when the time-out is over") {
