@@ -11,21 +11,13 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from rows import row, table
+from rows import answer, row, table
 
 HERE = Path(__file__).resolve().parent
-
-
-def run(command):
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
-    return done.stdout
 
 
 def main():
@@ -40,10 +32,10 @@ def main():
     sides = {"thaw": [options.program], "PyTorch": [options.torch, str(HERE / "peers/torch_images.py")]}
     results = {name: [] for name in sides}
     with tempfile.TemporaryDirectory() as folder:
-        run([options.program, "--make", folder, "--count", str(count)])
+        answer([options.program, "--make", folder, "--count", str(count)])
         for i in range(rounds):
             for name in list(sides)[:: 1 if i % 2 == 0 else -1]:
-                result = json.loads(run([*sides[name], "--read", folder, "--workers", workers]))
+                result = answer([*sides[name], "--read", folder, "--workers", workers])
                 if result["images"] != count:
                     sys.exit(f"{name} read {result['images']} of {count} images")
                 results[name].append(result)

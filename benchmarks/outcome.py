@@ -11,10 +11,10 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
+
+from rows import answer
 
 HERE = Path(__file__).resolve().parent
 ARMS = {
@@ -26,13 +26,6 @@ ARMS = {
 }
 SIGNS = dict(size=72, larger=96, head_epochs=3, thawed_epochs=12, larger_epochs=3, fine_tune_epochs=10)
 FASHION = dict(size=48, larger=64, head_epochs=3, thawed_epochs=5, larger_epochs=2, fine_tune_epochs=4)
-
-
-def run(command, job):
-    done = subprocess.run([*command, "--job", json.dumps(job)], capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(f"{' '.join(map(str, command))} failed:\n{done.stderr[-2000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 def spread(values):
@@ -64,10 +57,12 @@ def main():
                 job = {key: 1 if key.endswith("epochs") else value for key, value in job.items()}
             for seed in range(1, 1 + (2 if options.quick else options.seeds)):
                 job |= dict(seed=seed, weights=options.weights, images=f"{work}/images.pth")
-                run([options.program, "--arm", "images"], job)
+                told = ["--job", json.dumps(job)]
+                answer([options.program, "--arm", "images", *told])
                 for arm in ARMS:
                     fastai = [options.peers, str(HERE / "peers/fastai_outcome.py")]
-                    result = run(fastai if arm == "fastai" else [options.program, "--arm", arm], job)
+                    side = fastai if arm == "fastai" else [options.program, "--arm", arm]
+                    result = answer([*side, *told])
                     results.append(dict(data=name, seed=seed, arm=arm, **result))
                     print(f"{name}, seed {seed}, {arm:10} {result['accuracy']:.4f} {result['seconds']:6.1f} s", flush=True)
     if options.json:

@@ -1,14 +1,26 @@
 #!/usr/bin/env python3
 """Joins the benchmarks' rows: rows.py [--json FILE] [--markdown FILE] ROWS.json...   Standard library only.
 
-For the benchmarks in Python it makes rows and their table, as bench.hpp's Report does for those in C++.
+For the benchmarks in Python it runs the sides, and makes rows and their table, as bench.hpp's Report does for those in
+C++.
 """
 
 import argparse
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 VERDICT = {True: "met", False: "MISSED", None: ""}
+
+
+def answer(command):
+    """Runs it, and gives what its last line says in JSON; None where it says nothing. Ends the program where it fails."""
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
+    lines = done.stdout.splitlines()
+    return json.loads(lines[-1]) if lines else None
 
 
 def row(name, ours, theirs, unit, limit=None):

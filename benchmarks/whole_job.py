@@ -11,11 +11,9 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
-import sys
 from pathlib import Path
 
-from rows import row, table
+from rows import answer, row, table
 
 HERE = Path(__file__).resolve().parent
 JOB = dict(images=256, pixels=128, batch=32, head_epochs=5, finder_steps=20, thawed_epochs=3)
@@ -24,20 +22,13 @@ HAND, HAND_LAST = "by hand", "by hand, channels-last"
 STAGES = ("head", "finder", "thawed", "total")
 
 
-def run(command, job):
-    done = subprocess.run([*command, "--job", json.dumps(job)], capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 def measured(sides, job, rounds):
     """{side: {what: median}}, `what` being the stages' seconds and the peak of memory."""
     results = {name: [] for name in sides}
     names = list(sides)
     for i in range(rounds):
         for name in names[i % len(names) :] + names[: i % len(names)]:
-            result = run(sides[name], job)
+            result = answer([*sides[name], "--job", json.dumps(job)])
             results[name].append({**result["stages"], "peak": result["peak_mb"]})
             print(f"  {name:24}{result['stages']['total']:8.1f} s{result['peak_mb']:8.0f} MB  last losses", end=" ")
             print(", ".join(f"{stage} {loss:.3g}" for stage, loss in result["losses"].items()), flush=True)

@@ -2,13 +2,15 @@
 
 #include <c10/util/Exception.h>
 
+#include <exception>
 #include <string>
 
 namespace thaw::detail {
 
-/// The first line of a LibTorch error, without its backtrace.
-[[nodiscard]] inline std::string first_line(const c10::Error& error) {
-  const std::string text = error.what_without_backtrace();
+/// The first line of an error; of LibTorch's own without their backtrace.
+[[nodiscard]] inline std::string first_line(const std::exception& error) {
+  const auto* torch = dynamic_cast<const c10::Error*>(&error);
+  const std::string text = torch != nullptr ? torch->what_without_backtrace() : error.what();
   return text.substr(0, text.find('\n'));
 }
 

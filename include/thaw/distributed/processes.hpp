@@ -13,7 +13,6 @@
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 #include <torch/csrc/distributed/c10d/comm.hpp>
 
-#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <cstddef>
@@ -25,6 +24,7 @@
 #include <vector>
 
 #include <thaw/core/error.hpp>
+#include <thaw/core/first_line.hpp>
 #include <thaw/data/batch.hpp>
 #include <thaw/distributed/environment.hpp>
 #include <thaw/groups/layer_groups.hpp>
@@ -42,7 +42,7 @@ struct Share {
   double weight = 1;  ///< of its mean loss: then the mean of all processes' gradients is that of the whole batch
 };
 
-struct Options {
+struct InitOptions {
   std::chrono::milliseconds timeout = std::chrono::minutes(30);  ///< that one process waits for another
 };
 
@@ -152,9 +152,8 @@ class Processes {
   } catch (const Error&) {
     throw;
   } catch (const std::exception& error) {
-    const std::string why = error.what();
     throw ProcessError("rank " + std::to_string(rank()) + " of " + std::to_string(size()),
-                       std::string(what) + " failed: " + why.substr(0, std::min(why.find('\n'), std::size_t{300})),
+                       std::string(what) + " failed: " + thaw::detail::first_line(error).substr(0, 300),
                        "look at what the other processes say: one of them has ended, hangs, or took another way");
   }
 
@@ -178,7 +177,7 @@ inline void ignore_broken_pipes() {
 /// Joins the other processes that torchrun, mpirun or srun started; one that was started alone is alone. Waits until
 /// all are there. SIGPIPE is ignored from then on, unless the program handles it. Throws ProcessError when the others
 /// do not come within the time-out, ConfigError as `environment` does.
-[[nodiscard]] inline Processes init(const Environment& here = environment(), const Options& options = {}) {
+[[nodiscard]] inline Processes init(const Environment& here = environment(), const InitOptions& options = {}) {
   if (here.size == 1) return {};
   detail::ignore_broken_pipes();
   try {
@@ -199,10 +198,9 @@ inline void ignore_broken_pipes() {
     group->setBackend(c10::DeviceType::CPU, c10d::ProcessGroup::BackendType::GLOO, gloo);
     return Processes(std::move(group), here.local_rank);
   } catch (const std::exception& error) {
-    const std::string why = error.what();
     throw ProcessError("rank " + std::to_string(here.rank) + " of " + std::to_string(here.size),
                        "the processes did not meet at " + here.address + ":" + std::to_string(here.port) + ": " +
-                           why.substr(0, std::min(why.find('\n'), std::size_t{300})),
+                           thaw::detail::first_line(error).substr(0, 300),
                        "see that all " + std::to_string(here.size) +
                            " were started, and that the address and the port can be reached from each");
   }

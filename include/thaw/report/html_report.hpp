@@ -117,10 +117,11 @@ namespace detail {
 /// reads itself anew until the run has ended.
 ///
 ///     learner.fit(plan, thaw::HtmlReport{"run.html"});
-///     learner.fit(plan, thaw::HtmlReport{.path = "run.html", .results = [&](thaw::Learner& learner, thaw::HtmlPart&
-///     page) {
+///     thaw::HtmlReport report{"run.html"};
+///     report.results = [&](thaw::Learner& learner, thaw::HtmlPart& page) {
 ///       thaw::add_to(page, thaw::class_results(learner, valid, {.classes = names}));
-///     }});
+///     };
+///     learner.fit(plan, report);
 ///
 /// In LearnerOptions::callbacks it is about all fits. Throws FileError before the first step where the file cannot be
 /// written; what cannot be written later (a full disk), or results that cannot be had, are a warning, and the run
