@@ -17,14 +17,18 @@ namespace thaw {
 struct Batch {
   Fields input = {};
   Fields target = {};
+  /// One sample that does not count, in a process whose share of a small batch is empty: see Shard.
+  bool stand_in = false;
 
   /// How many samples.
   [[nodiscard]] std::int64_t size() const { return input[0].size(0); }
+  /// How many that count.
+  [[nodiscard]] std::int64_t counted() const { return stand_in ? 0 : size(); }
   [[nodiscard]] Batch to(const at::Device& device) const {
     const auto move = [&](const at::Tensor& tensor) {  // on a tiny network even a `to` that does nothing shows
       return tensor.device() == device ? tensor : tensor.to(device, /*non_blocking=*/!device.is_cpu());
     };
-    return {input.map(move), target.map(move)};
+    return {input.map(move), target.map(move), stand_in};
   }
 };
 

@@ -94,7 +94,7 @@ class BackgroundPass {
 
   static Batch pinned(const Batch& batch) {
     const auto pin = [](const at::Tensor& tensor) { return tensor.is_cpu() ? tensor.pin_memory() : tensor; };
-    return {batch.input.map(pin), batch.target.map(pin)};
+    return {batch.input.map(pin), batch.target.map(pin), batch.stand_in};
   }
 
   const BatchStream source_;
@@ -135,11 +135,9 @@ class Prefetch {
   }
 
   [[nodiscard]] std::int64_t batches() const { return source_.batches(); }
-  [[nodiscard]] BatchStream stream(std::int64_t epoch) const { return ahead(source_.stream(epoch)); }
-  [[nodiscard]] BatchStream stream(std::int64_t epoch, std::int64_t i) const
-    requires requires(const S& source) { source.stream(epoch, i); }
-  {
-    return ahead(source_.stream(epoch, i));
+  /// One pass, from its i-th batch on; of each batch a shard.
+  [[nodiscard]] BatchStream stream(std::int64_t epoch, std::int64_t i = 0, const Shard& shard = {}) const {
+    return ahead(detail::stream_of(source_, epoch, i, shard));
   }
 
   [[nodiscard]] Fields targets() const
@@ -162,11 +160,21 @@ class Prefetch {
   {
     return ahead(detail::in_order(source_, pass));
   }
+  [[nodiscard]] BatchStream in_order(std::int64_t pass, const Shard& shard) const
+    requires ShardedSource<S>
+  {
+    return ahead(source_.in_order(pass, shard));
+  }
   /// Without a thread: what a network made of the inputs is there already.
   [[nodiscard]] auto with_input(Fields input) const
     requires NumberedSource<S>
   {
     return source_.with_input(std::move(input));
+  }
+  [[nodiscard]] auto with_input(Fields input, const Shard& shard) const
+    requires ShardedSource<S>
+  {
+    return source_.with_input(std::move(input), shard);
   }
 
  private:

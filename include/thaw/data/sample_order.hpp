@@ -9,6 +9,7 @@
 
 #include <thaw/core/error.hpp>
 #include <thaw/core/mixed_seed.hpp>
+#include <thaw/data/shard.hpp>
 
 namespace thaw {
 
@@ -30,10 +31,10 @@ struct SampleOrder {
                       "lower batch_size, or do not drop the last batch");
   }
 
-  /// All, also a last one that is left out of epochs.
-  [[nodiscard]] std::int64_t all_batches() const { return (samples + batch_size - 1) / batch_size; }
   /// Of an epoch.
-  [[nodiscard]] std::int64_t batches() const { return drop_last ? samples / batch_size : all_batches(); }
+  [[nodiscard]] std::int64_t batches() const {
+    return drop_last ? samples / batch_size : (samples + batch_size - 1) / batch_size;
+  }
   /// Samples of an epoch's last batch.
   [[nodiscard]] std::int64_t last_batch() const {
     const std::int64_t rest = samples % batch_size;
@@ -45,6 +46,16 @@ struct SampleOrder {
   /// One behind its end.
   [[nodiscard]] std::int64_t last_of(std::int64_t batch) const {
     return std::min(first_of(batch) + batch_size, samples);
+  }
+
+  /// The same of a shard.
+  [[nodiscard]] Shard::Range range(std::int64_t batch, const Shard& shard) const {
+    return shard.of(first_of(batch), last_of(batch));
+  }
+  /// As many samples in a batch, in their own order, none left out, and only those whose numbers are a shard's: see
+  /// ShardedSource.
+  [[nodiscard]] SampleOrder numbers(const Shard& shard) const {
+    return {.samples = shard.numbers(samples), .batch_size = batch_size};
   }
 
   /// [samples] of an epoch in their order, as numbers; undefined where that is theirs anyway.

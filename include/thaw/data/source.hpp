@@ -12,6 +12,7 @@
 
 #include <thaw/core/random_state.hpp>
 #include <thaw/data/batch.hpp>
+#include <thaw/data/shard.hpp>
 
 namespace thaw {
 
@@ -20,8 +21,9 @@ using BatchStream = std::function<std::optional<Batch>()>;
 
 /// A source that knows itself: how many batches a pass has, and the pass of a given epoch. The same epoch gives the
 /// same batches, so that a pass can be repeated. It may offer `Fields targets() const`, all its targets at once, which
-/// lets them be checked before training, and `stream(epoch, i)`, the pass from its i-th batch on, which lets a resumed
-/// run skip what it has seen without making it.
+/// lets them be checked before training; `stream(epoch, i)`, the pass from its i-th batch on, which lets a resumed run
+/// skip what it has seen without making it; and `stream(epoch, i, shard)`, a Shard of each batch, which lets each of
+/// several processes make its own samples alone.
 template <class S>
 concept EpochSource = requires(const S& source, std::int64_t epoch) {
   { source.batches() } -> std::convertible_to<std::int64_t>;
@@ -38,7 +40,38 @@ concept NumberedSource = EpochSource<S> && requires(const S& source, Fields inpu
   { source.with_input(input) } -> EpochSource;
 };
 
+/// A NumberedSource of which several processes can each keep a part: `in_order(pass, shard)` gives the samples whose
+/// numbers are shard.index, shard.index + shard.count, ...; and `with_input(input, shard)`, which has such inputs alone,
+/// gives of each batch the samples that they are of.
+template <class S>
+concept ShardedSource = NumberedSource<S> && requires(const S& source, Fields input, const Shard& shard) {
+  { source.in_order(std::int64_t{}, shard) } -> std::convertible_to<BatchStream>;
+  { source.with_input(input, shard) } -> EpochSource;
+};
+
 namespace detail {
+
+/// Without its next i batches, and of the others a shard.
+inline BatchStream rest_of(BatchStream stream, std::int64_t i, const Shard& shard) {
+  while (i-- > 0 && stream()) {
+  }
+  if (shard.all()) return stream;
+  return [stream = std::move(stream), shard]() -> std::optional<Batch> {
+    const std::optional<Batch> whole = stream();
+    return whole ? std::optional(shard_of(*whole, shard)) : std::nullopt;
+  };
+}
+
+/// What the source cannot skip or share itself is made and dropped.
+template <EpochSource S>
+BatchStream stream_of(const S& source, std::int64_t epoch, std::int64_t i, const Shard& shard) {
+  if constexpr (requires { source.stream(epoch, i, shard); })
+    return source.stream(epoch, i, shard);
+  else if constexpr (requires { source.stream(epoch, i); })
+    return rest_of(source.stream(epoch, i), 0, shard);
+  else
+    return rest_of(source.stream(epoch), i, shard);
+}
 
 template <NumberedSource S>
 BatchStream in_order(const S& source, std::int64_t pass) {
@@ -111,6 +144,9 @@ class DataSource {
     std::int64_t samples;
     std::function<BatchStream(std::int64_t pass)> in_order;
     std::function<DataSource(Fields input)> with_input;
+    /// Of a ShardedSource, else empty.
+    std::function<BatchStream(std::int64_t pass, const Shard& shard)> shard_in_order = {};
+    std::function<DataSource(Fields input, const Shard& shard)> with_shard = {};
   };
 
   DataSource() = default;
@@ -122,14 +158,24 @@ class DataSource {
       batches_ = source.batches();
       if constexpr (requires { source.targets(); }) targets_ = source.targets();
       if constexpr (requires { source.last_batch(); }) last_batch_ = source.last_batch();
-      if constexpr (NumberedSource<S>)
-        numbered_ = std::make_shared<Numbered>(Numbered{
+      if constexpr (NumberedSource<S>) {
+        Numbered numbered{
             .samples = source.samples(),
             .in_order = [source](std::int64_t pass) { return detail::in_order(source, pass); },
-            .with_input = [source](Fields input) -> DataSource { return source.with_input(std::move(input)); }});
-      if constexpr (requires { source.stream(std::int64_t{}, std::int64_t{}); })
-        stream_from_ = [source](std::int64_t epoch, std::int64_t i) -> BatchStream { return source.stream(epoch, i); };
-      stream_ = [s = std::move(source)](std::int64_t epoch) -> BatchStream { return s.stream(epoch); };
+            .with_input = [source](Fields input) -> DataSource { return source.with_input(std::move(input)); }};
+        if constexpr (ShardedSource<S>) {
+          numbered.shard_in_order = [source](std::int64_t pass, const Shard& shard) {
+            return source.in_order(pass, shard);
+          };
+          numbered.with_shard = [source](Fields input, const Shard& shard) -> DataSource {
+            return source.with_input(std::move(input), shard);
+          };
+        }
+        numbered_ = std::make_shared<Numbered>(std::move(numbered));
+      }
+      stream_ = [s = std::move(source)](std::int64_t epoch, std::int64_t i, const Shard& shard) {
+        return detail::stream_of(s, epoch, i, shard);
+      };
     } else if constexpr (detail::RangeOfBatches<S>) {
       from_range(std::make_shared<S>(std::move(source)), to_batch_);
     } else {
@@ -156,33 +202,25 @@ class DataSource {
 
   [[nodiscard]] explicit operator bool() const { return static_cast<bool>(stream_); }
 
-  /// The batches of one epoch.
-  [[nodiscard]] BatchStream stream(std::int64_t epoch = 0) const {
-    if (BatchStream begun = std::exchange(begun_, {})) return begun;
-    return stream_(epoch);
-  }
-
-  /// The same, from its i-th batch on; batches before it are drawn and dropped where the source cannot skip them.
-  [[nodiscard]] BatchStream stream(std::int64_t epoch, std::int64_t i) const {
-    if (stream_from_) return stream_from_(epoch, i);
-    BatchStream rest = stream(epoch);
-    while (i-- > 0 && rest()) {
-    }
-    return rest;
+  /// The batches of one epoch, from its i-th on: batches before it are drawn and dropped where the source cannot skip
+  /// them. Of each batch a shard.
+  [[nodiscard]] BatchStream stream(std::int64_t epoch = 0, std::int64_t i = 0, const Shard& shard = {}) const {
+    if (BatchStream begun = std::exchange(begun_, {})) return detail::rest_of(std::move(begun), i, shard);
+    return stream_(epoch, i, shard);
   }
 
   /// The first batch of the epoch that comes next, without using it up: a source that cannot be rewound (a loader)
   /// gives it again at the next `stream`; one that can leaves random generators as they were. None for an empty source.
-  [[nodiscard]] std::optional<Batch> first(std::int64_t epoch = 0) const {
+  [[nodiscard]] std::optional<Batch> first(std::int64_t epoch = 0, const Shard& shard = {}) const {
     if (!one_pass_) {
       const RandomState random;
-      return stream_(epoch)();
+      return stream_(epoch, 0, shard)();
     }
     if (!begun_) begun_from_ = generator_states();
     BatchStream rest = stream(epoch);
-    std::optional<Batch> batch = rest();
+    const std::optional<Batch> batch = rest();
     begun_ = [batch, rest, given = false]() mutable { return std::exchange(given, true) ? rest() : batch; };
-    return batch;
+    return batch ? std::optional(shard_of(*batch, shard)) : std::nullopt;
   }
 
   /// Gives up the pass that `first` began, if there is one: the next `stream` begins anew.
@@ -201,7 +239,7 @@ class DataSource {
       restart();  // a loader has one pass at a time
       const RandomState random;
       std::int64_t count = 0;
-      for (BatchStream next = stream_(0); next();) ++count;
+      for (BatchStream next = stream_(0, 0, {}); next();) ++count;
       batches_ = count;
     }
     return *batches_;
@@ -225,11 +263,12 @@ class DataSource {
       batches_ = static_cast<std::int64_t>(std::size(*range));
     else
       one_pass_ = true;
-    stream_ = [range = std::move(range), as_batch](std::int64_t) { return detail::range_stream(range, as_batch); };
+    stream_ = [range = std::move(range), as_batch](std::int64_t, std::int64_t i, const Shard& shard) {
+      return detail::rest_of(detail::range_stream(range, as_batch), i, shard);
+    };
   }
 
-  std::function<BatchStream(std::int64_t)> stream_;
-  std::function<BatchStream(std::int64_t, std::int64_t)> stream_from_;  // empty: the source cannot skip batches
+  std::function<BatchStream(std::int64_t epoch, std::int64_t i, const Shard& shard)> stream_;
   mutable std::optional<std::int64_t> batches_;
   std::optional<std::int64_t> last_batch_;
   std::shared_ptr<const Numbered> numbered_;

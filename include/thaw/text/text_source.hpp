@@ -72,18 +72,20 @@ class TextSource {
   [[nodiscard]] std::int64_t last_batch() const { return order_.last_batch(); }
   [[nodiscard]] Fields targets() const { return data_->target; }
 
-  /// One pass, from its i-th batch on. The order depends on seed and epoch alone.
-  [[nodiscard]] BatchStream stream(std::int64_t epoch, std::int64_t i = 0) const {
-    return [data = data_, order = order_, samples = samples_of(epoch), i]() mutable -> std::optional<Batch> {
+  /// One pass, from its i-th batch on; of each batch a shard, as long as that one's longest text. The order depends on
+  /// seed and epoch alone.
+  [[nodiscard]] BatchStream stream(std::int64_t epoch, std::int64_t i = 0, const Shard& shard = {}) const {
+    return [data = data_, order = order_, samples = samples_of(epoch), i, shard]() mutable -> std::optional<Batch> {
       if (i >= order.batches()) return std::nullopt;
-      std::vector<std::int64_t> here(samples.begin() + order.first_of(i), samples.begin() + order.last_of(i));
-      ++i;
+      const auto [from, to, stand_in] = order.range(i++, shard);
+      std::vector<std::int64_t> here(samples.begin() + from, samples.begin() + to);
       std::vector<Tokens> texts;
       texts.reserve(here.size());
       for (const std::int64_t sample : here) texts.push_back(data->texts[static_cast<std::size_t>(sample)]);
       const at::Tensor index = at::from_blob(here.data(), {std::ssize(here)}, at::kLong);
       return Batch{.input = pad(texts, data->padding),
-                   .target = data->target.index_select(0, index.to(data->target.device()))};
+                   .target = data->target.index_select(0, index.to(data->target.device())),
+                   .stand_in = stand_in};
     };
   }
 

@@ -2,6 +2,7 @@
 
 #include <ATen/Context.h>
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/arange.h>
 #include <ATen/ops/empty.h>
 #include <opencv2/core.hpp>
 
@@ -85,43 +86,50 @@ class ImageSource {
   [[nodiscard]] const ImageList& images() const { return options_->images; }
   [[nodiscard]] const ImageSourceOptions& options() const { return *options_; }
 
-  /// One pass, from its i-th batch on.
-  [[nodiscard]] BatchStream stream(std::int64_t epoch, std::int64_t i = 0) const {
-    return stream(order_.of_epoch(epoch), epoch, i, batches());
+  /// One pass, from its i-th batch on; of each batch a shard, whose images alone are read.
+  [[nodiscard]] BatchStream stream(std::int64_t epoch, std::int64_t i = 0, const Shard& shard = {}) const {
+    return stream(order_, order_.of_epoch(epoch), epoch, i, shard);
   }
   /// Every image once, in the order of the list, also those that `drop_last` leaves out; transformed as in the epoch of
-  /// that number.
-  [[nodiscard]] BatchStream in_order(std::int64_t pass = 0) const { return stream({}, pass, 0, order_.all_batches()); }
+  /// that number. Of a shard those whose numbers are its own: see ShardedSource.
+  [[nodiscard]] BatchStream in_order(std::int64_t pass = 0, const Shard& shard = {}) const {
+    return stream(order_.numbers(shard), at::arange(shard.index, samples(), shard.count, at::kLong), pass, 0, {});
+  }
 
-  /// The same targets in the same batches with other inputs: what a frozen network made of the images. Throws DataError
-  /// for masks and keypoints, which change with the images.
-  [[nodiscard]] InMemory with_input(Fields input) const {
+  /// The same targets in the same batches with other inputs: what a frozen network made of the images, or of a shard of
+  /// them. Throws DataError for masks and keypoints, which change with the images.
+  [[nodiscard]] InMemory with_input(Fields input, const Shard& shard = {}) const {
     if (!targets_.defined())
       throw DataError("ImageSource", "masks and keypoints move with the images, and cannot be kept apart from them",
                       "do not cache what a frozen network makes of these images");
-    return InMemory({.input = std::move(input),
+    return InMemory({.input = targets_,
                      .target = targets_,
                      .batch_size = order_.batch_size,
                      .shuffle = order_.shuffle,
                      .seed = order_.seed,
-                     .drop_last = order_.drop_last});
+                     .drop_last = order_.drop_last})
+        .with_input(std::move(input), shard);
   }
 
   /// An image as the network would see it in an epoch, before it is normalised.
   [[nodiscard]] Sample sample(std::int64_t i, std::int64_t epoch = 0) const { return sample(*options_, i, epoch); }
 
  private:
-  [[nodiscard]] BatchStream stream(at::Tensor order, std::int64_t epoch, std::int64_t i, std::int64_t n) const {
-    const auto make = [options = options_, known = targets_, batches = order_, order = std::move(order),
-                       epoch](std::int64_t batch) {
+  [[nodiscard]] BatchStream stream(const SampleOrder& batches, at::Tensor order, std::int64_t epoch, std::int64_t i,
+                                   const Shard& shard) const {
+    const auto make = [options = options_, known = targets_, batches, order = std::move(order), epoch,
+                       shard](std::int64_t batch) {
+      const auto [from, to, stand_in] = batches.range(batch, shard);
       std::vector<std::int64_t> numbers;
-      for (std::int64_t at = batches.first_of(batch); at < batches.last_of(batch); ++at)
+      for (std::int64_t at = from; at < to; ++at)
         numbers.push_back(order.defined() ? order.const_data_ptr<std::int64_t>()[at] : at);
-      return collate(*options, known, numbers, epoch);
+      Batch result = collate(*options, known, numbers, epoch);
+      result.stand_in = stand_in;
+      return result;
     };
     const auto processors = static_cast<int>(std::thread::hardware_concurrency());
     const int workers = options_->workers < 0 ? std::clamp(processors, 1, 8) : options_->workers;
-    auto pass = std::make_shared<OrderedWorkers<Batch>>(make, i, n, workers, options_->ahead);
+    auto pass = std::make_shared<OrderedWorkers<Batch>>(make, i, batches.batches(), workers, options_->ahead);
     return [pass] { return pass->next(); };
   }
 
