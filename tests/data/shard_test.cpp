@@ -123,7 +123,8 @@ TEST_CASE("shards of a batch that is augmented draw other numbers, and the same 
   CHECK(drawn(1).equal(drawn(1)));
 }
 
-TEST_CASE("by number, shards of a source have each sample once, and give of each batch what they have other inputs of") {
+TEST_CASE(
+    "by number, shards of a source have each sample once, and give of each batch what they have other inputs of") {
   const std::int64_t count = GENERATE(2, 3, 5);
   const bool drop_last = GENERATE(false, true);
   CAPTURE(count, drop_last);

@@ -56,6 +56,11 @@ class MemoryError : public Error {
   using Error::Error;
 };
 
+/// Another of several processes failed, was ended, or does not answer.
+class ProcessError : public Error {
+  using Error::Error;
+};
+
 /// A file that cannot be read, written or used: missing, truncated, damaged, unsafe, or of another architecture.
 class FileError : public Error {
   using Error::Error;

@@ -41,8 +41,8 @@ concept NumberedSource = EpochSource<S> && requires(const S& source, Fields inpu
 };
 
 /// A NumberedSource of which several processes can each keep a part: `in_order(pass, shard)` gives the samples whose
-/// numbers are shard.index, shard.index + shard.count, ...; and `with_input(input, shard)`, which has such inputs alone,
-/// gives of each batch the samples that they are of.
+/// numbers are shard.index, shard.index + shard.count, ...; and `with_input(input, shard)`, which has such inputs
+/// alone, gives of each batch the samples that they are of.
 template <class S>
 concept ShardedSource = NumberedSource<S> && requires(const S& source, Fields input, const Shard& shard) {
   { source.in_order(std::int64_t{}, shard) } -> std::convertible_to<BatchStream>;

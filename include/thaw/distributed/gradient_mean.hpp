@@ -30,9 +30,9 @@ struct Buckets {
 /// `Reducer` is c10d's, whose constructor takes more in later versions of LibTorch than in 2.6.
 template <class Reducer = c10d::Reducer>
 [[nodiscard]] std::unique_ptr<Reducer> make_reducer(const c10::intrusive_ptr<c10d::ProcessGroup>& group,
-                                                    const Buckets& buckets) {
+                                                    const Buckets& buckets, bool find_unused) {
   const auto make = [&](const auto&... more) {
-    constexpr bool find_unused = false, gradient_as_bucket_view = false;  // zero_grad would throw on views
+    constexpr bool gradient_as_bucket_view = false;  // zero_grad would throw on views
     return std::make_unique<Reducer>(buckets.parameters, buckets.of, group,
                                      std::vector<bool>(buckets.parameters.size(), false),
                                      std::int64_t{c10d::kDefaultBucketBytesCap}, find_unused, gradient_as_bucket_view,
@@ -58,14 +58,15 @@ template <class Reducer = c10d::Reducer>
 ///
 /// In a backward pass that was not announced gradients add up in each process alone, and the next one that was
 /// announced sends their sum: all but the last of the batches whose gradients are accumulated (PyTorch's no_sync).
-/// Every parameter that requires a gradient has to get one in an announced pass. Source: PyTorch's
-/// DistributedDataParallel (Li et al. 2020, arXiv:2006.15704).
+/// Every parameter that requires a gradient has to get one in an announced pass, unless `find_unused_parameters` is set
+/// and the pass is announced with its loss: those that the loss does not depend on then count as zero. Source:
+/// PyTorch's DistributedDataParallel (Li et al. 2020, arXiv:2006.15704).
 class GradientMean {
  public:
-  GradientMean(Processes processes, LayerGroups groups)
-      : processes_(std::move(processes)), groups_(std::move(groups)) {}
+  GradientMean(Processes processes, LayerGroups groups, bool find_unused_parameters = false)
+      : processes_(std::move(processes)), groups_(std::move(groups)), find_unused_(find_unused_parameters) {}
 
-  void next_backward() {
+  void next_backward(const at::Tensor& loss = {}) {
     if (processes_.size() == 1) return;
     std::vector<at::Tensor> trained;
     std::vector<std::string> names;
@@ -77,7 +78,11 @@ class GradientMean {
       trained_ = std::move(trained);
       reducer_ = trained_.empty() ? nullptr : make(names);
     }
-    if (reducer_) reducer_->prepare_for_backward({});
+    if (!reducer_) return;
+    if (find_unused_ && !loss.defined())
+      throw ConfigError("GradientMean", "unused parameters are to be found, but there is no loss to search from",
+                        "announce the pass by next_backward(loss)");
+    reducer_->prepare_for_backward(find_unused_ ? std::vector<at::Tensor>{loss} : std::vector<at::Tensor>());
   }
 
   /// Of the parameters whose gradients are sent: how many.
@@ -97,11 +102,12 @@ class GradientMean {
     std::ranges::reverse(limits);
     buckets.of = std::move(of);
     buckets.limits.assign(limits.begin(), limits.end());
-    return detail::make_reducer(processes_.group(), buckets);
+    return detail::make_reducer(processes_.group(), buckets, find_unused_);
   }
 
   Processes processes_;
   LayerGroups groups_;
+  bool find_unused_;
   std::vector<at::Tensor> trained_;
   std::unique_ptr<c10d::Reducer> reducer_;
 };

@@ -26,15 +26,11 @@
 #include <thaw/core/error.hpp>
 #include <thaw/core/first_line.hpp>
 #include <thaw/data/batch.hpp>
+#include <thaw/data/shard.hpp>
 #include <thaw/distributed/environment.hpp>
 #include <thaw/groups/layer_groups.hpp>
 
 namespace thaw::distributed {
-
-/// Another process does not answer, or was ended.
-class ProcessError : public Error {
-  using Error::Error;
-};
 
 /// A process's part of a batch.
 struct Share {
@@ -72,6 +68,8 @@ class Processes {
   [[nodiscard]] std::int64_t size() const { return group_ ? group_->getSize() : 1; }
   /// Among those of this machine.
   [[nodiscard]] std::int64_t local_rank() const { return local_rank_; }
+  /// Which part of every batch is its own.
+  [[nodiscard]] Shard shard() const { return {.index = rank(), .count = size()}; }
   /// Null for a process alone.
   [[nodiscard]] const c10::intrusive_ptr<c10d::ProcessGroup>& group() const { return group_; }
 
@@ -116,14 +114,15 @@ class Processes {
     return at::cat(all);
   }
 
-  /// All processes get the tensors of rank 0, in place.
-  void broadcast(const std::vector<at::Tensor>& tensors) const {
+  /// All processes get the tensors of one of them, in place.
+  void broadcast(const std::vector<at::Tensor>& tensors, std::int64_t root = 0) const {
     if (size() == 1 || tensors.empty()) return;
     const c10::NoGradGuard no_grad;
     std::vector<at::Tensor> all;
     all.reserve(tensors.size());
     for (const at::Tensor& tensor : tensors) all.push_back(tensor.detach());
-    together("sending from rank 0", [&] { c10d::broadcast_coalesced(group_, all, std::size_t{250} << 20U, 0); });
+    together("sending to all processes",
+             [&] { c10d::broadcast_coalesced(group_, all, std::size_t{250} << 20U, static_cast<int>(root)); });
   }
   /// The same of all parameters and buffers.
   void broadcast(const LayerGroups& groups) const {
@@ -139,10 +138,9 @@ class Processes {
   /// seen twice. Throws DataError for a batch without samples.
   [[nodiscard]] Share share(const Batch& whole) const {
     if (whole.size() == 0) throw DataError("Processes::share", "the batch has no samples", "leave it out");
-    const std::int64_t n = whole.size(), from = n * rank() / size(), to = n * (rank() + 1) / size();
-    const auto part = [&](const at::Tensor& all) { return all.slice(0, from == to ? 0 : from, from == to ? 1 : to); };
-    return {.batch = {.input = whole.input.map(part), .target = whole.target.map(part)},
-            .weight = static_cast<double>((to - from) * size()) / static_cast<double>(n)};
+    Batch own = shard_of(whole, shard());
+    const double weight = static_cast<double>(own.counted() * size()) / static_cast<double>(whole.size());
+    return {.batch = std::move(own), .weight = weight};
   }
 
  private:

@@ -81,6 +81,10 @@ THAW_EVENT(RunStateVisit, on_run_state);
 /// given. A handler of the wrong type does not compile, nor does a class with none of them, or with a handler by
 /// another library's name for it (`on_batch_end`, `after_epoch`). To keep a callback's results, pass
 /// `std::ref(callback)`.
+///
+/// With several processes (World) each has its callbacks, which see the same losses and metrics. A class that writes
+/// files or speaks to people says `static constexpr bool first_process_only = true;` and is then told nothing in the
+/// others.
 class Callback {
  public:
   template <class Handler>
@@ -89,6 +93,7 @@ class Callback {
     using Class = std::unwrap_reference_t<Handler>;
     detail::check_foreign_events<Class>();
     name_ = c10::demangle(typeid(Class).name());
+    if constexpr (requires { Class::first_process_only; }) first_process_only_ = Class::first_process_only;
     const auto self = std::make_shared<Handler>(std::move(handler));
     std::apply([&](auto&... slot) { (bind<Class>(self, slot), ...); }, slots_);
     static_assert(
@@ -111,6 +116,17 @@ class Callback {
   /// Of its class.
   [[nodiscard]] const std::string& name() const { return name_; }
 
+  [[nodiscard]] bool first_process_only() const { return first_process_only_; }
+  /// One that hears the same and does nothing.
+  [[nodiscard]] Callback silenced() const {
+    Callback silent = *this;
+    const auto silence = []<class Event>(std::function<void(const Event&)>& slot) {
+      if (slot) slot = [](const Event&) {};
+    };
+    std::apply([&](auto&... slot) { (silence(slot), ...); }, silent.slots_);
+    return silent;
+  }
+
  private:
   template <class... Event>
   using SlotsOf = std::tuple<std::function<void(const Event&)>...>;
@@ -130,6 +146,7 @@ class Callback {
 
   Slots slots_;
   std::string name_;
+  bool first_process_only_ = false;
 };
 
 }  // namespace thaw

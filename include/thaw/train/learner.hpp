@@ -5,6 +5,7 @@
 #include <chrono>
 #include <concepts>
 #include <cstdint>
+#include <exception>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -32,6 +33,7 @@
 #include <thaw/train/run_state.hpp>
 #include <thaw/train/stage.hpp>
 #include <thaw/train/until_overfit.hpp>
+#include <thaw/train/world.hpp>
 
 namespace thaw {
 
@@ -45,6 +47,10 @@ struct ResumeOptions {
 ///
 /// A plan is checked as a whole before anything is changed. Losses stay on the device until an epoch ends or a
 /// callback reads them. Batches are moved to the device of the model's first parameter.
+///
+/// With several processes (LearnerOptions::world) all begin with the weights of the first, each trains on its shard of
+/// every batch, and losses, metrics and what ends a stage are those of all of them together: a program gives what it
+/// gives alone, up to rounding. Every process makes the same calls; `predict`, `save` and `load` ask no other.
 class Learner {
  public:
   /// `model`: a ModuleHolder or shared_ptr whose `forward` takes one tensor, several, or a struct or dictionary of
@@ -109,7 +115,9 @@ class Learner {
   [[nodiscard]] Fields outputs(const Fields& input);
   [[nodiscard]] Fields outputs(const DataSource& source);
   /// What the loss gives for such outputs, on their device.
-  [[nodiscard]] at::Tensor loss_between(const Fields& output, const Fields& target) { return task_.loss(output, target); }
+  [[nodiscard]] at::Tensor loss_between(const Fields& output, const Fields& target) {
+    return task_.loss(output, target);
+  }
 
   /// Measures the running statistics of batch norms that train anew: the mean over one pass of the training data, as
   /// after weights were averaged. Those that are held stay as they are. Source: torch.optim.swa_utils.update_bn.
@@ -123,8 +131,10 @@ class Learner {
   [[nodiscard]] const LearnerData& data() const { return data_; }
 
   /// Writes parameters, buffers and the optimizer's state, as a LibTorch archive, beside and then renamed: a file that
-  /// was there stays until the new one is whole. Throws FileError.
-  void save(const std::filesystem::path& path) const { detail::save_learner(path, *groups_.module(), *optimizer_); }
+  /// was there stays until the new one is whole. Of several processes the first does. Throws FileError.
+  void save(const std::filesystem::path& path) const {
+    if (world_.first()) detail::save_learner(path, *groups_.module(), *optimizer_);
+  }
   /// Reads what `save` wrote. Throws FileError naming every tensor that is missing, unexpected or of another shape, and
   /// then nothing has changed.
   void load(const std::filesystem::path& path) { detail::load_learner(path, *groups_.module(), *optimizer_); }
@@ -166,6 +176,7 @@ class Learner {
   [[nodiscard]] LayerGroups& groups() { return groups_; }
   [[nodiscard]] const LayerGroups& groups() const { return groups_; }
   [[nodiscard]] torch::optim::Optimizer& optimizer() { return *optimizer_; }
+  [[nodiscard]] const World& world() const { return world_; }
   [[nodiscard]] const std::vector<Metric>& metrics() const { return metrics_; }
   [[nodiscard]] const History& history() const { return history_; }
   /// All that find_lr gave.
@@ -213,20 +224,10 @@ class Learner {
     ResumeOptions how;
   };
 
-  /// While it lives, data is only tried out: a first check of it does not count, and passes that it began are given up.
-  /// Otherwise a loader that shuffles would go on in an order that was drawn for nothing.
-  struct Trial {
-    Learner& learner;
-    const bool checked;
-    explicit Trial(Learner& learner_) : learner(learner_), checked(learner_.checked_ || learner_.was_checked_) {}
-    Trial(const Trial&) = delete;
-    Trial& operator=(const Trial&) = delete;
-    ~Trial() {
-      if (checked) return;
-      learner.checked_ = false;
-      learner.data_.train.restart();
-      learner.data_.valid.restart();
-    }
+  /// A batch, and how many samples it has in all processes.
+  struct Drawn {
+    Batch batch;
+    std::int64_t samples;
   };
 
   /// What one optimizer step saw.
@@ -242,6 +243,7 @@ class Learner {
     for (const Callback& callback : callbacks) callback.on(event);
   }
   std::vector<Callback> all_callbacks(std::vector<Callback> given) const {
+    silence(given);
     given.insert(given.begin(), callbacks_.begin(), callbacks_.end());
     return given;
   }
@@ -263,12 +265,13 @@ class Learner {
   double train_epoch(Run& run);
   void read_losses();
   double mean_loss(std::int64_t epoch);
-  BatchStream pass(const DataSource& source, std::int64_t batches_per_step);
+  BatchStream pass(const Halves* halves, std::int64_t epoch, std::int64_t batches_per_step);
   void set_frozen(const Run& run);
   void set_hyper(Run& run);
-  std::optional<StepLoss> step(const Halves* halves, std::optional<Batch> first, BatchStream& next,
+  std::optional<Drawn> draw(BatchStream& next);
+  std::optional<StepLoss> step(const Halves* halves, std::optional<Drawn> first, BatchStream& next,
                                std::int64_t batches, const std::vector<Callback>& callbacks);
-  std::optional<at::Tensor> gradients_of(const Halves* halves, const Batch& host, double weight,
+  std::optional<at::Tensor> gradients_of(const Halves* halves, const Batch& host, double weight, bool last,
                                          const std::vector<Callback>& callbacks);
   at::Tensor loss_of(const Halves* halves, Batch& batch, const std::vector<Callback>& callbacks);
   void check_cache(const Stage& stage, const detail::PlannedStage& planned, const std::string& where) const;
@@ -278,9 +281,20 @@ class Learner {
   void update_halves(Run& run);
   LRCurve sweep(const LRFinder& finder, const std::vector<Callback>& callbacks);
   std::int64_t batches_per_step(const std::vector<Callback>& callbacks);
+  [[nodiscard]] std::shared_ptr<void> trial();
   void check_data();
+  void try_data();
   void check_last_batch(const detail::PlannedStage& stage, const std::string& where);
 
+  void join();
+  void silence(std::vector<Callback>& callbacks) const;
+  bool stops();
+  void agree_on_stop(double any);
+  void agree_on_step(const std::exception_ptr& failed);
+  std::shared_ptr<void> common_random() const;
+  void share_buffers() const;
+
+  World world_;
   LayerGroups groups_;
   std::shared_ptr<detail::ComputeMode> mode_;
   detail::Task task_;
@@ -312,36 +326,14 @@ class Learner {
   double lr_scale_ = 1;              // what callbacks made of the running stage's rates
 };
 
-template <class Model, class Loss>
-Learner::Learner(Model model, LayerGroups groups, Loss loss, LearnerOptions options)
-    : groups_(std::move(groups)),
-      mode_(std::make_shared<detail::ComputeMode>(detail::ComputeMode{options.layout, options.precision})),
-      task_(detail::in_mode(detail::make_task(model, std::move(loss)), mode_)),
-      data_{std::move(options.train), std::move(options.valid)},
-      metrics_(std::move(options.metrics)),
-      callbacks_(std::move(options.callbacks)),
-      frozen_(std::move(options.frozen)) {
-  if (detail::module_ptr(model) != groups_.module())
-    throw ConfigError("Learner", "the layer groups were made from another model",
-                      "make them from the model given here");
-  if (frozen_ && !task_.parts)
-    throw ConfigError("LearnerOptions::frozen", "the model cannot be run in parts",
-                      "let it be a torch::nn::Sequential, or give it forward_parts(): see thaw::ForwardPart");
-  detail::check_precision(options.precision, device());
-  if (options.precision == Precision::float16) loss_scale_.emplace();
-  optimizer_ = options.optimizer ? options.optimizer(groups_) : std::make_unique<AdamW>(groups_);
-  (void)OptimizerGroups(*optimizer_, groups_);  // throws when they do not fit each other
-  history_.most_steps = options.most_steps;
-  history_.groups.reserve(groups_.size());
-  for (const LayerGroup& group : groups_) history_.groups.push_back(group.name);
-}
-
 }  // namespace thaw
 
 #include <thaw/train/detail/learner_check.hpp>
 #include <thaw/train/detail/learner_halves.hpp>
+#include <thaw/train/detail/learner_make.hpp>
 #include <thaw/train/detail/learner_pass.hpp>
 #include <thaw/train/detail/learner_stage.hpp>
 #include <thaw/train/detail/learner_state.hpp>
 #include <thaw/train/detail/learner_step.hpp>
 #include <thaw/train/detail/learner_until_overfit.hpp>
+#include <thaw/train/detail/learner_world.hpp>

@@ -13,6 +13,7 @@
 #include <thaw/train/frozen_split.hpp>
 #include <thaw/train/metric.hpp>
 #include <thaw/train/precision.hpp>
+#include <thaw/train/world.hpp>
 
 namespace thaw {
 
@@ -34,6 +35,7 @@ struct LearnerOptions {
   MakeFrozenForward frozen = {};
   Layout layout = Layout::automatic;      ///< of images and of the weights of convolutions in memory
   Precision precision = Precision::full;  ///< of the forward pass; what the CPU cannot do fast is refused
+  World world = {};                       ///< the processes that train together; each gets a shard of every batch
   std::size_t most_steps = 65'536;        ///< that the history keeps; see History
 };
 

@@ -2,6 +2,7 @@
 
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/cat.h>
+#include <ATen/ops/zeros_like.h>
 #include <c10/core/GradMode.h>
 
 #include <cstdint>
@@ -12,6 +13,7 @@
 #include <thaw/core/error.hpp>
 #include <thaw/train/history.hpp>
 #include <thaw/train/metric.hpp>
+#include <thaw/train/world.hpp>
 
 namespace thaw {
 
@@ -29,10 +31,12 @@ class MetricTotal {
                         "give both, or make it with thaw::mean_metric");
   }
 
-  /// One batch. Throws DataError when the shapes do not fit the metric; waits for no device.
-  void add(const Fields& output, const Fields& target) {
+  /// One batch, or a stand-in that does not count. Throws DataError when the shapes do not fit the metric; waits for no
+  /// device.
+  void add(const Fields& output, const Fields& target, bool counts = true) {
     const c10::NoGradGuard no_grad;
-    merge(metric_.observe(output, target));
+    const at::Tensor seen = metric_.observe(output, target);
+    merge(counts ? seen : metric_.reduce == Reduce::cat ? seen.slice(0, 0, 0) : at::zeros_like(seen));
   }
 
   /// Another's total: that of another process, say.
@@ -42,6 +46,17 @@ class MetricTotal {
       parts_.push_back(total.to(at::kDouble, /*non_blocking=*/false, /*copy=*/true));
     else
       parts_[0].add_(total);
+  }
+
+  /// Goes on as the total of all processes.
+  void merge_over(const World& world) {
+    if (world.alone()) return;
+    at::Tensor all = total();
+    if (metric_.reduce == Reduce::cat)
+      all = world.gather(all);
+    else
+      world.sum(all);
+    parts_ = {all};
   }
 
   /// Of all batches, on their device. Throws DataError when there was none.

@@ -17,24 +17,31 @@
 #include <thaw/train/history.hpp>
 #include <thaw/train/metric.hpp>
 #include <thaw/train/metric_total.hpp>
+#include <thaw/train/world.hpp>
 
 namespace thaw::detail {
 
-/// Loss and metrics over one pass, without gradients, read from the device once.
-inline Evaluation evaluate(const Task& task, const std::vector<Metric>& metrics, const DataSource& source,
-                           const at::Device& device) {
+/// Loss and metrics over one pass of all processes, without gradients, read from the device once.
+inline Evaluation evaluate(const Task& task, const std::vector<Metric>& metrics, BatchStream next,
+                           const at::Device& device, const World& world) {
   const c10::NoGradGuard no_grad;
   at::Tensor loss = at::zeros({1}, at::device(device).dtype(at::kDouble));
   double samples = 0;
   std::vector<MetricTotal> totals(metrics.begin(), metrics.end());
-  BatchStream next = source.stream();
-  while (const std::optional<Batch> host = next()) {
-    const Batch batch = host->to(device);
-    const Fields output = task.forward(batch.input);
-    loss.add_(task.loss(output, batch.target).to(at::kDouble), static_cast<double>(batch.size()));
-    for (MetricTotal& total : totals) total.add(output, batch.target);
-    samples += static_cast<double>(batch.size());
-  }
+  const auto one_pass = [&] {
+    while (const std::optional<Batch> host = next()) {
+      const Batch batch = host->to(device);
+      const Fields output = task.forward(batch.input);
+      const auto n = static_cast<double>(batch.counted());
+      if (n > 0) loss.add_(task.loss(output, batch.target).to(at::kDouble), n);
+      for (MetricTotal& total : totals) total.add(output, batch.target, !batch.stand_in);
+      samples += n;
+    }
+  };
+  world.together(one_pass);
+  world.sum(loss);
+  samples = world.sums({samples})[0];
+  for (MetricTotal& total : totals) total.merge_over(world);
   std::vector<at::Tensor> values, flat{loss / samples};
   for (const MetricTotal& total : totals) {
     values.push_back(total.value());
@@ -54,10 +61,10 @@ inline Evaluation evaluate(const Task& task, const std::vector<Metric>& metrics,
 
 /// Tries one batch of the source on the model: what would fail in the middle of training fails here, and says it
 /// better.
-inline void check_source(const Task& task, const DataSource& source, std::int64_t epoch, const at::Device& device,
-                         const std::vector<Metric>& metrics = {}) {
+inline void check_source(const Task& task, const DataSource& source, std::int64_t epoch, const Shard& shard,
+                         const at::Device& device, const std::vector<Metric>& metrics = {}) {
   const c10::NoGradGuard no_grad;
-  const std::optional<Batch> first = source.first(epoch);
+  const std::optional<Batch> first = source.first(epoch, shard);
   if (!first)
     throw DataError("data", "a second pass over it gives no batches", "give a source that can be run through again");
   const Batch batch = first->to(device);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <exception>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -16,9 +17,25 @@
 
 namespace thaw {
 
-/// Tries the data on the model, once.
+/// While it lives, data is only tried out: a first check of it does not count, and passes that it began are given up.
+/// Otherwise a loader that shuffles would go on in an order that was drawn for nothing.
+inline std::shared_ptr<void> Learner::trial() {
+  if (checked_ || was_checked_) return {};
+  return {nullptr, [this](void*) {
+            checked_ = false;
+            data_.train.restart();
+            data_.valid.restart();
+          }};
+}
+
+/// Tries the data on the model, once; where it does not fit in one process, all end.
 inline void Learner::check_data() {
   if (checked_) return;
+  const std::shared_ptr<void> common = common_random();
+  world_.together([&] { try_data(); });
+}
+
+inline void Learner::try_data() {
   const bool quietly = std::exchange(was_checked_, false);  // a resumed run draws nothing for what was done before
   std::optional<RandomState> random;
   if (quietly) random.emplace();
@@ -30,11 +47,11 @@ inline void Learner::check_data() {
                     "give LearnerOptions::valid at least one, or leave it out");
   groups_.eval();
   if (mode_->layout != Layout::contiguous)
-    if (const std::optional<Batch> first = data_.train.first(epochs_begun_))
+    if (const std::optional<Batch> first = data_.train.first(epochs_begun_, world_.shard()))
       detail::settle_layout(*mode_, task_, *groups_.module(),
                             Batch{.input = detail::few(first->input), .target = {}}.to(device()).input);
-  detail::check_source(task_, data_.train, epochs_begun_, device());
-  if (data_.valid) detail::check_source(task_, data_.valid, 0, device(), metrics_);
+  detail::check_source(task_, data_.train, epochs_begun_, world_.shard(), device());
+  if (data_.valid) detail::check_source(task_, data_.valid, 0, world_.shard(), device(), metrics_);
   checked_ = true;
   if (quietly && !train_begun) data_.train.restart();
   if (quietly && !valid_begun) data_.valid.restart();
@@ -44,9 +61,10 @@ inline void Learner::check_data() {
 /// stage, cannot do with it: known only by trying, since the same layer can where it sees many positions of that
 /// sample.
 inline void Learner::check_last_batch(const detail::PlannedStage& stage, const std::string& where) {
-  if (data_.train.last_batch() != 1) return;
+  const std::int64_t seen_by = world_.norm_sees_all() ? 1 : world_.size();  // the smallest shard has no more samples
+  if (data_.train.last_batch().value_or(2 * seen_by) / seen_by > 1) return;
   const detail::TryOut nothing_stays{*groups_.module()};
-  const std::optional<Batch> first = data_.train.first(epochs_begun_);
+  const std::optional<Batch> first = data_.train.first(epochs_begun_, world_.shard());
   if (!first) return;
   const Fields sample = first->to(device()).input.map([](const at::Tensor& t) { return t.slice(0, 0, 1); });
   groups_.module()->train();

@@ -11,26 +11,25 @@ namespace thaw {
 
 namespace detail {
 
-/// What the prefix makes of every sample, in the source's own order.
-inline Fields features_of(const FrozenForward& prefix, const DataSource::Numbered& source, std::int64_t pass,
-                          const at::Device& device, FeatureRoom& room, std::vector<at::MemoryFormat>& formats) {
+/// What the prefix makes of every sample of a pass in the source's own order.
+inline Fields features_of(const FrozenForward& prefix, BatchStream next, std::int64_t samples, const at::Device& device,
+                          FeatureRoom& room, std::vector<at::MemoryFormat>& formats) {
   std::vector<at::Tensor> kept;
   std::int64_t done = 0;
-  BatchStream next = source.in_order(pass);
   while (const std::optional<Batch> host = next()) {
     const Fields features = prefix(host->to(device).input);
     const at::Device home = host->input[0].device();  // data in the device's memory has its features there too
     for (std::size_t i = 0; i < features.size(); ++i) {
       if (formats.size() == i) formats.push_back(features[i].suggest_memory_format());
       const at::Tensor rows = features[i].to(home);
-      if (kept.size() == i) kept.push_back(room.make(rows, source.samples));
+      if (kept.size() == i) kept.push_back(room.make(rows, samples));
       kept[i].slice(0, done, done + rows.size(0)).copy_(rows);
     }
     done += host->size();
   }
-  if (done != source.samples)
+  if (done != samples)
     throw DataError("Cache",
-                    "the source says " + std::to_string(source.samples) + " samples and gives " + std::to_string(done),
+                    "the source says " + std::to_string(samples) + " samples and gives " + std::to_string(done),
                     "let its in_order() give each sample once");
   return kept;
 }
@@ -61,6 +60,10 @@ inline void Learner::check_cache(const Stage& stage, const detail::PlannedStage&
   for (const DataSource* source : {&data_.train, &data_.valid})
     if (*source && !source->numbered())
       refuse("the data does not number its samples", "give thaw::InMemory, or a source like it: thaw::NumberedSource");
+  for (const DataSource* source : {&data_.train, &data_.valid})
+    if (!world_.alone() && *source && !source->numbered()->with_shard)
+      refuse("the data cannot be shared out by the numbers of its samples",
+             "give thaw::InMemory, or a source like it: thaw::ShardedSource");
   if (stage.cache.passes == 1 && detail::augments(*data_.train.numbered()))
     refuse("the training data is augmented, so what the frozen part makes of it changes from pass to pass",
            "do not augment, or say by Cache::passes how many passes to keep");
@@ -81,7 +84,7 @@ inline detail::TensorSet Learner::moving_in(const detail::PlannedStage& planned)
 
 /// The model cut in two for a stage. Throws ConfigError where nothing is frozen all along, or cannot be kept.
 inline std::shared_ptr<const Learner::Halves> Learner::halves(const Run& run) {
-  const std::optional<Batch> first = data_.train.first(epochs_begun_);
+  const std::optional<Batch> first = data_.train.first(epochs_begun_, world_.shard());
   if (!first)
     throw DataError("training data", "a second pass over it gives no batches",
                     "give a source that can be run through again");
@@ -121,10 +124,15 @@ inline std::shared_ptr<const Learner::Halves> Learner::halves(const Run& run) {
   return std::make_shared<const Halves>(std::move(result));
 }
 
-/// Runs the frozen part over all data.
+/// Runs the frozen part over all data, or over this process's samples.
 inline void Learner::keep(const Run& run, const FrozenForward& prefix, detail::FeatureRoom& room, Halves& result) {
   const auto of = [&](const DataSource::Numbered& source, std::int64_t pass) {
-    return source.with_input(detail::features_of(prefix, source, pass, device(), room, result.formats));
+    const auto features = [&](BatchStream next, std::int64_t samples) {
+      return detail::features_of(prefix, std::move(next), samples, device(), room, result.formats);
+    };
+    if (world_.alone()) return source.with_input(features(source.in_order(pass), source.samples));
+    const Shard own = world_.shard();
+    return source.with_shard(features(source.shard_in_order(pass, own), own.numbers(source.samples)), own);
   };
   for (std::int64_t pass = 0; pass < run.stage.cache.passes; ++pass)
     result.train.push_back(of(*data_.train.numbered(), pass));
@@ -137,20 +145,25 @@ inline void Learner::keep(const Run& run, const FrozenForward& prefix, detail::F
 /// Sees to it that a stage's halves are up to date: at first, and when somebody changed the frozen part.
 inline void Learner::update_halves(Run& run) {
   const bool must = run.stage.cache && run.stage.cache.required;
-  if (run.halves ? static_cast<bool>(run.halves->unchanged) : run.halves_tried) return;
+  const bool stale = run.halves ? !run.halves->unchanged : !run.halves_tried;
+  if (!world_.any(stale)) return;
   const bool again = !std::exchange(run.halves_tried, true) && !place_.halves.empty();  // the run was resumed
   run.halves = nullptr;
   if (!run.stage.cache && !frozen_) return;
   const bool begun = !data_.train.begun_from().empty();
+  const std::shared_ptr<void> common = begun ? nullptr : common_random();
   std::optional<RandomState> random;
   if (again)
     random.emplace(), set_generator_states(place_.halves);
   else
     place_.halves = generator_states();
   try {
-    if (run.stage.cache && !must) check_cache(run.stage, run.plan, "stage \"" + run.stage.name + "\"");
-    run.halves = halves(run);
+    world_.together([&] {
+      if (run.stage.cache && !must) check_cache(run.stage, run.plan, "stage \"" + run.stage.name + "\"");
+      run.halves = halves(run);
+    });
   } catch (const Error& error) {
+    run.halves = nullptr;
     if (must) throw;
     history_.stages.back().frozen_part = std::string("as the rest: ") + error.what();
   }

@@ -9,6 +9,7 @@
 #include <cmath>
 #include <functional>
 #include <limits>
+#include <memory>
 
 #include <thaw/train/detail/evaluate.hpp>
 #include <thaw/train/learner.hpp>
@@ -19,8 +20,9 @@ inline Evaluation Learner::validate(const DataSource& source) {
   if (!source || source.batches() == 0)
     throw DataError("Learner::validate", "there is no validation data",
                     "give LearnerOptions::valid at least one batch");
+  share_buffers();
   groups_.eval();
-  return detail::evaluate(task_, metrics_, source, device());
+  return detail::evaluate(task_, metrics_, source.stream(0, 0, world_.shard()), device(), world_);
 }
 
 inline Fields Learner::outputs(const Fields& input) {
@@ -46,6 +48,7 @@ inline Fields Learner::outputs(const DataSource& source) {
 inline void Learner::update_norm_statistics() {
   groups_.train();
   std::vector<std::function<void()>> momenta;
+  std::vector<at::Tensor> statistics;
   const auto restore = c10::make_scope_exit([&] {
     for (const auto& each : momenta) each();
   });
@@ -57,13 +60,23 @@ inline void Learner::update_norm_statistics() {
             momenta.emplace_back([&norm, old = norm.options.momentum()] { norm.options.momentum(old); });
             norm.options.momentum(std::nullopt);  // LibTorch's way to ask for the plain mean
             norm.reset_running_stats();
+            for (const at::Tensor& each : {norm.running_mean, norm.running_var})
+              if (each.defined()) statistics.push_back(each);
           }
         });
   if (momenta.empty()) return;
   const c10::NoGradGuard no_grad;
-  BatchStream next = data_.train.stream(epochs_begun_);
-  while (const std::optional<Batch> batch = next())
+  const std::shared_ptr<void> common = common_random();
+  BatchStream next = data_.train.stream(epochs_begun_, 0, world_.shard());
+  while (const std::optional<Batch> batch = next()) {
+    const std::shared_ptr<void> forward = world_.alone() ? nullptr : world_.backend()->in_forward(!batch->stand_in);
     (void)task_.forward(batch->input.map([&](const at::Tensor& tensor) { return tensor.to(device()); }));
+  }
+  if (world_.alone() || world_.norm_sees_all()) return;
+  for (at::Tensor& each : statistics) {  // the mean over processes, as it is one over batches
+    world_.sum(each);
+    each.div_(static_cast<double>(world_.size()));
+  }
 }
 
 inline LRCurve Learner::sweep(const LRFinder& finder, const std::vector<Callback>& callbacks) {
@@ -71,7 +84,7 @@ inline LRCurve Learner::sweep(const LRFinder& finder, const std::vector<Callback
   if (resumed_ && sweep_ < sweeps_.size()) return sweeps_[sweep_++];
   const RandomState random;
   const TrainingFlags flags{*groups_.module()};
-  const Trial trial{*this};
+  const std::shared_ptr<void> tried = trial();
   std::optional<detail::LossScale> scale = loss_scale_ ? std::optional(loss_scale_->copy()) : std::nullopt;
   const auto sweeping = c10::make_scope_exit([&] { loss_scale_ = std::move(scale), sweeping_ = false; });
   sweeping_ = true;
@@ -82,11 +95,15 @@ inline LRCurve Learner::sweep(const LRFinder& finder, const std::vector<Callback
   stop_.reset();
   const std::int64_t batches = batches_per_step(callbacks);
   std::int64_t epoch = epochs_begun_;
-  BatchStream next = data_.train.stream(epoch);
+  const auto begin = [&] {
+    const std::shared_ptr<void> common = common_random();
+    return data_.train.stream(epoch++, 0, world_.shard());
+  };
+  BatchStream next = begin();
   const auto on_next_batch = [&] {
-    std::optional<Batch> batch = next();
-    if (!batch) batch = (next = data_.train.stream(++epoch))();
-    return step(nullptr, std::move(batch), next, batches, callbacks);
+    std::optional<Drawn> drawn = draw(next);
+    if (!drawn && !stop_) drawn = draw(next = begin());
+    return step(nullptr, std::move(drawn), next, batches, callbacks);
   };
   const auto one_step = [&]() -> double {
     groups_.train();

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cmath>
 #include <limits>
+#include <memory>
 
 #include <thaw/train/detail/plan_text.hpp>
 #include <thaw/train/learner.hpp>
@@ -78,7 +79,7 @@ inline EpochRecord Learner::run_stage(Run& run) {
   if (!place_.begun) begin(run);
   EpochRecord record{.stage = run.stage.name, .epochs = run.plan.epochs};
   if (place_.epoch > 0) record = history_.epochs.back();
-  while (place_.epoch < run.plan.epochs && !stop_) {
+  while (place_.epoch < run.plan.epochs && !stops()) {
     epoch_start_ = std::chrono::steady_clock::now();
     const std::int64_t epoch = place_.epoch + 1;
     record = {.stage = run.stage.name, .epoch = epoch, .epochs = run.plan.epochs};
@@ -108,8 +109,8 @@ inline EpochRecord Learner::run_stage(Run& run) {
 inline Evaluation Learner::validate_stage(const Run& run) {
   if (!run.halves) return validate(data_.valid);
   groups_.eval();
-  const DataSource& source = run.halves->kept() ? run.halves->valid : data_.valid;
-  return detail::evaluate(run.halves->task, metrics_, source, device());
+  BatchStream next = run.halves->kept() ? run.halves->valid.stream() : data_.valid.stream(0, 0, world_.shard());
+  return detail::evaluate(run.halves->task, metrics_, std::move(next), device(), world_);
 }
 
 // ---- before a stage ----
@@ -158,7 +159,7 @@ inline std::vector<StageDescription> Learner::described(std::span<const Stage> p
                                                         const std::vector<Callback>& callbacks) {
   const RandomState random;
   const TrainingFlags flags{*groups_.module()};
-  const Trial trial{*this};
+  const std::shared_ptr<void> tried = trial();
   return detail::describe(groups_, plan, prepare(plan, callbacks));
 }
 
@@ -193,15 +194,10 @@ inline double Learner::train_epoch(Run& run) {
     tell(run.callbacks,
          EpochBegin{.learner = *this, .stage = run.stage.name, .epoch = epoch, .epochs = run.plan.epochs});
   const Halves* halves = run.halves.get();
-  const DataSource& source = halves && halves->kept()
-                                 ? halves->train[static_cast<std::size_t>(epoch - 1) % halves->train.size()]
-                                 : data_.train;
-  BatchStream next = pass(source, run.plan.batches_per_step);
-  while (!stop_) {
-    std::optional<Batch> batch = next();
-    if (!batch) break;
+  BatchStream next = pass(halves, epoch, run.plan.batches_per_step);
+  while (std::optional<Drawn> drawn = draw(next)) {
     set_hyper(run);  // only now that there is a step to come: validation sees the groups as they were trained
-    const std::optional<StepLoss> done = step(halves, std::move(batch), next, run.plan.batches_per_step, run.callbacks);
+    const std::optional<StepLoss> done = step(halves, std::move(drawn), next, run.plan.batches_per_step, run.callbacks);
     if (!done) break;
     place_.losses.push_back(done->loss);
     place_.samples.push_back(done->skipped ? 0 : static_cast<double>(done->samples));
@@ -219,20 +215,26 @@ inline double Learner::train_epoch(Run& run) {
     if (place_.losses.size() == 1024) read_losses();  // seldom enough for a device, often enough for the memory
     tell(run.callbacks, SafePoint{.learner = *this, .after = SafePoint::After::step});
   }
+  share_buffers();
   return mean_loss(epoch);
 }
 
 /// The batches of the epoch that begins, or what is left of the one that goes on.
-inline BatchStream Learner::pass(const DataSource& source, std::int64_t batches_per_step) {
+inline BatchStream Learner::pass(const Halves* halves, std::int64_t epoch, std::int64_t batches_per_step) {
+  const bool kept = halves && halves->kept();
+  const DataSource& source =
+      kept ? halves->train[static_cast<std::size_t>(epoch - 1) % halves->train.size()] : data_.train;
+  const Shard shard = kept ? Shard{} : world_.shard();  // what is kept is of this process's samples
   if (!place_.in_epoch()) {
+    const std::shared_ptr<void> common = common_random();
     place_.pass = source.begun_from();
     if (place_.pass.empty()) place_.pass = generator_states();
-    return source.stream(epochs_begun_++);
+    return source.stream(epochs_begun_++, 0, shard);
   }
   source.restart();
   const RandomState random;
   set_generator_states(place_.pass);
-  return source.stream(epochs_begun_ - 1, place_.epoch_steps() * batches_per_step);
+  return source.stream(epochs_begun_ - 1, place_.epoch_steps() * batches_per_step, shard);
 }
 
 /// Waits for the device; the losses of the epoch's last steps go into the history and into its sums.

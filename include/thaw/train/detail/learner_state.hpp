@@ -8,6 +8,7 @@
 #include <thaw/train/detail/optimizer_state.hpp>
 #include <thaw/train/detail/plan_text.hpp>
 #include <thaw/train/detail/visit_history.hpp>
+#include <thaw/train/detail/world_random.hpp>
 #include <thaw/train/learner.hpp>
 
 namespace thaw {
@@ -142,6 +143,7 @@ inline void Learner::visit(const StateVisitor& state) {
   std::vector<GeneratorState> generators = generator_states();
   detail::visit_generators(state.in("generators"), generators);
   if (state.reading()) set_generator_states(generators);  // last: reading the rest may draw
+  if (!world_.alone()) detail::visit_generators_of(world_, state.in("generators of processes"), device());
 }
 
 inline void Learner::visit_model(const StateVisitor& state, const std::vector<std::string>& groups) {
@@ -200,7 +202,7 @@ inline void Learner::visit_pass(const StateVisitor& state, const DataSource& sou
   source.restart();
   if (from.empty() || !source) return;
   set_generator_states(from);
-  (void)source.first(epochs_begun_);
+  (void)source.first(epochs_begun_, world_.shard());
 }
 
 /// Of the running fit, or between two of them the Learner's own. Those that remember nothing do not count.

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <memory>
 #include <new>
 #include <optional>
 #include <string>
@@ -33,60 +34,104 @@ namespace detail {
 
 /// One optimizer step on the gradients of `first` and what follows, up to `batches` batches: of the mean over all their
 /// samples. None, and no step, where there is no batch or a callback stops the stage before it.
-inline std::optional<Learner::StepLoss> Learner::step(const Halves* halves, std::optional<Batch> first,
+inline std::optional<Learner::StepLoss> Learner::step(const Halves* halves, std::optional<Drawn> first,
                                                       BatchStream& next, std::int64_t batches,
                                                       const std::vector<Callback>& callbacks) {
   at::Tensor sum;
   std::int64_t samples = 0, unit = 1;
+  const auto processes = static_cast<double>(world_.size());  // gradients are means over them
   skip_ = false;
-  for (std::int64_t i = 0; i < batches && !stop_; ++i) {
-    const std::optional<Batch> host = i == 0 ? std::exchange(first, {}) : next();
-    if (!host) break;
-    const std::int64_t n = host->size();
-    if (i == 0 && loss_scale_) unit = n;  // a sum over samples would overflow float16
-    const double weight = batches > 1 ? static_cast<double>(n) / static_cast<double>(unit) : 1;
-    const std::optional<at::Tensor> loss = gradients_of(halves, *host, weight, callbacks);
+  std::optional<Drawn> now = std::move(first);
+  for (std::int64_t i = 1; now && !stop_; ++i) {
+    std::optional<Drawn> following;
+    if (i < batches && !world_.alone()) following = draw(next);  // to know which one is the last, and sends gradients
+    if (stop_) break;
+    const std::int64_t n = now->samples;
+    if (i == 1 && (loss_scale_ || batches == 1)) unit = n;  // a sum over samples would overflow float16
+    const double weight = static_cast<double>(now->batch.counted()) * processes / static_cast<double>(unit);
+    const std::optional<at::Tensor> loss = gradients_of(halves, now->batch, weight, !following, callbacks);
     if (!loss) break;
     samples += n;
     sum = sum.defined() ? sum + *loss : *loss;
+    now = i < batches && world_.alone() ? draw(next) : std::move(following);
   }
   const bool overflowed = samples > 0 && loss_scale_ && !skip_ && !loss_scale_->unscale(groups_.gradients());
   if (overflowed && !sweeping_ && !loss_scale_->may_fall())
     throw DataError("Precision::float16", "gradients are not finite, however the loss is scaled",
                     "lower the rates, or train at Precision::bfloat16 or ::full");
+  if (samples > 0 && !stop_ && !world_.alone()) {
+    sum = sum / processes;
+    world_.sum(sum);
+  }
   if (samples > 0 && batches > 1 && !stop_) {
     const c10::NoGradGuard no_grad;
     const double units = static_cast<double>(samples) / static_cast<double>(unit);
     at::_foreach_mul_(groups_.gradients(), 1 / units);
     sum.div_(units);
   }
-  if (samples > 0 && !stop_ && !overflowed && !skip_) tell(callbacks, GradientsReady{.learner = *this});
+  if (samples > 0 && !stop_ && !overflowed && !skip_ &&
+      std::ranges::any_of(callbacks, &Callback::hears<GradientsReady>))
+    agree_on_step(detail::failure_of([&] { tell(callbacks, GradientsReady{.learner = *this}); }));
   const bool steps = samples > 0 && !stop_;
-  if (steps && !overflowed && !skip_) optimizer_->step();
+  if (steps && !overflowed && !skip_) {
+    if (world_.alone())
+      optimizer_->step();
+    else
+      world_.backend()->step(*optimizer_);
+  }
   optimizer_->zero_grad();
   if (!steps) return std::nullopt;
   return StepLoss{.loss = sum, .samples = samples, .overflowed = overflowed, .skipped = skip_};
 }
 
-/// Adds the gradients of a batch's loss, times `weight`, which it returns. None where a callback stops the stage.
+/// Adds the gradients of a batch's loss, times `weight`, which it returns; `last`: and makes their sum the mean over
+/// all processes. None where a callback stops the stage.
 inline std::optional<at::Tensor> Learner::gradients_of(const Halves* halves, const Batch& host, double weight,
-                                                       const std::vector<Callback>& callbacks) {
-  try {
-    Batch batch = host.to(device());
-    at::Tensor loss = loss_of(halves, batch, callbacks);
-    if (stop_) return std::nullopt;
-    if (weight != 1) loss = loss * weight;
-    if (!skip_) (loss_scale_ ? loss_scale_->scaled(loss) : loss).backward();
-    return loss.detach();
-  } catch (const std::exception& error) {
-    if (host.size() == 1 && detail::is_too_few_for_norm(error)) throw detail::too_few_for_norm("training data");
-    if (!detail::is_out_of_memory(error)) throw;
-    optimizer_->zero_grad();
-    throw MemoryError("Learner",
+                                                       bool last, const std::vector<Callback>& callbacks) {
+  at::Tensor loss;
+  std::exception_ptr failed;
+  const auto attempt = [&](const auto& call) {
+    try {
+      call();
+    } catch (const std::exception& error) {
+      failed = std::current_exception();
+      if (host.size() == 1 && detail::is_too_few_for_norm(error))
+        failed = std::make_exception_ptr(detail::too_few_for_norm("training data"));
+      if (!detail::is_out_of_memory(error)) return;
+      optimizer_->zero_grad();
+      failed = std::make_exception_ptr(
+          MemoryError("Learner",
                       "a batch of " + std::to_string(host.size()) + " samples does not fit into the memory of " +
                           device().str() + ": " + std::string(error.what()).substr(0, 200),
-                      "lower the batch size (GradientAccumulation keeps the step's), or train fewer layer groups");
-  }
+                      "lower the batch size (GradientAccumulation keeps the step's), or train fewer layer groups"));
+    } catch (...) {
+      failed = std::current_exception();
+    }
+  };
+  attempt([&] {
+    const std::shared_ptr<void> forward = world_.alone() ? nullptr : world_.backend()->in_forward(!host.stand_in);
+    Batch batch = host.to(device());
+    loss = loss_of(halves, batch, callbacks);
+    if (weight != 1) loss = loss * weight;
+  });
+  agree_on_step(failed);
+  if (stop_) return std::nullopt;
+  if (!skip_)
+    attempt([&] {
+      const at::Tensor scaled = loss_scale_ ? loss_scale_->scaled(loss) : loss;
+      if (last && !world_.alone()) world_.backend()->before_backward(groups_, scaled);
+      scaled.backward();
+    });
+  if (failed) std::rethrow_exception(failed);
+  return loss.detach();
+}
+
+/// Whether callbacks want to end the stage, or to leave the step out.
+inline void Learner::agree_on_step(const std::exception_ptr& failed) {
+  if (world_.alone() && !failed) return;
+  const std::vector<double> sums = world_.sums({stop_ ? 1.0 : 0.0, skip_ ? 1.0 : 0.0}, failed);
+  agree_on_stop(sums[0]);
+  skip_ = sums[1] > 0;
 }
 
 inline at::Tensor Learner::loss_of(const Halves* halves, Batch& batch, const std::vector<Callback>& callbacks) {

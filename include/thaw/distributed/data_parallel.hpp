@@ -1,0 +1,63 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include <thaw/distributed/gradient_mean.hpp>
+#include <thaw/distributed/processes.hpp>
+#include <thaw/train/world.hpp>
+
+namespace thaw::distributed {
+
+struct DataParallelOptions {
+  /// Parameters that require gradients need not take part in every loss; costs a walk over the graph and some traffic
+  /// in each step. Without it such a step is an error.
+  bool find_unused_parameters = false;
+};
+
+namespace detail {
+
+class DataParallel final : public World::Backend {
+ public:
+  DataParallel(Processes processes, const DataParallelOptions& options)
+      : processes_(std::move(processes)), options_(options) {}
+
+  [[nodiscard]] std::int64_t rank() const override { return processes_.rank(); }
+  [[nodiscard]] std::int64_t size() const override { return processes_.size(); }
+  void sum(at::Tensor& values) override { processes_.sum(values); }
+  [[nodiscard]] at::Tensor gather(const at::Tensor& values) override { return processes_.gather(values); }
+  void broadcast(const std::vector<at::Tensor>& tensors, std::int64_t root) override {
+    processes_.broadcast(tensors, root);
+  }
+  void before_backward(const LayerGroups& groups, const at::Tensor& loss) override {
+    if (!mean_) mean_.emplace(processes_, groups, options_.find_unused_parameters);
+    mean_->next_backward(loss);
+  }
+  [[nodiscard]] std::shared_ptr<void> in_forward(bool) override { return {}; }
+  [[nodiscard]] bool norm_sees_all() const override { return false; }
+  void step(torch::optim::Optimizer& optimizer) override { optimizer.step(); }
+
+ private:
+  Processes processes_;
+  DataParallelOptions options_;
+  std::optional<GradientMean> mean_;
+};
+
+}  // namespace detail
+
+/// What makes a Learner train in several processes, each on its shard of every batch:
+///
+///     thaw::Learner learner{model, groups, loss,
+///                           {.train = train, .valid = valid,
+///                            .world = thaw::distributed::data_parallel(thaw::distributed::init())}};
+///
+/// One Learner, one World. Gradients are the mean over processes while backward still runs (GradientMean). The same
+/// program started alone trains alone.
+[[nodiscard]] inline World data_parallel(Processes processes, const DataParallelOptions& options = {}) {
+  return World(std::make_shared<detail::DataParallel>(std::move(processes), options));
+}
+
+}  // namespace thaw::distributed

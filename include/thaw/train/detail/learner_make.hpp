@@ -1,0 +1,34 @@
+#pragma once
+
+// How a Learner begins: members of it. Included by thaw/train/learner.hpp alone.
+
+#include <thaw/train/learner.hpp>
+
+namespace thaw {
+
+template <class Model, class Loss>
+Learner::Learner(Model model, LayerGroups groups, Loss loss, LearnerOptions options)
+    : world_(std::move(options.world)),
+      groups_(std::move(groups)),
+      mode_(std::make_shared<detail::ComputeMode>(detail::ComputeMode{options.layout, options.precision})),
+      task_(detail::in_mode(detail::make_task(model, std::move(loss)), mode_)),
+      data_{std::move(options.train), std::move(options.valid)},
+      metrics_(std::move(options.metrics)),
+      callbacks_(std::move(options.callbacks)),
+      frozen_(std::move(options.frozen)) {
+  if (detail::module_ptr(model) != groups_.module())
+    throw ConfigError("Learner", "the layer groups were made from another model",
+                      "make them from the model given here");
+  if (frozen_ && !task_.parts)
+    throw ConfigError("LearnerOptions::frozen", "the model cannot be run in parts",
+                      "let it be a torch::nn::Sequential, or give it forward_parts(): see thaw::ForwardPart");
+  detail::check_precision(options.precision, device());
+  if (options.precision == Precision::float16) loss_scale_.emplace();
+  optimizer_ = options.optimizer ? options.optimizer(groups_) : std::make_unique<AdamW>(groups_);
+  (void)OptimizerGroups(*optimizer_, groups_);  // throws when they do not fit each other
+  history_.most_steps = options.most_steps;
+  history_.groups = names_of(groups_);
+  join();
+}
+
+}  // namespace thaw

@@ -1,0 +1,90 @@
+#pragma once
+
+// What the processes that train together agree on: members of Learner. Included by thaw/train/learner.hpp alone.
+
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <thaw/core/random_state.hpp>
+#include <thaw/train/detail/world_random.hpp>
+#include <thaw/train/learner.hpp>
+
+namespace thaw {
+
+/// All begin with the weights of the first.
+inline void Learner::join() {
+  if (world_.alone()) return;
+  std::vector<at::Tensor> all;
+  groups_.each_tensor([&](const std::string&, const at::Tensor& tensor) { all.push_back(tensor); });
+  world_.broadcast(all);
+  run_id_ = world_.texts(run_id_)[0];
+  detail::draw_apart(world_);
+  silence(callbacks_);
+}
+
+/// Those who write files or speak to people do so in the first process.
+inline void Learner::silence(std::vector<Callback>& callbacks) const {
+  if (world_.first()) return;
+  for (Callback& callback : callbacks)
+    if (callback.first_process_only()) callback = callback.silenced();
+}
+
+/// `any`: in how many of them a callback wants the stage to end.
+inline void Learner::agree_on_stop(double any) {
+  if (any == 0 || world_.alone()) return;
+  for (const std::string& reason : world_.texts(stop_ ? "+" + *stop_ : "-"))
+    if (reason[0] == '+') {
+      stop_ = reason.substr(1);
+      return;
+    }
+}
+
+/// Whether the stage is to end, in all processes.
+inline bool Learner::stops() {
+  agree_on_stop(world_.sums({stop_ ? 1.0 : 0.0})[0]);
+  return stop_.has_value();
+}
+
+/// The next batch, in all processes; none where the pass or the stage ends.
+inline std::optional<Learner::Drawn> Learner::draw(BatchStream& next) {
+  std::optional<Batch> batch;
+  const std::exception_ptr failed = detail::failure_of([&] {
+    if (!stop_) batch = next();
+  });
+  const auto samples = static_cast<double>(batch ? batch->counted() : 0);
+  const std::vector<double> sums = world_.sums({stop_ ? 1.0 : 0.0, batch ? 1.0 : 0.0, samples}, failed);
+  agree_on_stop(sums[0]);
+  if (stop_ || sums[1] == 0) return std::nullopt;
+  if (sums[1] < static_cast<double>(world_.size()))
+    throw DataError("training data", "an epoch has more batches in some processes than in others",
+                    "give the same data in every process: each takes its own shard of every batch");
+  return Drawn{.batch = *std::move(batch), .samples = static_cast<std::int64_t>(sums[2])};
+}
+
+/// While it lives, a process draws what the first one draws: a loader that shuffles must do so alike in all.
+inline std::shared_ptr<void> Learner::common_random() const {
+  if (world_.alone()) return {};
+  at::Tensor first = generator_state(at::kCPU).state;
+  world_.broadcast({first});
+  if (world_.first()) return {};
+  std::shared_ptr<void> own(nullptr, [own = generator_state(at::kCPU)](void*) { set_generator_states({own}); });
+  set_generator_states({{at::kCPU, first}});
+  return own;
+}
+
+/// Running statistics are of each process's own samples; those of the first count.
+inline void Learner::share_buffers() const {
+  if (world_.alone()) return;
+  std::vector<at::Tensor> all;
+  for (const LayerGroup& group : groups_)
+    for (const auto& [name, buffer] : group.buffers)
+      if (buffer.defined()) all.push_back(buffer);
+  world_.broadcast(all);
+}
+
+}  // namespace thaw

@@ -1,0 +1,120 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <torch/optim/optimizer.h>
+
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <thaw/data/shard.hpp>
+#include <thaw/groups/layer_groups.hpp>
+#include <thaw/train/run_state.hpp>
+
+namespace thaw {
+
+namespace detail {
+
+/// What it throws; null where all is well.
+template <class Call>
+[[nodiscard]] std::exception_ptr failure_of(const Call& call) {
+  try {
+    call();
+    return {};
+  } catch (...) {
+    return std::current_exception();
+  }
+}
+
+}  // namespace detail
+
+/// The processes that train one model together, each on its shard of every batch; by default one alone, which asks
+/// nobody. What a Learner and its callbacks ask the others: every process makes the same calls, in the same order.
+///
+///     const bool late = learner.world().any(is_late());   // on_step_end: the same answer in every process
+///
+/// thaw::distributed::data_parallel makes one of the processes that a launcher started. What fails because another
+/// process failed or ended is a ProcessError.
+class World {
+ public:
+  /// How the processes reach each other. See thaw/distributed/data_parallel.hpp.
+  class Backend {
+   public:
+    Backend() = default;
+    Backend(const Backend&) = delete;
+    Backend& operator=(const Backend&) = delete;
+    virtual ~Backend() = default;
+
+    [[nodiscard]] virtual std::int64_t rank() const = 0;
+    [[nodiscard]] virtual std::int64_t size() const = 0;
+    /// Over all processes, in place.
+    virtual void sum(at::Tensor& values) = 0;
+    /// One behind the other along dimension 0, in which they may differ.
+    [[nodiscard]] virtual at::Tensor gather(const at::Tensor& values) = 0;
+    /// All get the tensors of process `root`, in place.
+    virtual void broadcast(const std::vector<at::Tensor>& tensors, std::int64_t root) = 0;
+    /// The backward pass from `loss` is about to begin, and makes the gradients their mean over all processes.
+    virtual void before_backward(const LayerGroups& groups, const at::Tensor& loss) = 0;
+    /// Held while the model runs on a batch that it trains on; one that does not `count` is a stand-in.
+    [[nodiscard]] virtual std::shared_ptr<void> in_forward(bool counts) = 0;
+    /// Whether norm layers that train see the samples of all processes.
+    [[nodiscard]] virtual bool norm_sees_all() const = 0;
+    /// A step of the optimizer.
+    virtual void step(torch::optim::Optimizer& optimizer) = 0;
+  };
+
+  World() = default;
+  explicit World(std::shared_ptr<Backend> backend)
+      : backend_(backend != nullptr && backend->size() > 1 ? std::move(backend) : nullptr) {}
+
+  [[nodiscard]] bool alone() const { return backend_ == nullptr; }
+  [[nodiscard]] std::int64_t size() const { return alone() ? 1 : backend_->size(); }
+  /// Which of them this process is: 0 to size - 1.
+  [[nodiscard]] std::int64_t rank() const { return alone() ? 0 : backend_->rank(); }
+  /// The one that writes files and speaks to people.
+  [[nodiscard]] bool first() const { return rank() == 0; }
+  /// What this process sees of every batch.
+  [[nodiscard]] Shard shard() const { return {.index = rank(), .count = size()}; }
+  /// Whether norm layers that train see the samples of all processes.
+  [[nodiscard]] bool norm_sees_all() const { return alone() || backend_->norm_sees_all(); }
+  /// Null for a process alone.
+  [[nodiscard]] Backend* backend() const { return backend_.get(); }
+
+  /// The sum over all processes, in place.
+  void sum(at::Tensor& values) const {
+    if (!alone()) backend_->sum(values);
+  }
+  /// What every process has, one behind the other along dimension 0.
+  [[nodiscard]] at::Tensor gather(const at::Tensor& values) const {
+    return alone() ? values : backend_->gather(values);
+  }
+  /// All processes get the tensors of process 0, in place.
+  void broadcast(const std::vector<at::Tensor>& tensors) const {
+    if (!alone()) backend_->broadcast(tensors, 0);
+  }
+
+  /// The sums over all processes. Where something `failed` in one, that one throws it again, and the others throw a
+  /// ProcessError that says so.
+  [[nodiscard]] std::vector<double> sums(std::vector<double> here, const std::exception_ptr& failed = {}) const;
+  /// Whether it is so in any process.
+  [[nodiscard]] bool any(bool here) const { return sums({here ? 1.0 : 0.0})[0] > 0; }
+  /// Calls it, which asks no other process. Where that fails in one process, all throw.
+  template <class Call>
+  void together(const Call& call) const {
+    (void)sums({}, detail::failure_of(call));
+  }
+  /// Each process's text, by rank.
+  [[nodiscard]] std::vector<std::string> texts(const std::string& here) const;
+  /// What process `root` gives, in all of them.
+  [[nodiscard]] RunState state_of(std::int64_t root, RunState here) const;
+
+ private:
+  std::shared_ptr<Backend> backend_;
+};
+
+}  // namespace thaw
+
+#include <thaw/train/detail/world_messages.hpp>
