@@ -1,14 +1,15 @@
 // A Learner in several processes, for tests.
-//   learner_run <case> <folder> [<rank> <step>]
-// What a case gives is written to <folder>/result, by the first process; each process says "done" at its end.
+//   learner_run <case> <folder> [<rank> <step> [<fault>]]
+// What a case gives is written to <folder>/result-<rank>; each process says "done" at its end.
 
 #include <torch/data/dataloader.h>
-#include <torch/data/datasets/tensor.h>
+#include <torch/data/datasets/map.h>
 #include <torch/data/samplers/random.h>
 #include <torch/data/transforms/stack.h>
 #include <torch/nn/modules/activation.h>
 #include <torch/nn/modules/batchnorm.h>
 #include <torch/nn/modules/container/sequential.h>
+#include <torch/nn/modules/dropout.h>
 #include <torch/nn/modules/linear.h>
 #include <torch/serialize.h>
 
@@ -24,6 +25,7 @@
 #include <cstdlib>
 #include <string>
 #include <thaw/checkpoint/checkpoint.hpp>
+#include <thaw/checkpoint/resume.hpp>
 #include <thaw/data/in_memory.hpp>
 #include <thaw/distributed/data_parallel.hpp>
 #include <thaw/find/suggest.hpp>
@@ -36,38 +38,74 @@
 #include <thaw/train/metric_auroc.hpp>
 #include <thaw/train/nan_guard.hpp>
 #include <thaw/train/save_best.hpp>
+#include <thaw/train/weight_average.hpp>
 
 namespace {
 
-struct Loss {
-  at::Tensor operator()(const at::Tensor& output, const at::Tensor& target) const {
-    return at::cross_entropy_loss(output, target);
-  }
-};
-
-thaw::InMemory numbers(std::int64_t n, std::uint64_t seed, bool shuffle) {
+thaw::InMemoryOptions random_numbers(std::int64_t n, std::uint64_t seed) {
   at::manual_seed(seed);
-  return thaw::InMemory({.input = at::randn({n, 6}, at::kDouble),
-                         .target = at::randint(2, {n}, at::kLong),
-                         .batch_size = 10,
-                         .shuffle = shuffle,
-                         .seed = 7});
+  return {
+      .input = at::randn({n, 6}, at::kDouble), .target = at::randint(2, {n}, at::kLong), .batch_size = 10, .seed = 7};
 }
 
-torch::nn::Sequential make_model(std::int64_t rank) {
+at::Tensor cross_entropy(const at::Tensor& output, const at::Tensor& target) {
+  return at::cross_entropy_loss(output, target);
+}
+
+/// LibTorch's own loader, which shuffles by the global generator.
+thaw::DataSource loader(const thaw::InMemoryOptions& numbers) {
+  using Example = torch::data::Example<>;
+  std::vector<Example> examples;
+  for (std::int64_t i = 0; i < numbers.input[0].size(0); ++i)
+    examples.emplace_back(numbers.input[0][i], numbers.target[0][i]);
+  struct Set : torch::data::datasets::Dataset<Set> {
+    std::vector<Example> all;
+    Example get(std::size_t i) override { return all[i]; }
+    [[nodiscard]] c10::optional<std::size_t> size() const override { return all.size(); }
+  } set;
+  set.all = std::move(examples);
+  return torch::data::make_data_loader<torch::data::samplers::RandomSampler>(
+      std::move(set).map(torch::data::transforms::Stack<>()), 10);
+}
+
+/// A source whose third batch cannot be had in one process.
+struct Breaking {
+  thaw::InMemory numbers;
+  bool breaks;
+  Breaking(const thaw::InMemoryOptions& options, bool breaks_) : numbers(options), breaks(breaks_) {}
+  [[nodiscard]] std::int64_t batches() const { return numbers.batches(); }
+  [[nodiscard]] thaw::BatchStream stream(std::int64_t epoch, std::int64_t i, const thaw::Shard& shard) const {
+    return [next = numbers.stream(epoch, i, shard), n = i, breaks = breaks]() mutable {
+      if (n++ == 2 && breaks) throw thaw::FileError("image 17", "is gone", "bring it back");
+      return next();
+    };
+  }
+  [[nodiscard]] thaw::BatchStream stream(std::int64_t epoch) const { return stream(epoch, 0, {}); }
+};
+
+torch::nn::Sequential make_model(std::int64_t rank, bool dropout, bool unused) {
   at::manual_seed(10 + static_cast<std::uint64_t>(rank));  // so that weights must come from rank 0
   torch::nn::Sequential model(torch::nn::Linear(6, 8), torch::nn::BatchNorm1d(8), torch::nn::ReLU(),
-                              torch::nn::Linear(8, 8), torch::nn::ReLU(), torch::nn::Linear(8, 2));
+                              torch::nn::Linear(8, 8), torch::nn::Dropout(dropout ? 0.3 : 0.0),
+                              torch::nn::Linear(8, 2));
+  if (unused) model->register_module("unused", torch::nn::Linear(2, 2));
   model->to(at::kDouble);
   return model;
+}
+
+/// How many numbers.
+std::int64_t remembered(torch::optim::Optimizer& optimizer) {
+  std::int64_t sum = 0;
+  for (const auto& [parameter, state] : optimizer.state())
+    sum += static_cast<torch::optim::AdamWParamState&>(*state).exp_avg().numel();
+  return sum;
 }
 
 /// All that a run gives, as tensors.
 std::vector<at::Tensor> result_of(thaw::Learner& learner) {
   std::vector<at::Tensor> result;
-  learner.groups().each_tensor([&](const std::string&, const at::Tensor& tensor) {
-    result.push_back(tensor.detach().to(at::kDouble));
-  });
+  learner.groups().each_tensor(
+      [&](const std::string&, const at::Tensor& tensor) { result.push_back(tensor.detach().to(at::kDouble)); });
   std::vector<double> records;
   for (const thaw::EpochRecord& epoch : learner.history().epochs) {
     records.push_back(epoch.train_loss);
@@ -76,8 +114,9 @@ std::vector<at::Tensor> result_of(thaw::Learner& learner) {
     for (const thaw::MetricValue& metric : epoch.valid->metrics) records.push_back(metric.value);
   }
   for (const thaw::StepRecord& step : learner.history().steps) records.push_back(step.loss);
-  for (const thaw::LRCurve& curve : learner.sweeps()) records.insert(records.end(), curve.loss.begin(), curve.loss.end());
-  result.push_back(at::tensor(records, at::kDouble));
+  for (const thaw::LRCurve& curve : learner.sweeps())
+    records.insert(records.end(), curve.loss.begin(), curve.loss.end());
+  result.push_back(at::tensor(records, at::kDouble).nan_to_num(-1));
   return result;
 }
 
@@ -97,43 +136,89 @@ std::vector<thaw::Stage> three_stages() {
            .norm = thaw::hold_everywhere}};
 }
 
-/// Does something in one process, as a step ends.
+/// What happens in one process, as a step ends.
 struct Fault {
   std::int64_t rank, step;
-  std::function<void(thaw::Learner&)> what;
+  std::string what;
   void on_step_end(const thaw::StepEnd& event) const {
-    if (event.learner.world().rank() == rank && event.learner.history().steps_done == step) what(event.learner);
+    if (event.learner.world().rank() != rank || event.learner.history().steps_done != step) return;
+    if (what == "die") std::raise(SIGKILL);
+    if (what == "signal") std::raise(SIGTERM);
+    if (what == "stop") event.learner.stop("rank " + std::to_string(rank) + " had enough");
+  }
+  void on_gradients_ready(const thaw::GradientsReady& event) const {
+    if (event.learner.world().rank() != rank || event.learner.history().steps_done != step) return;
+    if (what == "skip") event.learner.skip_step();
+    if (what == "throw") throw thaw::DataError("here", "nothing works", "do not");
   }
 };
+
+struct Arguments {
+  std::string name, folder;
+  std::int64_t fault_rank = -1, fault_step = -1;
+  std::string fault = {};
+};
+
+void run(const Arguments& arguments, const thaw::distributed::Processes& processes) {
+  const auto& [name, folder, fault_rank, fault_step, fault] = arguments;
+  const auto is = [&, &name = name](const char* which) { return name == which; };
+  auto model = make_model(processes.rank(), is("dropout"), is("unused") || is("unused, unsaid"));
+  auto groups = thaw::LayerGroups::cut_before(model, {"3", "5"});
+  thaw::InMemoryOptions numbers = random_numbers(33, 1);  // the last batch has three samples
+  numbers.shuffle = true;
+  numbers.drop_last = is("norm");
+  if (is("nan")) numbers.input[0].select(0, 5).fill_(std::nan(""));
+  thaw::LearnerOptions options{
+      .train = thaw::InMemory(numbers),
+      .valid = thaw::InMemory(random_numbers(21, 2)),  // the last batch has one
+      .metrics = {thaw::accuracy(), thaw::auroc()},
+      .world = data_parallel(processes, {.find_unused_parameters = is("unused"), .shard_optimizer = is("sharded")})};
+  if (is("loader")) options.train = loader(numbers);
+  if (is("data")) options.train = thaw::DataSource(Breaking{numbers, processes.rank() == fault_rank});
+  options.callbacks.emplace_back(Fault{fault_rank, fault_step, fault});
+  at::manual_seed(3);
+  thaw::Learner learner{model, groups, cross_entropy, std::move(options)};
+  if (is("plan") || is("sharded")) {
+    learner.unfreeze(thaw::hold_everywhere);  // else each process would take statistics of its own
+    (void)learner.find_lr({.steps = 20});
+    learner.fit(three_stages(), thaw::GradientAccumulation{3}, thaw::GradientClip{0.5});
+    learner.fit({.name = "all, batch by batch", .epochs = 2, .lr = 1e-3});
+    fmt::print("optimizer remembers {}\n", remembered(learner.optimizer()));
+    learner.save(folder + "/learner.pt");
+  } else if (is("cached")) {
+    learner.fit({.name = "head",
+                 .epochs = 3,
+                 .freeze = thaw::FreezeTo{-1},
+                 .lr = 1e-2,
+                 .norm = thaw::hold_everywhere,
+                 .cache = thaw::Cache::memory});
+    fmt::print("frozen part: {}\n", learner.history().stages[0].frozen_part);
+  } else if (is("norm")) {
+    learner.fit({.name = "all", .epochs = 2, .lr = 1e-2}, thaw::SWA{.start = 0.5});
+  } else if (is("resumed") || is("dropout")) {
+    (void)thaw::resume(learner, folder + "/runs");
+    learner.fit(three_stages(),
+                thaw::Checkpoint{.dir = folder + "/runs", .every = {.steps = 3}, .on_signal = thaw::OnSignal::raise},
+                thaw::CsvLog{folder + "/log.csv"});
+  } else {
+    learner.fit({.name = "all", .epochs = 3, .freeze = thaw::Unfrozen{}, .lr = 1e-2, .norm = thaw::hold_everywhere}, thaw::NaNGuard{},
+                thaw::SaveBest{folder + "/best.pt"});
+  }
+  torch::save(result_of(learner), folder + "/result-" + std::to_string(processes.rank()));
+}
 
 }  // namespace
 
 int main(int argc, char** argv) try {
-  const std::string name = argv[1], folder = argv[2];
-  const std::int64_t fault_rank = argc > 3 ? std::stoll(argv[3]) : -1, fault_step = argc > 4 ? std::stoll(argv[4]) : -1;
   at::set_num_threads(1);
-  const auto processes = thaw::distributed::init(thaw::distributed::environment(), {.timeout = std::chrono::seconds(60)});
-  auto model = make_model(processes.rank());
-  auto groups = thaw::LayerGroups::cut_before(model, {"3", "5"});
-  thaw::LearnerOptions options{.train = numbers(33, 1, true),  // the last batch has three samples
-                               .valid = numbers(21, 2, false),
-                               .metrics = {thaw::accuracy(), thaw::auroc()},
-                               .world = thaw::distributed::data_parallel(processes)};
-  const auto make = [&] { return thaw::Learner{model, groups, Loss{}, std::move(options)}; };
-  const Fault fault{fault_rank, fault_step, [&](thaw::Learner& learner) {
-                      if (name == "die") std::raise(SIGKILL);
-                      if (name == "stop") learner.stop("rank " + std::to_string(processes.rank()) + " had enough");
-                      if (name == "throw") throw thaw::DataError("here", "nothing works", "do not");
-                    }};
-
-  if (name == "plan") {
-    thaw::Learner learner = make();
-    learner.unfreeze(thaw::hold_everywhere);  // each process would take statistics of its own
-    (void)learner.find_lr({.steps = 20});
-    learner.fit(three_stages(), thaw::GradientAccumulation{2}, thaw::GradientClip{0.5});
-    learner.fit({.name = "all, batch by batch", .epochs = 2, .lr = 1e-3, .norm = thaw::hold_everywhere}, fault);
-    torch::save(result_of(learner), folder + "/result");
-  }
+  const auto processes =
+      thaw::distributed::init(thaw::distributed::environment(), {.timeout = std::chrono::seconds(60)});
+  run({.name = argv[1],
+       .folder = argv[2],
+       .fault_rank = argc > 3 ? std::stoll(argv[3]) : -1,
+       .fault_step = argc > 4 ? std::stoll(argv[4]) : -1,
+       .fault = argc > 5 ? argv[5] : ""},
+      processes);
   processes.barrier();
   fmt::print("rank {} of {}: done\n", processes.rank(), processes.size());
 } catch (const std::exception& error) {

@@ -117,7 +117,7 @@ TEST_CASE("a peer that is gone does not end this process by SIGPIPE, unless the 
     std::signal(SIGPIPE, handler);
     const thaw::distributed::Environment here{.rank = 0, .size = 2, .port = thaw::test::free_port()};
     CHECK_THROWS_AS(thaw::distributed::init(here, {.timeout = std::chrono::milliseconds(100)}),
-                    thaw::distributed::ProcessError);
+                    thaw::ProcessError);
     ::sigaction(SIGPIPE, nullptr, &after);
     return after.sa_handler;
   };

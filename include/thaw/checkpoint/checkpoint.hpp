@@ -5,12 +5,14 @@
 #include <chrono>
 #include <csignal>
 #include <cstdint>
+#include <exception>
 #include <filesystem>
 #include <future>
 #include <memory>
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include <thaw/checkpoint/detail/folder.hpp>
 #include <thaw/checkpoint/resume.hpp>
@@ -44,6 +46,8 @@ enum class OnSignal {
 /// One is also written as each stage ends. Each is one file, written beside, flushed and renamed, with a checksum; no
 /// moment is without a whole one once the first is there. Nothing is written outside of `dir`.
 ///
+/// Of several processes the first writes, and all wait for it; the next one may resume with another number of them.
+///
 /// Throws ConfigError before the first step for values that make no sense, and for a folder in which another run's
 /// checkpoints lie or another process writes; FileError when it cannot write: the fit ends with it, the last checkpoint
 /// stays, and the Learner can be used.
@@ -60,7 +64,11 @@ struct Checkpoint {
     if (every.epochs < 0 || every.steps < 0 || !(every.seconds >= 0))
       throw ConfigError("Checkpoint", "every is negative", "give epochs, steps or seconds; 0 is never");
     if (best) best->check(event.learner, "Checkpoint");
-    if (!folder_) detail::CheckpointFolder::check(dir, event.learner.run_id());
+    if (open_) return;
+    const World& world = event.learner.world();
+    world.together([&] {
+      if (world.first()) detail::CheckpointFolder::check(dir, event.learner.run_id());
+    });
   }
   void on_stage_begin(const StageBegin& event) { open(event.learner); }
 
@@ -73,22 +81,26 @@ struct Checkpoint {
   }
 
   void on_safe_point(const SafePoint& event) {
-    if (pending_) pending_->take_errors();
+    const World& world = event.learner.world();
+    const std::exception_ptr failed = detail::failure_of([&] {
+      if (pending_) pending_->take_errors();
+    });
     open(event.learner);
     steps_ += event.after == SafePoint::After::step ? 1 : 0;
     epochs_ += event.after == SafePoint::After::epoch ? 1 : 0;
     const bool ends = event.after == SafePoint::After::stage;
     const bool is_best = event.after == SafePoint::After::epoch && improved(event.learner.history().epochs.back());
-    const auto signal = [&] { return interrupts_ ? interrupts_->seen() : 0; };
-    const bool asked = signal() != 0;
-    if (is_due() || ends || is_best || asked) write(event.learner, is_best);
-    if (ends || asked) finish();
-    if (asked || (ends && signal() != 0)) obey(signal());
+    const auto [due, asked] = agreed(world, is_due(), failed);
+    if (due || ends || is_best || asked != 0) write(event.learner, is_best);
+    if (ends || asked != 0) world.together([&] { finish(); });
+    const int signal = ends && asked == 0 ? agreed(world, false, {}).second : asked;
+    if (signal != 0) obey(signal);
   }
 
   void on_fit_end(const FitEnd&) {
     const std::shared_ptr<Interrupts> interrupts = std::exchange(interrupts_, nullptr);
     folder_.reset();
+    open_ = false;
     // whatever the thread threw: a signal that came as an exception ended the fit
     const auto obey = c10::make_scope_exit([&] {
       if (interrupts != nullptr && on_signal == OnSignal::end) interrupts->raise_again();
@@ -111,17 +123,30 @@ struct Checkpoint {
   std::int64_t epochs_ = 0, steps_ = 0;  // since the last checkpoint
   std::optional<double> best_ = {};
   std::chrono::steady_clock::time_point written_ = {};
-  std::shared_ptr<detail::CheckpointFolder> folder_ = {};
-  std::shared_ptr<Pending> pending_ = {};  // last but one: its thread uses the folder
+  bool open_ = false;                                      // since this fit began
+  std::shared_ptr<detail::CheckpointFolder> folder_ = {};  // of the first process
+  std::shared_ptr<Pending> pending_ = {};                  // last but one: its thread uses the folder
   std::shared_ptr<Interrupts> interrupts_ = {};
 
  private:
   void open(const Learner& learner) {
-    if (folder_) return;
-    folder_ = std::make_shared<detail::CheckpointFolder>(dir, learner.run_id());
+    if (open_) return;
+    const World& world = learner.world();
+    world.together([&] {
+      if (world.first()) folder_ = std::make_shared<detail::CheckpointFolder>(dir, learner.run_id());
+    });
+    open_ = true;
     written_ = std::chrono::steady_clock::now();
     if (on_signal != OnSignal::not_ours)
       interrupts_ = std::make_shared<Interrupts>(std::initializer_list<int>{SIGINT, SIGTERM});
+  }
+
+  /// Whether one is due, and which signal came: clocks differ, and a signal may come to one of several processes.
+  [[nodiscard]] std::pair<bool, int> agreed(const World& world, bool due, const std::exception_ptr& failed) const {
+    const int seen = interrupts_ ? interrupts_->seen() : 0;
+    const auto is = [](bool yes) { return yes ? 1.0 : 0.0; };
+    const std::vector<double> any = world.sums({is(due), is(seen == SIGTERM), is(seen == SIGINT)}, failed);
+    return {any[0] > 0, any[1] > 0 ? SIGTERM : any[2] > 0 ? SIGINT : 0};
   }
 
   [[nodiscard]] bool is_due() const {
@@ -139,21 +164,28 @@ struct Checkpoint {
   }
 
   void write(Learner& learner, bool is_best) {
-    finish();
+    const World& world = learner.world();
+    world.together([&] { finish(); });
     if (every.epochs > 0 && epochs_ >= every.epochs) epochs_ = 0;
     if (every.steps > 0 && steps_ >= every.steps) steps_ = 0;
     RunState state = learner.run_state();
     const std::int64_t number = learner.states_taken();
+    world.together([&] {
+      if (world.first()) write(std::move(state), number, learner.run_id(), is_best);
+    });
+    written_ = std::chrono::steady_clock::now();
+  }
+
+  void write(RunState state, std::int64_t number, const std::string& run, bool is_best) {
     if (asynchronous) {
       for (auto& [name, tensor] : state) tensor = tensor.to(at::kCPU, /*non_blocking=*/false, /*copy=*/true);
       pending_ = std::make_shared<Pending>();
-      pending_->done =
-          std::async(std::launch::async, [=, state = std::move(state), folder = folder_, keep = keep,
-                                          run = learner.run_id()] { folder->add(state, number, run, keep, is_best); });
+      pending_->done = std::async(std::launch::async, [=, state = std::move(state), folder = folder_, keep = keep] {
+        folder->add(state, number, run, keep, is_best);
+      });
     } else {
-      folder_->add(state, number, learner.run_id(), keep, is_best);
+      folder_->add(state, number, run, keep, is_best);
     }
-    written_ = std::chrono::steady_clock::now();
   }
 
   /// Waits for the thread, and throws what it threw.
@@ -162,7 +194,7 @@ struct Checkpoint {
   }
 
   void obey(int signal) {
-    if (on_signal == OnSignal::end) interrupts_->raise_again();
+    if (on_signal == OnSignal::end) interrupts_->raise(signal);
     interrupts_.reset();
     throw Interrupted("Checkpoint", signal == SIGINT ? "interrupted by ctrl-C" : "asked to end by SIGTERM",
                       "thaw::resume(learner, \"" + dir.string() + "\") goes on from here, with a new Learner");

@@ -22,20 +22,13 @@ struct ResumeReport {
   explicit operator bool() const { return !from.empty(); }
 };
 
-/// Goes on with the run whose checkpoints lie in a folder, from the newest one that is whole; where there is none, it
-/// changes nothing, so that a program may always begin with it:
-///
-///     thaw::Learner learner{model, groups, loss, options};
-///     thaw::resume(learner, "runs/a");
-///     learner.fit(plan, thaw::Checkpoint{"runs/a"});   // from where it was
-///
-/// See Learner::resume for what is made again and what is not. `path` may also name one file, best.safetensors say.
-/// Throws FileError if there are checkpoints and none is whole, or one cannot be read, and what Learner::resume throws;
-/// then nothing has changed.
-inline ResumeReport resume(Learner& learner, const std::filesystem::path& path, const ResumeOptions& options = {}) {
+namespace detail {
+
+/// Reads the newest checkpoint of a folder that is whole, or that file.
+inline ResumeReport newest_whole(const std::filesystem::path& path, RunState& state) {
   ResumeReport report;
   if (std::error_code none; std::filesystem::is_regular_file(path, none)) {
-    learner.resume(read_checkpoint(path), options);
+    state = read_checkpoint(path);
     report.from = path;
     return report;
   }
@@ -46,13 +39,37 @@ inline ResumeReport resume(Learner& learner, const std::filesystem::path& path, 
       report.passed_over.push_back(file.path.string() + ": is damaged");
       continue;
     }
-    learner.resume(read_checkpoint(file.path), options);
+    state = read_checkpoint(file.path);
     report.from = file.path;
     return report;
   }
   if (!report.passed_over.empty())
     throw FileError(path.string(), "none of its checkpoints is whole: " + join_names(report.passed_over),
                     "start anew in another folder");
+  return report;
+}
+
+}  // namespace detail
+
+/// Goes on with the run whose checkpoints lie in a folder, from the newest one that is whole; where there is none, it
+/// changes nothing, so that a program may always begin with it:
+///
+///     thaw::Learner learner{model, groups, loss, options};
+///     thaw::resume(learner, "runs/a");
+///     learner.fit(plan, thaw::Checkpoint{"runs/a"});   // from where it was
+///
+/// See Learner::resume for what is made again and what is not. `path` may also name one file, best.safetensors say.
+/// Of several processes the first reads, and tells the others. Throws FileError if there are checkpoints and none is
+/// whole, or one cannot be read, and what Learner::resume throws; then nothing has changed.
+inline ResumeReport resume(Learner& learner, const std::filesystem::path& path, const ResumeOptions& options = {}) {
+  const World& world = learner.world();
+  ResumeReport report;
+  RunState state;
+  world.together([&] {
+    if (world.first()) report = detail::newest_whole(path, state);
+  });
+  report.from = world.texts("in " + report.from.string())[0].substr(3);
+  if (report) learner.resume(world.state_of(0, std::move(state)), options);
   return report;
 }
 

@@ -47,8 +47,9 @@ class Interrupts {
   [[nodiscard]] int seen() const { return ours_.empty() ? 0 : flag().load(); }
 
   /// Lets the signal that was seen do what it would have done: it mostly ends the program.
-  void raise_again() {
-    const int signal = seen();
+  void raise_again() { raise(seen()); }
+  /// The same of one that another process saw.
+  void raise(int signal) {
     put_back();
     if (signal != 0) std::raise(signal);
   }

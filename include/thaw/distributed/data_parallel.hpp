@@ -8,6 +8,7 @@
 
 #include <thaw/distributed/gradient_mean.hpp>
 #include <thaw/distributed/processes.hpp>
+#include <thaw/distributed/sharded_optimizer.hpp>
 #include <thaw/train/world.hpp>
 
 namespace thaw::distributed {
@@ -16,6 +17,8 @@ struct DataParallelOptions {
   /// Parameters that require gradients need not take part in every loss; costs a walk over the graph and some traffic
   /// in each step. Without it such a step is an error.
   bool find_unused_parameters = false;
+  /// Each process remembers the optimizer's state of its own share of the parameters: see ShardedOptimizer.
+  bool shard_optimizer = false;
 };
 
 namespace detail {
@@ -32,18 +35,33 @@ class DataParallel final : public World::Backend {
   void broadcast(const std::vector<at::Tensor>& tensors, std::int64_t root) override {
     processes_.broadcast(tensors, root);
   }
-  void before_backward(const LayerGroups& groups, const at::Tensor& loss) override {
-    if (!mean_) mean_.emplace(processes_, groups, options_.find_unused_parameters);
-    mean_->next_backward(loss);
+  void begin(const LayerGroups& groups, torch::optim::Optimizer& optimizer) override {
+    if (mean_)
+      throw ConfigError("LearnerOptions::world", "another Learner has it", "make a data_parallel() for each Learner");
+    mean_.emplace(processes_, groups, options_.find_unused_parameters);
+    optimizer_ = &optimizer;
+    if (options_.shard_optimizer) sharded_.emplace(processes_, optimizer);
   }
+  void before_backward(const at::Tensor& loss) override { mean_->next_backward(loss); }
   [[nodiscard]] std::shared_ptr<void> in_forward(bool) override { return {}; }
   [[nodiscard]] bool norm_sees_all() const override { return false; }
-  void step(torch::optim::Optimizer& optimizer) override { optimizer.step(); }
+  void step() override {
+    if (sharded_)
+      sharded_->step();
+    else
+      optimizer_->step();
+  }
+  [[nodiscard]] bool shards_optimizer() const override { return sharded_.has_value(); }
+  void keep_own_state() override {
+    if (sharded_) sharded_->keep_own_state();
+  }
 
  private:
   Processes processes_;
   DataParallelOptions options_;
+  torch::optim::Optimizer* optimizer_ = nullptr;
   std::optional<GradientMean> mean_;
+  std::optional<ShardedOptimizer> sharded_;
 };
 
 }  // namespace detail

@@ -82,6 +82,7 @@ class GradientMean {
     if (find_unused_ && !loss.defined())
       throw ConfigError("GradientMean", "unused parameters are to be found, but there is no loss to search from",
                         "announce the pass by next_backward(loss)");
+    (void)reducer_->rebuild_buckets();  // once, in the order in which they came; throws where a gradient was missing
     reducer_->prepare_for_backward(find_unused_ ? std::vector<at::Tensor>{loss} : std::vector<at::Tensor>());
   }
 

@@ -38,6 +38,8 @@ struct ConsoleOptions {
 ///     learner.fit(stage, thaw::Console{{.quiet = true}});
 class Console {
  public:
+  static constexpr bool first_process_only = true;
+
   explicit Console(ConsoleOptions options = {}) : Console(Terminal::of(options.out), options.quiet) {
     terminal_.interactive = terminal_.interactive && options.progress;
   }

@@ -47,6 +47,8 @@ namespace detail {
 /// Throws FileError before the first step when the file cannot be written, and at the first epoch's end when a file to
 /// append to has other columns.
 struct CsvLog {
+  static constexpr bool first_process_only = true;
+
   std::filesystem::path path = "run.csv";
   bool append = false;  ///< go on with a file that is there; otherwise the first stage starts it anew
 

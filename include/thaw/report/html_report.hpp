@@ -127,6 +127,8 @@ namespace detail {
 /// written; what cannot be written later (a full disk), or results that cannot be had, are a warning, and the run
 /// goes on.
 struct HtmlReport {
+  static constexpr bool first_process_only = true;
+
   std::filesystem::path path = "run.html";
   std::string title = "Training run";
   int seconds = 10;  ///< between two pages within an epoch; at least 1

@@ -36,6 +36,8 @@ namespace thaw {
 /// is frozen all along; and a number that is not finite. Fields may be added, but none will change its meaning. A
 /// resumed run tells again what it does again. What cannot be written is a warning, once, and the run goes on.
 struct JsonLines {
+  static constexpr bool first_process_only = true;
+
   std::FILE* out = stdout;
 
   void on_stage_begin(const StageBegin& event) {

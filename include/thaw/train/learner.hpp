@@ -131,13 +131,18 @@ class Learner {
   [[nodiscard]] const LearnerData& data() const { return data_; }
 
   /// Writes parameters, buffers and the optimizer's state, as a LibTorch archive, beside and then renamed: a file that
-  /// was there stays until the new one is whole. Of several processes the first does. Throws FileError.
+  /// was there stays until the new one is whole. Of several processes the first does; all have to call it where they
+  /// share out the optimizer's state. Throws FileError.
   void save(const std::filesystem::path& path) const {
+    const std::shared_ptr<void> whole = whole_optimizer();
     if (world_.first()) detail::save_learner(path, *groups_.module(), *optimizer_);
   }
   /// Reads what `save` wrote. Throws FileError naming every tensor that is missing, unexpected or of another shape, and
   /// then nothing has changed.
-  void load(const std::filesystem::path& path) { detail::load_learner(path, *groups_.module(), *optimizer_); }
+  void load(const std::filesystem::path& path) {
+    detail::load_learner(path, *groups_.module(), *optimizer_);
+    keep_own_state();
+  }
 
   /// All that the run needs to go on from here, by name: parameters, buffers, optimizer, frozen groups, rates, history,
   /// what callbacks remember, random generators, the place in the plan and in the data. Between two fits, or in a
@@ -293,6 +298,8 @@ class Learner {
   void agree_on_step(const std::exception_ptr& failed);
   std::shared_ptr<void> common_random() const;
   void share_buffers() const;
+  std::shared_ptr<void> whole_optimizer() const;
+  void keep_own_state() const;
 
   World world_;
   LayerGroups groups_;

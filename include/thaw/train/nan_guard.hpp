@@ -64,6 +64,7 @@ struct NaNGuard {
   }
   void on_step_end(const StepEnd& event) {
     step_begun_ = false;
+    bad_ = event.learner.world().any(bad_);
     if (!bad_) {
       in_a_row_ = 0;
       if (then == OnNaN::roll_back && ++since_copy_ >= every) copy(event.learner);

@@ -11,7 +11,8 @@ namespace thaw {
 ///
 ///     learner.fit(stage, thaw::SaveBest{"best.pt"});
 ///
-/// Throws ConfigError before the stage begins when nothing has the monitor's name; FileError when it cannot write.
+/// With several processes all read the file that the first wrote. Throws ConfigError before the stage begins when
+/// nothing has the monitor's name; FileError when it cannot write.
 struct SaveBest {
   std::filesystem::path path = "best.pt";
   Monitor monitor = {};
@@ -22,7 +23,7 @@ struct SaveBest {
   void on_epoch_end(const EpochEnd& event) {
     const double value = monitor.value(event.record);
     if (!monitor.improves(value, best_)) return;
-    event.learner.save(path);
+    event.learner.world().together([&] { event.learner.save(path); });  // the first writes, all wait
     best_ = value, saved_ = true;
   }
   void on_stage_end(const StageEnd& event) const {

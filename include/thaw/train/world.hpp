@@ -50,6 +50,8 @@ class World {
 
     [[nodiscard]] virtual std::int64_t rank() const = 0;
     [[nodiscard]] virtual std::int64_t size() const = 0;
+    /// Before anything else, by the Learner.
+    virtual void begin(const LayerGroups& groups, torch::optim::Optimizer& optimizer) = 0;
     /// Over all processes, in place.
     virtual void sum(at::Tensor& values) = 0;
     /// One behind the other along dimension 0, in which they may differ.
@@ -57,13 +59,17 @@ class World {
     /// All get the tensors of process `root`, in place.
     virtual void broadcast(const std::vector<at::Tensor>& tensors, std::int64_t root) = 0;
     /// The backward pass from `loss` is about to begin, and makes the gradients their mean over all processes.
-    virtual void before_backward(const LayerGroups& groups, const at::Tensor& loss) = 0;
+    virtual void before_backward(const at::Tensor& loss) = 0;
     /// Held while the model runs on a batch that it trains on; one that does not `count` is a stand-in.
     [[nodiscard]] virtual std::shared_ptr<void> in_forward(bool counts) = 0;
     /// Whether norm layers that train see the samples of all processes.
     [[nodiscard]] virtual bool norm_sees_all() const = 0;
     /// A step of the optimizer.
-    virtual void step(torch::optim::Optimizer& optimizer) = 0;
+    virtual void step() = 0;
+    /// Whether each process's optimizer remembers a part of what one alone would.
+    [[nodiscard]] virtual bool shards_optimizer() const = 0;
+    /// Forgets what other processes remember.
+    virtual void keep_own_state() = 0;
   };
 
   World() = default;

@@ -36,6 +36,7 @@ inline RunState Learner::run_state() {
     throw ConfigError("Learner::run_state", "the run was resumed, and has not come to where it goes on",
                       "ask once the fit that was running goes on: see Learner::replays");
   ++states_taken_;
+  const std::shared_ptr<void> whole = whole_optimizer();
   RunState result;
   const StateVisitor state(result, /*reading=*/false);
   visit(state);
@@ -120,7 +121,7 @@ inline void Learner::visit(const StateVisitor& state) {
   state("groups", groups);
   visit_model(state, groups);
   detail::visit_optimizer(state.in("optimizer"), *optimizer_, groups_);
-  if (state.reading()) forget_misfits(state);
+  if (state.reading()) forget_misfits(state), keep_own_state();
   if (loss_scale_) loss_scale_->visit(state.in("loss scale"), device());
   detail::visit(state.in("history"), history_, groups);
   detail::visit(state.in("sweeps"), sweeps_);

@@ -77,7 +77,7 @@ inline std::optional<Learner::StepLoss> Learner::step(const Halves* halves, std:
     if (world_.alone())
       optimizer_->step();
     else
-      world_.backend()->step(*optimizer_);
+      world_.backend()->step();
   }
   optimizer_->zero_grad();
   if (!steps) return std::nullopt;
@@ -119,7 +119,7 @@ inline std::optional<at::Tensor> Learner::gradients_of(const Halves* halves, con
   if (!skip_)
     attempt([&] {
       const at::Tensor scaled = loss_scale_ ? loss_scale_->scaled(loss) : loss;
-      if (last && !world_.alone()) world_.backend()->before_backward(groups_, scaled);
+      if (last && !world_.alone()) world_.backend()->before_backward(scaled);
       scaled.backward();
     });
   if (failed) std::rethrow_exception(failed);

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include <thaw/core/random_state.hpp>
+#include <thaw/train/detail/optimizer_state.hpp>
 #include <thaw/train/detail/world_random.hpp>
 #include <thaw/train/learner.hpp>
 
@@ -23,6 +24,7 @@ inline void Learner::join() {
   groups_.each_tensor([&](const std::string&, const at::Tensor& tensor) { all.push_back(tensor); });
   world_.broadcast(all);
   run_id_ = world_.texts(run_id_)[0];
+  world_.backend()->begin(groups_, *optimizer_);
   detail::draw_apart(world_);
   silence(callbacks_);
 }
@@ -85,6 +87,22 @@ inline void Learner::share_buffers() const {
     for (const auto& [name, buffer] : group.buffers)
       if (buffer.defined()) all.push_back(buffer);
   world_.broadcast(all);
+}
+
+/// While it lives, the first process's optimizer remembers what those of all processes do, where they share that out.
+inline std::shared_ptr<void> Learner::whole_optimizer() const {
+  if (world_.alone() || !world_.backend()->shards_optimizer()) return {};
+  RunState whole;
+  detail::visit_optimizer({whole, /*reading=*/false}, *optimizer_, groups_);
+  for (std::int64_t rank = 1; rank < world_.size(); ++rank)
+    for (auto& [name, tensor] : world_.state_of(rank, rank == world_.rank() ? detail::remembered(whole) : RunState()))
+      if (world_.first()) whole.insert_or_assign(name, tensor);
+  if (world_.first()) detail::visit_optimizer({whole, /*reading=*/true}, *optimizer_, groups_);
+  return {nullptr, [this](void*) { keep_own_state(); }};
+}
+
+inline void Learner::keep_own_state() const {
+  if (!world_.alone()) world_.backend()->keep_own_state();
 }
 
 }  // namespace thaw

@@ -120,6 +120,19 @@ using VisitParameter = void (*)(const StateVisitor&, const std::string&, torch::
   return name.substr(name.rfind(':') + 1);
 }
 
+/// Of what visit_optimizer wrote, the states that there are.
+[[nodiscard]] inline RunState remembered(const RunState& optimizer) {
+  RunState result;
+  for (auto at = optimizer.begin(); at != optimizer.end(); ++at) {
+    const auto& [name, there] = *at;
+    if (!name.starts_with("state/") || !name.ends_with("/there") || !there.item<bool>()) continue;
+    const std::string prefix = name.substr(0, name.size() - std::string("there").size());
+    for (auto own = optimizer.lower_bound(prefix); own != optimizer.end() && own->first.starts_with(prefix); ++own)
+      result.insert(*own);
+  }
+  return result;
+}
+
 /// By the optimizer's own serialisation.
 inline void visit_archive(const StateVisitor& state, torch::optim::Optimizer& optimizer) {
   at::Tensor bytes;
