@@ -158,6 +158,23 @@ TEST_CASE("a run whose processes were killed goes on with any number of them, an
   CHECK(std::ranges::count(log, '\n') == 1 + 6);  // by one process, each epoch once
 }
 
+TEST_CASE("the real torchrun starts the processes again when one was killed, and they go on") {
+  const std::string python = THAW_PYTHON;
+  if (std::system((python + " -c 'import torch.distributed.run' 2>/dev/null").c_str()) != 0)
+    SKIP("no torch in " + python + ": ./dev python");
+  const Folder alone, folder;
+  const std::vector<at::Tensor> expected = ran(1, "resumed", alone);
+  const std::string log = folder / "log";
+  const int status = std::system((python + " -m torch.distributed.run --no-python --nproc-per-node 2 --max-restarts 1" +
+                                  " --master-port " + std::to_string(thaw::test::free_port()) + " " + THAW_LEARNER_RUN +
+                                  " resumed " + folder.path.string() + " 1 14 'die at first' >" + log + " 2>&1")
+                                     .c_str());
+  INFO(thaw::test::text_of(log));
+  REQUIRE(status == 0);
+  CHECK_THAT(thaw::test::text_of(log), ContainsSubstring("failed (exitcode"));  // once
+  check_near(result_of(folder, 0), expected);
+}
+
 TEST_CASE("with as many processes as before, a resumed run is bit for bit the same, dropout too") {
   const Folder uninterrupted, folder;
   const std::vector<at::Tensor> expected = ran(2, "dropout", uninterrupted);

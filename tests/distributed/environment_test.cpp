@@ -48,6 +48,8 @@ TEST_CASE("torchrun, Open MPI, MPICH and Slurm each say who is who") {
   CHECK(torchrun.port == 4242);
   CHECK(torchrun.agent);
   CHECK(torchrun.attempt == 2);
+  CHECK(torchrun.interface.empty());
+  CHECK(environment_of({{"GLOO_SOCKET_IFNAME", "eth0"}}).interface == "eth0");
   CHECK_FALSE(environment_of({{"TORCHELASTIC_USE_AGENT_STORE", "False"}}).agent);
 
   const auto same = [](const Environment& of) { return of.rank == 1 && of.size == 2 && of.local_rank == 1; };

@@ -142,7 +142,7 @@ struct Fault {
   std::string what;
   void on_step_end(const thaw::StepEnd& event) const {
     if (event.learner.world().rank() != rank || event.learner.history().steps_done != step) return;
-    if (what == "die") std::raise(SIGKILL);
+    if (what == "die" || (what == "die at first" && thaw::distributed::environment().attempt == 0)) std::raise(SIGKILL);
     if (what == "signal") std::raise(SIGTERM);
     if (what == "stop") event.learner.stop("rank " + std::to_string(rank) + " had enough");
   }
@@ -201,8 +201,8 @@ void run(const Arguments& arguments, const thaw::distributed::Processes& process
                 thaw::Checkpoint{.dir = folder + "/runs", .every = {.steps = 3}, .on_signal = thaw::OnSignal::raise},
                 thaw::CsvLog{folder + "/log.csv"});
   } else {
-    learner.fit({.name = "all", .epochs = 3, .freeze = thaw::Unfrozen{}, .lr = 1e-2, .norm = thaw::hold_everywhere}, thaw::NaNGuard{},
-                thaw::SaveBest{folder + "/best.pt"});
+    learner.fit({.name = "all", .epochs = 3, .freeze = thaw::Unfrozen{}, .lr = 1e-2, .norm = thaw::hold_everywhere},
+                thaw::NaNGuard{}, thaw::SaveBest{folder + "/best.pt"});
   }
   torch::save(result_of(learner), folder + "/result-" + std::to_string(processes.rank()));
 }

@@ -116,8 +116,7 @@ TEST_CASE("a peer that is gone does not end this process by SIGPIPE, unless the 
   const auto after_init = [&](void (*handler)(int)) {
     std::signal(SIGPIPE, handler);
     const thaw::distributed::Environment here{.rank = 0, .size = 2, .port = thaw::test::free_port()};
-    CHECK_THROWS_AS(thaw::distributed::init(here, {.timeout = std::chrono::milliseconds(100)}),
-                    thaw::ProcessError);
+    CHECK_THROWS_AS(thaw::distributed::init(here, {.timeout = std::chrono::milliseconds(100)}), thaw::ProcessError);
     ::sigaction(SIGPIPE, nullptr, &after);
     return after.sa_handler;
   };

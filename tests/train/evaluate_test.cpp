@@ -18,8 +18,8 @@ TEST_CASE("a pass gives loss and metrics in order, one or several values each, e
                                           thaw::auroc()};
 
   const auto pass = [&](std::int64_t batch, const std::vector<thaw::Metric>& wanted) {
-    return thaw::detail::evaluate(task, wanted, thaw::InMemory({.input = input, .target = target, .batch_size = batch}),
-                                  at::kCPU);
+    const thaw::InMemory data({.input = input, .target = target, .batch_size = batch});
+    return thaw::detail::evaluate(task, wanted, data.stream(0), at::kCPU);
   };
   const thaw::Evaluation evaluation = pass(8, metrics), whole = pass(21, metrics);
   CHECK_THAT(evaluation.loss, Catch::Matchers::WithinAbs(thaw::cross_entropy(input, target).item<double>(), 1e-12));

@@ -20,8 +20,9 @@ struct Environment {
   std::int64_t local_rank = 0;        ///< among those of this machine: which GPU is its own
   std::string address = "127.0.0.1";  ///< of the machine where rank 0 runs
   std::int64_t port = 29500;
-  bool agent = false;        ///< the launcher keeps the meeting place, not rank 0
-  std::int64_t attempt = 0;  ///< how many times the launcher started them anew
+  std::string interface = {};  ///< of the network, eth0 say, by which others reach this one; empty: its host name's
+  bool agent = false;          ///< the launcher keeps the meeting place, not rank 0
+  std::int64_t attempt = 0;    ///< how many times the launcher started them anew
 };
 
 namespace detail {
@@ -54,8 +55,8 @@ inline constexpr std::array launchers{
 
 /// What the launcher's variables say: torchrun's (RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, MASTER_PORT), or else
 /// Open MPI's, MPICH's or Slurm's ranks, with MASTER_ADDR and MASTER_PORT from the user where processes run on several
-/// machines. One process where there are none. `variable` is how they are asked for. Throws ConfigError for values that
-/// make no sense.
+/// machines. One process where there are none. GLOO_SOCKET_IFNAME names the network's interface, as PyTorch has it.
+/// `variable` is how they are asked for. Throws ConfigError for values that make no sense.
 [[nodiscard]] inline Environment environment(const detail::Variable& variable = [](const char* name) -> const char* {
   return std::getenv(name);
 }) {
@@ -77,6 +78,7 @@ inline constexpr std::array launchers{
   result.port = detail::whole_number(variable, "MASTER_PORT").value_or(result.port);
   if (result.port == 0 || result.port > 65535)
     throw ConfigError("MASTER_PORT", "is " + std::to_string(result.port), "give a port of 1 to 65535");
+  if (const char* interface = variable("GLOO_SOCKET_IFNAME"); interface != nullptr) result.interface = interface;
   const char* agent = variable("TORCHELASTIC_USE_AGENT_STORE");
   result.agent = agent != nullptr && std::string_view(agent) == "True";
   result.attempt = detail::whole_number(variable, "TORCHELASTIC_RESTART_COUNT").value_or(0);

@@ -189,7 +189,8 @@ inline void ignore_broken_pipes() {
     const auto store = c10::make_intrusive<c10d::PrefixStore>("thaw/attempt " + std::to_string(here.attempt), place);
     const int rank = static_cast<int>(here.rank), size = static_cast<int>(here.size);
     const auto how = c10d::ProcessGroupGloo::Options::create(options.timeout);
-    how->devices.push_back(c10d::ProcessGroupGloo::createDefaultDevice());
+    how->devices.push_back(here.interface.empty() ? c10d::ProcessGroupGloo::createDefaultDevice()
+                                                  : c10d::ProcessGroupGloo::createDeviceForInterface(here.interface));
     const auto gloo = c10::make_intrusive<c10d::ProcessGroupGloo>(store, rank, size, how);
     auto group = c10::make_intrusive<c10d::ProcessGroup>(store, rank, size);
     group->setDefaultBackend(c10d::ProcessGroup::BackendType::GLOO);

@@ -23,7 +23,7 @@ namespace thaw::detail {
 
 /// Loss and metrics over one pass of all processes, without gradients, read from the device once.
 inline Evaluation evaluate(const Task& task, const std::vector<Metric>& metrics, BatchStream next,
-                           const at::Device& device, const World& world) {
+                           const at::Device& device, const World& world = {}) {
   const c10::NoGradGuard no_grad;
   at::Tensor loss = at::zeros({1}, at::device(device).dtype(at::kDouble));
   double samples = 0;
