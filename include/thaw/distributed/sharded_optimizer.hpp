@@ -1,5 +1,6 @@
 #pragma once
 
+#include <torch/optim/lbfgs.h>
 #include <torch/optim/optimizer.h>
 
 #include <algorithm>
@@ -12,7 +13,6 @@
 #include <thaw/core/error.hpp>
 #include <thaw/distributed/processes.hpp>
 #include <thaw/groups/optimizer_groups.hpp>
-#include <thaw/train/detail/optimizer_state.hpp>
 
 namespace thaw::distributed {
 
@@ -28,13 +28,13 @@ namespace thaw::distributed {
 /// and thaw's. Source: ZeRO, stage 1 (Rajbhandari et al. 2020, arXiv:1910.02054).
 class ShardedOptimizer {
  public:
-  /// The optimizer must outlive it. Throws ConfigError for LBFGS, and for one whose state is not LibTorch's.
+  /// The optimizer must outlive it. Throws ConfigError for LBFGS.
   ShardedOptimizer(Processes processes, torch::optim::Optimizer& optimizer)
       : processes_(std::move(processes)),
         optimizer_(&optimizer),
         load_(static_cast<std::size_t>(processes_.size()), 0) {
-    if (thaw::detail::has_foreign_state(optimizer))
-      throw ConfigError("ShardedOptimizer", "an optimizer whose state is not known parameter by parameter",
+    if (dynamic_cast<const torch::optim::LBFGS*>(&optimizer) != nullptr)
+      throw ConfigError("ShardedOptimizer", "LBFGS steps on all parameters at once",
                         "take AdamW, Adam, SGD, RMSprop or Adagrad, or do not share its state out");
     each_parameter([&](const at::Tensor& parameter) { (void)owner_of(parameter); });
   }

@@ -25,6 +25,9 @@ inline void Learner::join() {
   world_.broadcast(all);
   run_id_ = world_.texts(run_id_)[0];
   world_.backend()->begin(groups_, *optimizer_);
+  if (world_.backend()->shards_optimizer() && detail::has_foreign_state(*optimizer_))
+    throw ConfigError("LearnerOptions::world", "the optimizer's state is to be shared out, and is not LibTorch's",
+                      "take thaw's or LibTorch's AdamW, Adam, SGD, RMSprop or Adagrad, or do not shard it");
   detail::draw_apart(world_);
   silence(callbacks_);
 }
