@@ -23,6 +23,7 @@
 #include <thaw/weights/load.hpp>
 
 #include "fashion_mnist.hpp"
+#include "processes.hpp"
 
 namespace {
 
@@ -79,8 +80,8 @@ thaw::models::EfficientNetLite make_model(const std::filesystem::path* weights) 
   return model;
 }
 
-std::vector<Result> fine_tune(const Options& options, const example::FashionMnist& train,
-                              const example::FashionMnist& valid) {
+std::vector<Result> fine_tune(const Options& options, const example::Processes& processes,
+                              const example::FashionMnist& train, const example::FashionMnist& valid) {
   const auto weights = options.data / "efficientnet-lite0-57934424.pth";
   at::manual_seed(options.seed);
   auto model = make_model(&weights);
@@ -98,7 +99,8 @@ std::vector<Result> fine_tune(const Options& options, const example::FashionMnis
                          .callbacks = {thaw::Console{}, thaw::HtmlReport{.path = options.out / "run.html",
                                                                          .title = "Fashion-MNIST in stages",
                                                                          .results = look,
-                                                                         .results_per_stage = true}}}};
+                                                                         .results_per_stage = true}},
+                         .world = processes.world()}};
   std::vector<Result> results;
   const auto note = [&](const std::string& name, const thaw::EpochRecord& last) {
     results.push_back({name, accuracy_of(last), seconds_of(learner.history())});
@@ -111,7 +113,7 @@ std::vector<Result> fine_tune(const Options& options, const example::FashionMnis
   // follow, its running statistics could not catch up with weights that move (tried in Python: 0.79 instead of 0.87).
   learner.unfreeze(thaw::hold_everywhere);
   const thaw::LRCurve curve = learner.find_lr({.rates = DiscriminativeLR::slice(1e-4, 1e-3)});
-  thaw::write_svg(curve, options.out / "lr_finder.svg");
+  if (processes.first()) thaw::write_svg(curve, options.out / "lr_finder.svg");
   fmt::print("\n{}\n", curve);
 
   note("thawed",
@@ -121,15 +123,15 @@ std::vector<Result> fine_tune(const Options& options, const example::FashionMnis
   note(fmt::format("resized to {} px", options.larger),
        learner.fit({.name = "resized", .epochs = options.resized_epochs, .lr = DiscriminativeLR::slice(3e-5, 3e-4)}));
 
-  thaw::write_svg(learner.history(), options.out / "run.svg");
+  if (processes.first()) thaw::write_svg(learner.history(), options.out / "run.svg");
   learner.save(options.out / "fashion.pt");
   return results;
 }
 
 /// All layers from random weights at one rate. Norm momentum .1, with which the running statistics can follow weights
 /// that move fast (left at this network's .01, it ends near 0.2).
-Result from_random(const Options& options, const example::FashionMnist& train, const example::FashionMnist& valid,
-                   double lr, std::int64_t epochs) {
+Result from_random(const Options& options, const example::Processes& processes, const example::FashionMnist& train,
+                   const example::FashionMnist& valid, double lr, std::int64_t epochs) {
   at::manual_seed(options.seed);
   auto model = make_model(nullptr);
   thaw::set_norm_momentum(*model, 0.1);
@@ -137,21 +139,24 @@ Result from_random(const Options& options, const example::FashionMnist& train, c
       model,
       thaw::LayerGroups::cut_before(model, {}),
       thaw::cross_entropy,
-      {.train = batches(train, options.size, true), .metrics = {thaw::accuracy()}, .callbacks = {thaw::Console{}}}};
+      {.train = batches(train, options.size, true),
+       .metrics = {thaw::accuracy()},
+       .callbacks = {thaw::Console{}},
+       .world = processes.world()}};
   learner.fit({.name = fmt::format("random weights, rate {}", lr), .epochs = epochs, .lr = lr});
   return {"from random weights", learner.validate(batches(valid, options.size, false)).metrics[0].value,
           seconds_of(learner.history())};
 }
 
 /// A fair opponent: as many steps as the stages together, at the best of three rates (by a short run each).
-Result best_from_random(const Options& options, const example::FashionMnist& train,
-                        const example::FashionMnist& valid) {
+Result best_from_random(const Options& options, const example::Processes& processes,
+                        const example::FashionMnist& train, const example::FashionMnist& valid) {
   double best_lr = 0, best_accuracy = -1;
   for (const double lr : {1e-3, 3e-3, 1e-2}) {
-    const Result trial = from_random(options, train, valid, lr, /*epochs=*/1);
+    const Result trial = from_random(options, processes, train, valid, lr, /*epochs=*/1);
     if (trial.accuracy > best_accuracy) best_lr = lr, best_accuracy = trial.accuracy;
   }
-  return from_random(options, train, valid, best_lr,
+  return from_random(options, processes, train, valid, best_lr,
                      options.head_epochs + options.thawed_epochs + options.resized_epochs);
 }
 
@@ -159,14 +164,15 @@ Result best_from_random(const Options& options, const example::FashionMnist& tra
 
 int main(int argc, char** argv) try {
   const Options options = read_options(argc, argv);
+  const example::Processes processes;  // the same program by torchrun, in several
   std::filesystem::create_directories(options.out);
   const auto train = example::fashion_mnist(options.data / "fashion-mnist", "train", options.train);
   const auto valid = example::fashion_mnist(options.data / "fashion-mnist", "t10k", options.valid);
-  fmt::print("{} training and {} validation images, {} threads\n", train.labels.size(0), valid.labels.size(0),
-             at::get_num_threads());
+  fmt::print("{} training and {} validation images, {} threads in each of {} processes\n", train.labels.size(0),
+             valid.labels.size(0), at::get_num_threads(), processes.world().size());
 
-  std::vector<Result> results = fine_tune(options, train, valid);
-  results.push_back(best_from_random(options, train, valid));
+  std::vector<Result> results = fine_tune(options, processes, train, valid);
+  results.push_back(best_from_random(options, processes, train, valid));
 
   thaw::Table table{{"arm", "valid accuracy", "seconds"}};
   for (const Result& result : results)
