@@ -164,8 +164,14 @@ TEST_CASE("an image of more pixels than OpenCV reads is an error that names it, 
 
 TEST_CASE("pixels that are neither bytes, 16 bits nor floats are an error that names their type") {
   const thaw::test::Folder folder;
+  const auto refused = [&](const std::string& name, Channels channels, const std::string& type) {
+    CHECK_THROWS_MATCHES(read_image(folder / name, channels), thaw::FileError,
+                         MessageMatches(ContainsSubstring(name + ": its pixels are of the type " + type) &&
+                                        ContainsSubstring("convert it to 8 or 16 bits")));
+  };
   thaw::test::write_as_it_is(cv::Mat(4, 6, CV_64F, cv::Scalar(0.5)), folder / "double.tiff");
-  CHECK_THROWS_MATCHES(read_image(folder / "double.tiff", Channels::gray), thaw::FileError,
-                       MessageMatches(ContainsSubstring("double.tiff: its pixels are of the type CV_64F") &&
-                                      ContainsSubstring("convert it to 8 or 16 bits")));
+  refused("double.tiff", Channels::gray, "CV_64F");
+  thaw::test::write_as_it_is(cv::Mat(4, 6, CV_16S, cv::Scalar(-5)), folder / "signed.tiff");
+  for (const Channels channels : {Channels::gray, Channels::rgb, Channels::rgba})
+    refused("signed.tiff", channels, "CV_16S");
 }
