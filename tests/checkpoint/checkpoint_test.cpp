@@ -305,6 +305,20 @@ TEST_CASE("a folder that another run wrote to, or is writing to, or that is a fi
   CHECK(second.net->parameters()[0].equal(before));
 }
 
+TEST_CASE("a checkpoint that names no run is taken for another run's, and is still there") {
+  const Folder folder;
+  std::filesystem::create_directory(folder / "a");
+  const auto file = folder / "a" / "checkpoint-00000001.safetensors";
+  std::ofstream(file) << std::string("\x08\0\0\0\0\0\0\0{}      ", 16);  // safetensors without metadata
+  Setup run;
+  CHECK_THROWS_MATCHES(run->fit({.epochs = 1, .lr = 1e-2}, Checkpoint{.dir = folder / "a"}), thaw::ConfigError,
+                       MessageMatches(ContainsSubstring("holds checkpoints of another run") &&
+                                      ContainsSubstring("name another folder")));
+  CHECK(run->history().steps.empty());
+  CHECK(names_in(folder / "a") == Names{"checkpoint-00000001.safetensors"});
+  CHECK(std::filesystem::file_size(file) == 16);
+}
+
 TEST_CASE("values that make no sense are refused") {
   const Folder folder;
   Setup run;

@@ -69,6 +69,11 @@ TEST_CASE("Unicode follows the first of LC_ALL, LC_CTYPE and LANG that is set") 
   CHECK(Terminal::of(stdout).unicode);
 }
 
+TEST_CASE("without any of them there is no Unicode") {
+  const Environment all{"LC_ALL", nullptr}, type{"LC_CTYPE", ""}, lang{"LANG", nullptr};
+  CHECK_FALSE(Terminal::of(stdout).unicode);
+}
+
 TEST_CASE("the clock runs forward") {
   const Terminal terminal = Terminal::of(stdout);
   const double before = terminal.seconds();

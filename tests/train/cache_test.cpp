@@ -86,6 +86,24 @@ struct Setup {
   std::unique_ptr<thaw::Learner> learner;
 };
 
+/// Its parts leave out the ReLU that its forward has.
+struct OtherPartsImpl : torch::nn::Module {
+  torch::nn::Linear body{register_module("body", torch::nn::Linear(4, 5))};
+  torch::nn::Linear head{register_module("head", torch::nn::Linear(5, 3))};
+  at::Tensor forward(const at::Tensor& x) { return head(body(x).relu()); }
+  std::vector<thaw::ForwardPart> forward_parts() { return {{"body", body}, {"head", head}}; }
+};
+TORCH_MODULE(OtherParts);
+
+/// A Learner of a net from 4 numbers to 3 classes, whose groups are cut before its head.
+template <class Net>
+thaw::Learner learner_of_rows(const Net& net) {
+  return {net,
+          thaw::LayerGroups::cut_before(net, {"head"}),
+          thaw::cross_entropy,
+          {.train = thaw::InMemory({.input = at::randn({16, 4}), .target = at::randint(3, {16}, at::kLong)})}};
+}
+
 /// Everything that a run leaves behind.
 void check_equal(const Setup& a, const Setup& b) {
   CHECK(thaw::test::same_state(thaw::test::state_of(*a.net), *b.net));
@@ -192,6 +210,43 @@ TEST_CASE("a source that gives nothing in order is refused, where augmentation i
                         {.train = Silent(setup.data)});
   const thaw::Stage stage{.freeze = thaw::FreezeTo{-1}, .lr = 1e-2, .cache = Cache::memory};
   CHECK_THROWS_MATCHES(learner.fit(stage), thaw::DataError, MessageMatches(ContainsSubstring("gives no batch")));
+}
+
+TEST_CASE("a source that gives fewer samples than it says is refused, before anything trains") {
+  struct Miscounted : thaw::InMemory {
+    using InMemory::InMemory;
+    [[nodiscard]] std::int64_t samples() const { return InMemory::samples() + 4; }
+  };
+  Setup setup;
+  thaw::Learner learner(setup.net, thaw::LayerGroups::cut_at(setup.net, {4}), thaw::cross_entropy,
+                        {.train = Miscounted(setup.data)});
+  const auto before = thaw::test::state_of(*setup.net);
+  CHECK_THROWS_MATCHES(learner.fit({.freeze = thaw::FreezeTo{-1}, .lr = 1e-2, .cache = Cache::memory}), thaw::DataError,
+                       MessageMatches(ContainsSubstring("the source says 40 samples and gives 36") &&
+                                      ContainsSubstring("let its in_order() give each sample once")));
+  CHECK(thaw::test::same_state(before, *setup.net));
+  CHECK(learner.history().steps.empty());
+}
+
+TEST_CASE("a model without parts, or with other parts than its forward, is refused, or trained as a whole") {
+  const auto refuses = [](const auto& net, const std::string& why, const std::string& fix) {
+    thaw::Learner learner = learner_of_rows(net);
+    thaw::Stage stage{.name = "head", .freeze = thaw::FreezeTo{-1}, .lr = 1e-2, .cache = Cache::memory};
+    const auto before = thaw::test::state_of(*net);
+    CHECK_THROWS_MATCHES(learner.fit(stage), thaw::ConfigError,
+                         MessageMatches(ContainsSubstring(why) && ContainsSubstring(fix)));
+    CHECK(thaw::test::same_state(before, *net));
+    CHECK(learner.history().steps.empty());
+    stage.cache.required = false;
+    learner.fit(stage);
+    CHECK_THAT(learner.history().stages.back().frozen_part, ContainsSubstring("as the rest") && ContainsSubstring(why));
+    CHECK(learner.history().steps.size() == 1);
+    CHECK(thaw::test::any_starts_with(thaw::test::changed(before, *net), "head"));
+  };
+  refuses(thaw::test::TinyNet(3, /*norm=*/false), "stage \"head\", cache: the model cannot be run in parts",
+          "give it forward_parts()");
+  refuses(OtherParts(), "model: its forward_parts() do not give what its forward gives",
+          "let them do the same, one after the other");
 }
 
 TEST_CASE("what cannot be kept is refused before anything trains, or done without") {

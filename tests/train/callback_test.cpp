@@ -6,8 +6,13 @@
 
 #include <ATen/ops/randint.h>
 #include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_exception.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
 
 #include "support/bench.hpp"
+
+using Catch::Matchers::ContainsSubstring;
+using Catch::Matchers::MessageMatches;
 
 namespace {
 
@@ -162,4 +167,17 @@ TEST_CASE("a callback may stop the stage, scale its rates, and change a batch, a
   CHECK(steps[21].lr[0] == 0.05);
   CHECK(steps[22].lr[0] == 0.025);
   CHECK(bench.learner->fit(stage).stop.empty());
+}
+
+TEST_CASE("callbacks that ask for no batch per step are refused before anything changes") {
+  struct None {
+    void on_stage_planned(const thaw::StagePlanned& event) const { event.batches_per_step = 0; }
+  };
+  thaw::test::Bench bench;
+  const auto before = thaw::test::state_of(*bench.net);
+  CHECK_THROWS_MATCHES(bench.learner->fit({}, None{}), thaw::ConfigError,
+                       MessageMatches(ContainsSubstring("callbacks: they ask for 0 batches per step") &&
+                                      ContainsSubstring("take at least 1")));
+  CHECK(thaw::test::same_state(before, *bench.net));
+  CHECK(bench.learner->history().steps.empty());
 }

@@ -3,6 +3,7 @@
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_exception.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
+#include <cmath>
 
 #include "support/bench.hpp"
 
@@ -68,4 +69,11 @@ TEST_CASE("a monitor knows which way is better") {
 TEST_CASE("a mean squared error is better when lower") {
   CHECK(thaw::Monitor("mse").lower_is_better());
   CHECK(thaw::Monitor("rmse").lower_is_better());
+}
+
+TEST_CASE("an epoch without validation has no number to watch but the training loss") {
+  const thaw::EpochRecord epoch{.train_loss = 3};
+  CHECK(std::isnan(thaw::Monitor("valid_loss").value(epoch)));
+  CHECK(std::isnan(thaw::Monitor("accuracy").value(epoch)));
+  CHECK(thaw::Monitor("train_loss").value(epoch) == 3);
 }

@@ -12,6 +12,8 @@
 #include <ATen/ops/full.h>
 #include <ATen/ops/randint.h>
 #include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_exception.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
 #include <cmath>
 #include <csignal>
 #include <functional>
@@ -25,6 +27,8 @@
 #include "support/samples.hpp"
 #include "support/sigint.hpp"
 
+using Catch::Matchers::ContainsSubstring;
+using Catch::Matchers::MessageMatches;
 using thaw::DataSource;
 using thaw::Learner;
 using thaw::test::Samples;
@@ -166,4 +170,15 @@ TEST_CASE("a callback that stops ends the sweep, not the stage after it") {
     CHECK(record.stop.empty());
     CHECK(bench.learner->history().steps.size() == 10);
   }
+}
+
+TEST_CASE("find_lr on validation without validation data is refused, and changes nothing") {
+  thaw::test::Bench bench({.valid = false});
+  const auto before = state_of(*bench.net);
+  CHECK_THROWS_MATCHES(
+      bench.learner->find_lr({.on_validation = true}), thaw::ConfigError,
+      MessageMatches(ContainsSubstring("on_validation is asked for, but there is no validation data") &&
+                     ContainsSubstring("or watch the training loss")));
+  CHECK(thaw::test::same_state(before, *bench.net));
+  CHECK(bench.learner->find_lr({.steps = 3}).lr.size() == 3);
 }

@@ -5,7 +5,9 @@
 #include <torch/nn/modules/linear.h>
 
 #include <ATen/ops/randn.h>
+#include <ATen/ops/zeros.h>
 #include <catch2/catch_test_macros.hpp>
+#include <memory>
 #include <thaw/groups/freeze.hpp>
 
 #include "support/nets.hpp"
@@ -61,4 +63,22 @@ TEST_CASE("trying the parts leaves buffers and random generators as they were") 
 
   (void)thaw::apply(thaw::Unfrozen{}, groups);
   CHECK(thaw::split_frozen(net, groups, at::randn({6, 4})).prefix.empty());
+}
+
+TEST_CASE("a frozen part that changes its own state as it runs is not kept, and trying it leaves that state") {
+  struct CountingImpl : torch::nn::Module {
+    at::Tensor calls{register_buffer("calls", at::zeros({}))};
+    at::Tensor forward(const at::Tensor& x) {
+      calls.add_(1);
+      return x;
+    }
+  };
+  const auto counting = std::make_shared<CountingImpl>();
+  torch::nn::Sequential net(torch::nn::Linear(4, 5), counting, torch::nn::Linear(5, 5), torch::nn::Linear(5, 2));
+  auto groups = thaw::LayerGroups::cut_at(net, {3});
+  (void)thaw::apply(thaw::FreezeTo{1}, groups);
+  const thaw::FrozenSplit split = thaw::split_frozen(net, groups, at::randn({6, 4}));
+  CHECK(split.prefix.size() == 1);
+  CHECK(split.end == "'1' changes its own state as it runs");
+  CHECK(counting->calls.item<double>() == 0);
 }

@@ -4,16 +4,50 @@
 #include <catch2/matchers/catch_matchers_exception.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 #include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
 #include <stdexcept>
+#include <string>
 #include <thaw/groups/gradual_unfreeze.hpp>
 #include <thaw/train/gradient_accumulation.hpp>
 #include <thaw/train/learner.hpp>
+#include <vector>
 
 #include "support/bench.hpp"
 
 using Catch::Matchers::ContainsSubstring;
 using Catch::Matchers::MessageMatches;
 using thaw::test::Bench;
+
+namespace {
+
+/// Batches for so many passes, then none, as from a pipe.
+struct DriesUp : thaw::InMemory {
+  DriesUp(const thaw::InMemory& source, std::int64_t passes)
+      : InMemory(source), left(std::make_shared<std::int64_t>(passes)) {}
+  [[nodiscard]] thaw::BatchStream stream(std::int64_t epoch) const {
+    if ((*left)-- > 0) return InMemory::stream(epoch);
+    return [] { return std::optional<thaw::Batch>(); };
+  }
+  std::shared_ptr<std::int64_t> left;
+};
+
+/// What is said about sources that dry up after 0, 1, 2, ... passes, until one lasts as long as it is needed.
+std::vector<std::string> complaints(thaw::Learner& learner, const thaw::InMemory& data,
+                                    const std::function<void()>& use) {
+  std::vector<std::string> all;
+  for (std::int64_t passes = 0;; ++passes) try {
+      REQUIRE(passes < 20);
+      learner.data({.train = DriesUp(data, passes)});
+      use();
+      return all;
+    } catch (const thaw::DataError& error) {
+      all.emplace_back(error.what());
+    }
+}
+
+}  // namespace
 
 TEST_CASE("a stage that a callback stops as it begins trains nothing, and spoils no other record") {
   struct Stop {
@@ -225,4 +259,65 @@ TEST_CASE("ten thousand layer groups are frozen, thawed, planned and trained as 
   CHECK(lr[5'000] < lr.back());
   learner.fit({.name = "all", .epochs = 1, .freeze = thaw::GradualUnfreeze{.every_epochs = 1}, .lr = 1e-3});
   CHECK(learner.history().steps.size() == 3);
+}
+
+TEST_CASE("a source that can be run through once only is an error that says so, whichever pass lacks its batches") {
+  Bench bench;
+  bench.learner->fit({.lr = 1e-3});  // its layout is settled
+  const auto all = complaints(*bench.learner, bench.data(8), [&] { bench.learner->fit({.epochs = 3, .lr = 1e-3}); });
+  REQUIRE(all.size() == 4);  // a batch is tried, then there are three epochs
+  CHECK_THAT(all[0], ContainsSubstring("data: a second pass over it gives no batches") &&
+                         ContainsSubstring("give a source that can be run through again"));
+  for (std::size_t epoch = 1; epoch <= 3; ++epoch) {
+    const std::string text = "training data: epoch " + std::to_string(epoch) + " gave no batches, the first pass did";
+    CHECK_THAT(all[epoch],
+               ContainsSubstring(text) && ContainsSubstring("give a source that can be run through more than once"));
+  }
+  bench.learner->data({.train = bench.data(8)});
+  CHECK(bench.learner->fit({}).epoch == 1);  // and the Learner goes on
+}
+
+TEST_CASE("find_lr and a cached stage say so too, and leave the weights as they were") {
+  const torch::nn::Sequential net(torch::nn::Linear(4, 5), torch::nn::Linear(5, 3));
+  const thaw::InMemory data({.input = at::randn({16, 4}), .target = at::randint(3, {16}, at::kLong), .batch_size = 8});
+  thaw::Learner learner(net, thaw::LayerGroups::per_child(net), thaw::cross_entropy,
+                        {.layout = thaw::Layout::contiguous});
+  const auto before = thaw::test::state_of(*net);
+  const std::string text = "training data: a second pass over it gives no batches";
+
+  std::vector<std::string> all = complaints(learner, data, [&] {
+    const thaw::LRCurve curve = learner.find_lr({.steps = 6, .stop_early = false});
+    CHECK(curve.lr.size() == 6);
+  });
+  REQUIRE(all.size() == 4);  // a batch is tried, then there are three passes of two
+  for (std::size_t pass = 1; pass <= 3; ++pass)
+    CHECK_THAT(all[pass], ContainsSubstring(text) && ContainsSubstring("give a source that can be run through again"));
+  CHECK(thaw::test::same_state(before, *net));
+
+  const thaw::Stage cached{.freeze = thaw::FreezeTo{-1}, .lr = 1e-3, .cache = thaw::Cache::memory};
+  learner.data({.train = DriesUp(data, 1)});
+  CHECK_THROWS_MATCHES(
+      learner.fit(cached), thaw::DataError,
+      MessageMatches(ContainsSubstring(text) && ContainsSubstring("give a source that can be run through again")));
+  CHECK(thaw::test::same_state(before, *net));
+  learner.data({.train = DriesUp(data, 2)});  // what trains is kept by then, and needs no pass
+  learner.fit(cached);
+  CHECK(thaw::test::changed(before, *net) == std::vector<std::string>{"1.bias", "1.weight"});
+}
+
+TEST_CASE("a loss that fails on data which its check finds good fails with its own words, and the Learner goes on") {
+  struct Failing {
+    std::shared_ptr<int> calls = std::make_shared<int>(0);
+    void check(const at::Tensor&, const at::Tensor&) const {}
+    at::Tensor operator()(const at::Tensor& output, const at::Tensor& target) const {
+      TORCH_CHECK(++*calls != 4, "the loss's own words");
+      return thaw::cross_entropy(output, target);
+    }
+  };
+  Bench bench;
+  thaw::Learner learner(bench.net, thaw::LayerGroups::per_child(bench.net), Failing{}, {.train = bench.data(8)});
+  CHECK_THROWS_MATCHES(learner.fit({.lr = 1e-3}), c10::Error,
+                       MessageMatches(ContainsSubstring("the loss's own words")));
+  CHECK(learner.history().steps.size() < 5);
+  CHECK(learner.fit({.lr = 1e-3}).epoch == 1);
 }

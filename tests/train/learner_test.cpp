@@ -1,6 +1,7 @@
 #include <thaw/train/learner.hpp>
 
 #include <torch/optim/sgd.h>
+#include <torch/serialize.h>
 #include <unistd.h>
 
 #include <ATen/ops/randint.h>
@@ -9,6 +10,7 @@
 #include <catch2/matchers/catch_matchers_floating_point.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 #include <filesystem>
+#include <fstream>
 #include <iterator>
 #include <string>
 #include <thaw/data/in_memory.hpp>
@@ -16,6 +18,7 @@
 #include <thaw/train/loss.hpp>
 
 #include "support/data.hpp"
+#include "support/folder.hpp"
 #include "support/nets.hpp"
 
 using Catch::Matchers::ContainsSubstring;
@@ -333,6 +336,59 @@ TEST_CASE("a file that is missing, damaged or of another kind is a FileError wit
   CHECK_THROWS_WITH(bench.learner.load(path), ContainsSubstring("thaw_learner_damaged_test.pt"));
   CHECK_THROWS_AS(bench.learner.load(path), thaw::FileError);
   std::filesystem::remove(path);
+}
+
+TEST_CASE("load says which tensors and modules a file lacks, and asks for none of a module without any") {
+  const thaw::test::Folder folder;
+  const auto learner_of = [](const torch::nn::Sequential& net) {
+    return Learner(net, LayerGroups::per_child(net), thaw::cross_entropy, {.train = samples(16)});
+  };
+  const torch::nn::Sequential saved(torch::nn::Linear(torch::nn::LinearOptions(4, 3).bias(false)));
+  learner_of(saved).save(folder / "a.pt");
+
+  const torch::nn::Sequential longer(torch::nn::Linear(4, 3), torch::nn::ReLU(), torch::nn::Linear(3, 3));
+  Learner refusing = learner_of(longer);
+  const auto before = state_of(*longer);
+  CHECK_THROWS_WITH(refusing.load(folder / "a.pt"),
+                    ContainsSubstring("a.pt: does not fit the model: 0.bias is missing, 2 is missing") &&
+                        ContainsSubstring("build the model as it was when the file was written"));
+  CHECK(thaw::test::same_state(before, *longer));
+
+  const torch::nn::Sequential same(torch::nn::Linear(torch::nn::LinearOptions(4, 3).bias(false)), torch::nn::ReLU());
+  Learner(same, LayerGroups::cut_at(same, {}), thaw::cross_entropy, {.train = samples(16)}).load(folder / "a.pt");
+  CHECK(thaw::test::same_state(state_of(*saved), *same));
+}
+
+TEST_CASE("a file of a model without its optimizer, as torch::save writes, is refused by load") {
+  const thaw::test::Folder folder;
+  Trained bench;
+  torch::save(bench.net, (folder / "model.pt").string());
+  const auto before = state_of(*bench.net);
+  CHECK_THROWS_WITH(bench.learner.load(folder / "model.pt"),
+                    ContainsSubstring("model.pt: does not fit the model: it has no \"model\" and \"optimizer\"") &&
+                        ContainsSubstring("thaw::load_weights"));
+  CHECK(thaw::test::same_state(before, *bench.net));
+}
+
+TEST_CASE("what LibTorch cannot write is an error that names the file, and the old file stays") {
+  struct Unwritable : torch::optim::SGD {
+    using SGD::SGD;
+    void save(torch::serialize::OutputArchive&) const override { TORCH_CHECK(false, "no state to write"); }
+  };
+  const thaw::test::Folder folder;
+  std::ofstream(folder / "a.pt") << "old";
+  TinyNet net;
+  Learner learner{net,
+                  LayerGroups::cut_before(net, {"head"}),
+                  thaw::cross_entropy,
+                  {.train = samples(16), .optimizer = [](const LayerGroups& groups) {
+                     return std::make_unique<Unwritable>(thaw::param_groups(groups), torch::optim::SGDOptions(1));
+                   }}};
+  CHECK_THROWS_AS(learner.save(folder / "a.pt"), thaw::FileError);
+  CHECK_THROWS_WITH(learner.save(folder / "a.pt"), ContainsSubstring("a.pt: cannot be written: no state to write\n") &&
+                                                       ContainsSubstring("that torch::save can write"));
+  CHECK(thaw::test::text_of(folder / "a.pt") == "old");
+  CHECK(folder.files() == 1);
 }
 
 // ---- bad input ----

@@ -71,6 +71,24 @@ TEST_CASE("CutMix pastes one box of the partner; lambda is what is left") {
   CHECK((sum / 200 > 0.5 && sum / 200 < 0.8));  // 1/2 but for boxes that the border cuts
 }
 
+TEST_CASE("CutMix mixes the losses of both targets as it mixed the images") {
+  at::manual_seed(4);
+  const auto learner = thaw::test::idle_learner();
+  CutMix mix;
+  const std::function<at::Tensor(const thaw::Fields&, const thaw::Fields&)> mean =
+      [](const thaw::Fields&, const thaw::Fields& target) { return static_cast<const at::Tensor&>(target)[3]; };
+  bool any = false;
+  for (int i = 0; i < 20; ++i) {
+    const thaw::Batch batch = mixed(mix, learner);
+    const double lambda = mix.mixed_.lambda, other = mix.mixed_.partner_target[0][3].item<double>();
+    any = any || (lambda < 1 && other != 3);
+    at::Tensor loss = mean({}, batch.target);
+    mix.on_loss_ready({.learner = *learner, .batch = batch, .output = {}, .loss = loss, .criterion = mean});
+    CHECK_THAT(loss.item<double>(), WithinAbs(lambda * 3 + (1 - lambda) * other, 1e-12));
+  }
+  CHECK(any);
+}
+
 TEST_CASE("lambda is drawn from Beta(alpha, alpha)") {
   at::manual_seed(3);
   for (const double alpha : {0.4, 1.0, 3.0}) {

@@ -18,6 +18,7 @@
 #include <catch2/matchers/catch_matchers_exception.hpp>
 #include <catch2/matchers/catch_matchers_floating_point.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
+#include <cmath>
 #include <thaw/data/in_memory.hpp>
 #include <thaw/train/learner.hpp>
 #include <thaw/train/loss.hpp>
@@ -240,4 +241,29 @@ TEST_CASE("in a precision, parts give what the whole gives, and the outside sees
     CHECK_THROWS(task.forward(at::randn({2, 5, 8, 8})));
     CHECK_FALSE(at::autocast::is_autocast_enabled(at::kCPU));
   }
+}
+
+TEST_CASE("at float16, find_lr tries a rate again while the loss's scale falls to where gradients are finite") {
+  if (!thaw::cpu_computes_in(Precision::float16)) SKIP("this CPU has neither AVX512-FP16 nor AMX-FP16");
+  struct Larger {
+    void on_loss_ready(const thaw::LossReady& event) const { event.loss = event.loss * 1e4; }
+  };
+  Precise setup({.precision = Precision::float16});
+  const thaw::LRCurve curve = setup.learner->find_lr({.steps = 4, .stop_early = false}, Larger{});
+  REQUIRE(curve.loss.size() == 4);
+  for (const double loss : curve.loss) CHECK(std::isfinite(loss));
+  CHECK(thaw::test::same_state(setup.before, *setup.net));
+}
+
+TEST_CASE("at float16, gradients that are finite at no scale end the fit with an error, and no weight has moved") {
+  if (!thaw::cpu_computes_in(Precision::float16)) SKIP("this CPU has neither AVX512-FP16 nor AMX-FP16");
+  struct Endless {
+    void on_loss_ready(const thaw::LossReady& event) const { event.loss = event.loss * 1e30; }
+  };
+  Precise setup({.precision = Precision::float16});
+  CHECK_THROWS_MATCHES(setup.learner->fit({.epochs = 20, .freeze = thaw::Unfrozen{}, .lr = 1e-2}, Endless{}),
+                       thaw::DataError,
+                       MessageMatches(ContainsSubstring("gradients are not finite, however the loss is scaled") &&
+                                      ContainsSubstring("train at Precision::bfloat16 or ::full")));
+  for (const std::size_t i : {0, 3, 5}) CHECK(setup.weight(i).equal(setup.before.at(std::to_string(i) + ".weight")));
 }

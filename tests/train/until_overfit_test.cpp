@@ -53,3 +53,18 @@ TEST_CASE("it wants validation data, and rounds") {
   CHECK_THROWS_AS(thaw::test::Bench({.valid = false}).learner->fit_until_overfit(), thaw::DataError);
   CHECK_THROWS_AS(thaw::test::Bench().learner->fit_until_overfit({.max_rounds = 0}), thaw::ConfigError);
 }
+
+TEST_CASE("a callback that stops a round ends the search, and its reason is the search's") {
+  struct Stop {
+    void on_epoch_end(const thaw::EpochEnd& event) const {
+      if (event.record.stage == "round 2") event.learner.stop("out of time");
+    }
+  };
+  thaw::test::Bench bench;
+  thaw::Learner learner(bench.net, thaw::LayerGroups::cut_before(bench.net, {"head"}), thaw::cross_entropy,
+                        {.train = bench.data(8), .valid = bench.data(16), .callbacks = {Stop{}}});
+  const thaw::UntilOverfitResult result = learner.fit_until_overfit({.epochs = 3, .max_rounds = 5});
+  CHECK(result.stop == "out of time");
+  CHECK(result.rounds.size() == 2);
+  CHECK(learner.history().epochs.size() == 4);
+}

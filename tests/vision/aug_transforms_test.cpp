@@ -2,7 +2,9 @@
 
 #include <opencv2/core.hpp>
 
+#include <algorithm>
 #include <catch2/catch_test_macros.hpp>
+#include <vector>
 
 #include "support/pictures.hpp"
 
@@ -34,6 +36,21 @@ Changes changes(const AugOptions& options) {
   return result;
 }
 
+/// How many different images 200 draws make of one.
+std::size_t ways(const AugOptions& options) {
+  const cv::Mat image = thaw::test::picture(24, 24);
+  Random random(1);
+  const auto augment = thaw::vision::aug_transforms(options);
+  std::vector<cv::Mat> seen;
+  for (int i = 0; i < 200; ++i) {
+    Sample one{.image = image};
+    augment(one, random);
+    if (std::ranges::none_of(seen, [&](const cv::Mat& each) { return thaw::test::same(each, one.image); }))
+      seen.push_back(one.image.clone());
+  }
+  return seen.size();
+}
+
 }  // namespace
 
 TEST_CASE("augmentation changes what it is asked to change") {
@@ -57,4 +74,13 @@ TEST_CASE("augmentation changes what it is asked to change") {
   CHECK(with([](AugOptions& o) { o.max_warp = 0.1; }).of_places > 0);
   CHECK(with([](AugOptions& o) { o.max_lighting = 0.1; }).of_values > 0);
   CHECK(with([](AugOptions& o) { o.flip_vertical = true; }).of_places == 0);  // only with flip
+}
+
+TEST_CASE("flips make two images of one, with vertical ones all eight ways to lay a square") {
+  AugOptions options{.flip = false, .max_rotate = 0, .max_zoom = 1, .max_lighting = 0, .max_warp = 0};
+  CHECK(ways(options) == 1);
+  options.flip = true;
+  CHECK(ways(options) == 2);
+  options.flip_vertical = true;
+  CHECK(ways(options) == 8);
 }

@@ -3,9 +3,14 @@
 #include <ATen/ops/arange.h>
 #include <ATen/ops/zeros.h>
 #include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_exception.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+#include <optional>
 
 #include "support/folder.hpp"
 
+using Catch::Matchers::ContainsSubstring;
+using Catch::Matchers::MessageMatches;
 using thaw::SampleLoss;
 using thaw::vision::loss_tiles;
 
@@ -53,4 +58,21 @@ TEST_CASE("top losses of tensors in memory, classes by number, a sample twice") 
   CHECK(tiles[2].image.at<unsigned char>(0, 0) == 1);
   CHECK(loss_tiles({}, source, {{0}, {1}}).empty());
   CHECK_THROWS_AS(loss_tiles(two_losses, std::vector<thaw::Batch>{}, {{0}, {1}}), thaw::DataError);
+}
+
+TEST_CASE("images that differ in size from batch to batch are an error, where one of each is asked for") {
+  struct Growing : thaw::InMemory {  // batches of two images, of 1 x 1, then 2 x 2, then 3 x 3
+    using InMemory::InMemory;
+    [[nodiscard]] thaw::BatchStream in_order() const {
+      return [side = std::int64_t{0}]() mutable -> std::optional<thaw::Batch> {
+        if (++side > 3) return std::nullopt;
+        return thaw::Batch{at::zeros({2, 1, side, side}), at::zeros({2}, at::kLong)};
+      };
+    }
+  };
+  const Growing source({.input = at::zeros({6, 1, 1, 1}), .target = at::zeros({6}, at::kLong), .batch_size = 2});
+  CHECK_THROWS_MATCHES(loss_tiles(two_losses, source, {{0}, {1}}), thaw::DataError,
+                       MessageMatches(ContainsSubstring("loss_tiles: images differ in size from batch to batch") &&
+                                      ContainsSubstring("bring all to one size")));
+  CHECK(loss_tiles({two_losses[0]}, source, {{0}, {1}})[0].image.size() == cv::Size(2, 2));
 }

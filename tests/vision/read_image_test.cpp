@@ -125,3 +125,53 @@ TEST_CASE("a file that is no whole image is an error that names it") {
   thaw::test::write_text(folder / "half.png", std::string(png.begin(), png.begin() + std::ssize(png) / 2));
   refused("half.png", "no image that OpenCV can read");
 }
+
+TEST_CASE("a JPEG with padding before its markers is read, and missed where it ends too early") {
+  const thaw::test::Folder folder;
+  const std::string jpeg = jpeg_bytes(thaw::test::picture(48, 48));
+  const std::string padded = jpeg.substr(0, 2) + "\xFF\xFF\xFF" + jpeg.substr(2);
+  thaw::test::write_text(folder / "plain.jpg", jpeg);
+  thaw::test::write_text(folder / "padded.jpg", padded);
+  CHECK(thaw::test::same(read_image(folder / "padded.jpg"), read_image(folder / "plain.jpg")));
+  thaw::test::write_text(folder / "half.jpg", padded.substr(0, padded.size() * 9 / 10));
+  CHECK_THROWS_MATCHES(read_image(folder / "half.jpg"), thaw::FileError,
+                       MessageMatches(ContainsSubstring("half.jpg: is a JPEG that ends too early") &&
+                                      ContainsSubstring("copy it again")));
+}
+
+TEST_CASE("a JPEG that ends within its header is not whole; what is no JPEG is not asked") {
+  const auto whole = [](const std::string& bytes) {
+    return thaw::vision::detail::whole_or_no_jpeg({bytes.begin(), bytes.end()});
+  };
+  const std::string jpeg = jpeg_bytes(thaw::test::picture(8, 8));
+  CHECK(whole(jpeg));
+  const std::size_t scan = jpeg.find("\xFF\xDA");
+  REQUIRE(scan != jpeg.npos);
+  for (std::size_t size = 2; size < scan; ++size) CHECK_FALSE(whole(jpeg.substr(0, size)));
+  CHECK(whole(""));
+  CHECK(whole("no picture"));
+}
+
+TEST_CASE("an image of more pixels than OpenCV reads is an error that names it, not OpenCV's own") {
+  const thaw::test::Folder folder;
+  const std::string wide = "P5\n2000000 1\n255\n" + std::string(2'000'000, 'x');
+  CHECK_THROWS_AS(cv::imdecode(std::vector<std::uint8_t>(wide.begin(), wide.end()), cv::IMREAD_COLOR), cv::Exception);
+  thaw::test::write_text(folder / "wide.pgm", wide);
+  for (const Channels channels : {Channels::gray, Channels::rgb, Channels::rgba})
+    CHECK_THROWS_MATCHES(read_image(folder / "wide.pgm", channels), thaw::FileError,
+                         MessageMatches(ContainsSubstring("wide.pgm: is no image that OpenCV can read")));
+}
+
+TEST_CASE("pixels that are neither bytes, 16 bits nor floats are an error that names their type") {
+  const thaw::test::Folder folder;
+  const auto refused = [&](const std::string& name, Channels channels, const std::string& type) {
+    CHECK_THROWS_MATCHES(read_image(folder / name, channels), thaw::FileError,
+                         MessageMatches(ContainsSubstring(name + ": its pixels are of the type " + type) &&
+                                        ContainsSubstring("convert it to 8 or 16 bits")));
+  };
+  thaw::test::write_as_it_is(cv::Mat(4, 6, CV_64F, cv::Scalar(0.5)), folder / "double.tiff");
+  refused("double.tiff", Channels::gray, "CV_64F");
+  thaw::test::write_as_it_is(cv::Mat(4, 6, CV_16S, cv::Scalar(-5)), folder / "signed.tiff");
+  for (const Channels channels : {Channels::gray, Channels::rgb, Channels::rgba})
+    refused("signed.tiff", channels, "CV_16S");
+}

@@ -6,6 +6,7 @@
 #include <catch2/matchers/catch_matchers_exception.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "support/pictures.hpp"
@@ -59,4 +60,21 @@ TEST_CASE("a mask that says no class is an error that names it") {
   cv::Mat deep(1, 1, CV_16U, cv::Scalar(256));
   thaw::test::write_as_it_is(deep, folder / "deep.png");
   CHECK_THROWS_MATCHES(read_mask(folder / "deep.png"), thaw::DataError, MessageMatches(ContainsSubstring("class 256")));
+}
+
+TEST_CASE("a mask of colours that a byte cannot hold, or of more classes, is an error that names it") {
+  const thaw::test::Folder folder;
+  thaw::test::write_as_it_is(cv::Mat(2, 3, CV_16UC3, cv::Scalar(256, 512, 768)), folder / "deep.png");
+  thaw::test::write_as_it_is(thaw::test::plain(2, 3, {3, 2, 1}), folder / "colored.png");
+  const auto refused = [&](const std::string& name, const std::vector<Color>& colors) {
+    CHECK_THROWS_MATCHES(read_mask(folder / name, colors), thaw::DataError,
+                         MessageMatches(ContainsSubstring(name + ": colours of 16 bits, or more than 256 of them") &&
+                                        ContainsSubstring("give a mask of 8 bits")));
+  };
+  refused("deep.png", {{1, 2, 3}});
+  std::vector<Color> colors(256, Color{0, 0, 0});
+  colors[255] = {1, 2, 3};
+  CHECK(cv::countNonZero(read_mask(folder / "colored.png", colors) == 255) == 6);
+  colors.push_back({0, 0, 1});
+  refused("colored.png", colors);
 }

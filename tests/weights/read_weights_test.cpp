@@ -1,3 +1,4 @@
+#include <sys/resource.h>
 #include <torch/nn/modules/batchnorm.h>
 #include <torch/nn/modules/container/sequential.h>
 #include <torch/nn/modules/conv.h>
@@ -150,6 +151,33 @@ TEST_CASE("A large file is opened without being read, and its tensors lie in it"
   CHECK(static_cast<const char*>(state.at("b").const_data_ptr()) - a == size / 2);
   CHECK(state.at("b")[12345].item<float>() == 0);
   CHECK(resident() - before < std::int64_t{100} << 20);
+}
+
+TEST_CASE("Without the map, memory that is not there is an error that names the file, not LibTorch's own") {
+#ifdef __SANITIZE_ADDRESS__
+  SKIP("AddressSanitizer ends a program that asks for too much memory");
+#endif
+  const thaw::test::Folder folder;
+  const auto path = folder / "large.safetensors";
+  constexpr std::uint64_t size = std::uint64_t{4} << 30;
+  std::string header = R"({"a":{"dtype":"U8","shape":[4294967296],"data_offsets":[0,4294967296]}})";
+  header.resize((header.size() + 7) / 8 * 8, ' ');
+  const std::uint64_t length = header.size();
+  std::ofstream(path, std::ios::binary).write(reinterpret_cast<const char*>(&length), sizeof length) << header;
+  std::filesystem::resize_file(path, sizeof length + header.size() + size);  // a hole: it takes no room
+
+  std::uint64_t pages = 0;
+  std::ifstream("/proc/self/statm") >> pages;
+  rlimit old_limit{};
+  REQUIRE(::getrlimit(RLIMIT_AS, &old_limit) == 0);
+  const auto in_use = pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+  const rlimit once{in_use + size + size / 2, old_limit.rlim_max};  // room for the map, not for a copy beside it
+  REQUIRE(::setrlimit(RLIMIT_AS, &once) == 0);
+  const std::string mapped = complaint([&] { (void)read_weights(path); });
+  const std::string copied = complaint([&] { (void)read_weights(path, {.map = false}); });
+  REQUIRE(::setrlimit(RLIMIT_AS, &old_limit) == 0);
+  CHECK(mapped.empty());
+  CHECK_THAT(copied, ContainsSubstring("large.safetensors: ") && ContainsSubstring("4294967296 bytes"));
 }
 
 TEST_CASE("Writing to a tensor leaves its file as it is; without the map, the file may even change") {

@@ -129,6 +129,16 @@ TEST_CASE("Metadata comes back") {
              ContainsSubstring(".metadata is set"));
 }
 
+TEST_CASE("Metadata that is no UTF-8 is an error, and leaves no file") {
+  const thaw::test::Folder folder;
+  for (const auto& [key, value] : {std::pair("note", "\xff"), std::pair("\xff", "note")})
+    CHECK_THAT(complaint<thaw::ConfigError>([&] {
+                 save_weights(of("a", at::zeros({2})), folder / "a.safetensors", {.metadata = {{key, value}}});
+               }),
+               ContainsSubstring("a.safetensors: the metadata is no UTF-8") && ContainsSubstring("in base64"));
+  CHECK(folder.files() == 0);
+}
+
 TEST_CASE("Safetensors' tensors are aligned, whatever their types") {
   const thaw::test::Folder folder;
   save_weights(thaw::test::sample_state(true), folder / "all.safetensors");
@@ -155,6 +165,9 @@ TEST_CASE("What cannot be saved is an error that names it, and leaves no file") 
   }
   CHECK_THAT(failure(of("w", at::zeros({2}, at::kComplexDouble)), "x.safetensors"),
              ContainsSubstring("'w' is of type ComplexDouble"));
+  CHECK_THAT(
+      failure(of("w", at::empty({2}, at::ScalarType::Bits8)), "x.pth"),
+      ContainsSubstring("'w' is of type Bits8") && ContainsSubstring("convert it to a floating-point or integer type"));
   CHECK_THAT(failure(of("__metadata__", at::zeros({2})), "x.safetensors"), ContainsSubstring("__metadata__"));
   CHECK_THAT(failure(of("w", at::zeros({2})), "x.onnx"), ContainsSubstring("in which format"));
   CHECK(folder.files() == 0);

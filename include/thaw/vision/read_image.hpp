@@ -46,6 +46,11 @@ inline cv::Mat decoded(const std::vector<std::uint8_t>& bytes, int flags) {
   }
 }
 
+/// Bytes, 16 bits or floats: of others, OpenCV cannot change the order of colours.
+inline bool has_usual_pixels(const cv::Mat& image) {
+  return image.depth() == CV_8U || image.depth() == CV_16U || image.depth() == CV_32F;
+}
+
 /// OpenCV turns an image as its EXIF says, unless asked for its alpha.
 inline cv::Mat decoded(const std::vector<std::uint8_t>& bytes, Channels channels) {
   cv::Mat image;
@@ -53,12 +58,13 @@ inline cv::Mat decoded(const std::vector<std::uint8_t>& bytes, Channels channels
   if (channels == Channels::rgba) {
     image = decoded(bytes, cv::IMREAD_UNCHANGED);
     if (image.channels() == 4) {
-      cv::cvtColor(image, image, cv::COLOR_BGRA2RGBA);
+      if (has_usual_pixels(image)) cv::cvtColor(image, image, cv::COLOR_BGRA2RGBA);
       return image;
     }
   }
   image = decoded(bytes, cv::IMREAD_COLOR | cv::IMREAD_ANYDEPTH);
-  if (!image.empty()) cv::cvtColor(image, image, channels == Channels::rgba ? cv::COLOR_BGR2RGBA : cv::COLOR_BGR2RGB);
+  if (!image.empty() && has_usual_pixels(image))
+    cv::cvtColor(image, image, channels == Channels::rgba ? cv::COLOR_BGR2RGBA : cv::COLOR_BGR2RGB);
   return image;
 }
 
@@ -75,7 +81,7 @@ inline cv::Mat decoded(const std::vector<std::uint8_t>& bytes, Channels channels
                     "remove it, or drop_unreadable from the list");
   if (!detail::whole_or_no_jpeg(bytes))
     throw FileError(path.string(), "is a JPEG that ends too early", "copy it again, or drop_unreadable from the list");
-  if (const int depth = image.depth(); depth != CV_8U && depth != CV_16U && depth != CV_32F)
+  if (!detail::has_usual_pixels(image))
     throw FileError(path.string(), "its pixels are of the type " + cv::typeToString(image.type()),
                     "convert it to 8 or 16 bits per channel");
   return image;
