@@ -115,6 +115,11 @@ TEST_CASE("norm layers that train end with the same statistics in all processes,
   (void)ran(2, "norm", folder);
 }
 
+TEST_CASE("norm layers that see the samples of all processes give what one process gives, after averaged weights too") {
+  const Folder alone, folder;
+  check_near(ran(3, "sync norm", folder), ran(1, "sync norm", alone));
+}
+
 TEST_CASE("parameters without a part in the loss are an error, or are found") {
   const Folder alone, folder;
   check_near(ran(2, "unused", folder), ran(1, "unused", alone));

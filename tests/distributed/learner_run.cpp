@@ -166,13 +166,14 @@ void run(const Arguments& arguments, const thaw::distributed::Processes& process
   auto groups = thaw::LayerGroups::cut_before(model, {"3", "5"});
   thaw::InMemoryOptions numbers = random_numbers(33, 1);  // the last batch has three samples
   numbers.shuffle = true;
-  numbers.drop_last = is("norm");
+  numbers.drop_last = is("norm") || is("sync norm");  // no process can train norms on one sample
   if (is("nan")) numbers.input[0].select(0, 5).fill_(std::nan(""));
-  thaw::LearnerOptions options{
-      .train = thaw::InMemory(numbers),
-      .valid = thaw::InMemory(random_numbers(21, 2)),  // the last batch has one
-      .metrics = {thaw::accuracy(), thaw::auroc()},
-      .world = data_parallel(processes, {.find_unused_parameters = is("unused"), .shard_optimizer = is("sharded")})};
+  thaw::LearnerOptions options{.train = thaw::InMemory(numbers),
+                               .valid = thaw::InMemory(random_numbers(21, 2)),  // the last batch has one
+                               .metrics = {thaw::accuracy(), thaw::auroc()},
+                               .world = data_parallel(processes, {.sync_batch_norm = is("sync norm"),
+                                                                  .find_unused_parameters = is("unused"),
+                                                                  .shard_optimizer = is("sharded")})};
   if (is("loader")) options.train = loader(numbers);
   if (is("data")) options.train = thaw::DataSource(Breaking{numbers, processes.rank() == fault_rank});
   options.callbacks.emplace_back(Fault{fault_rank, fault_step, fault});
@@ -193,7 +194,8 @@ void run(const Arguments& arguments, const thaw::distributed::Processes& process
                  .norm = thaw::hold_everywhere,
                  .cache = thaw::Cache::memory});
     fmt::print("frozen part: {}\n", learner.history().stages[0].frozen_part);
-  } else if (is("norm")) {
+  } else if (is("norm") || is("sync norm")) {
+    if (is("sync norm")) (void)learner.find_lr({.steps = 20});
     learner.fit({.name = "all", .epochs = 2, .lr = 1e-2}, thaw::SWA{.start = 0.5});
   } else if (is("resumed") || is("dropout")) {
     (void)thaw::resume(learner, folder + "/runs");

@@ -9,11 +9,14 @@
 #include <thaw/distributed/gradient_mean.hpp>
 #include <thaw/distributed/processes.hpp>
 #include <thaw/distributed/sharded_optimizer.hpp>
+#include <thaw/distributed/sync_batch_norm.hpp>
 #include <thaw/train/world.hpp>
 
 namespace thaw::distributed {
 
 struct DataParallelOptions {
+  /// Norm layers that train see the samples of all processes: see SyncBatchNorm.
+  bool sync_batch_norm = false;
   /// Parameters that require gradients need not take part in every loss; costs a walk over the graph and some traffic
   /// in each step. Without it such a step is an error.
   bool find_unused_parameters = false;
@@ -43,8 +46,10 @@ class DataParallel final : public World::Backend {
     if (options_.shard_optimizer) sharded_.emplace(processes_, optimizer);
   }
   void before_backward(const at::Tensor& loss) override { mean_->next_backward(loss); }
-  [[nodiscard]] std::shared_ptr<void> in_forward(bool) override { return {}; }
-  [[nodiscard]] bool norm_sees_all() const override { return false; }
+  [[nodiscard]] std::shared_ptr<void> in_forward(bool counts) override {
+    return options_.sync_batch_norm ? std::make_shared<SyncBatchNorm>(processes_, counts) : nullptr;
+  }
+  [[nodiscard]] bool norm_sees_all() const override { return options_.sync_batch_norm; }
   void step() override {
     if (sharded_)
       sharded_->step();

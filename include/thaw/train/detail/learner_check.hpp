@@ -61,8 +61,8 @@ inline void Learner::try_data() {
 /// stage, cannot do with it: known only by trying, since the same layer can where it sees many positions of that
 /// sample.
 inline void Learner::check_last_batch(const detail::PlannedStage& stage, const std::string& where) {
-  const std::int64_t seen_by = world_.norm_sees_all() ? 1 : world_.size();  // the smallest shard has no more samples
-  if (data_.train.last_batch().value_or(2 * seen_by) / seen_by > 1) return;
+  const std::optional<std::int64_t> last = data_.train.last_batch();
+  if (!last || *last / world_.size() > 1) return;  // also in the smallest shard
   const detail::TryOut nothing_stays{*groups_.module()};
   const std::optional<Batch> first = data_.train.first(epochs_begun_, world_.shard());
   if (!first) return;
