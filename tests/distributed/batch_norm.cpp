@@ -111,6 +111,7 @@ void net() {
     const auto [batch, weight] =
         processes.share({.input = at::randn({n, 3, 6, 6}, at::kDouble), .target = at::randint(3, {n}, at::kLong)});
     const SyncBatchNorm sync(processes, weight > 0);
+    (void)SyncBatchNorm{Processes()};  // after which the outer one holds again
     mean.next_backward();
     (at::cross_entropy_loss(model->forward(batch.input[0]), batch.target[0]) * weight).backward();
     optimizer.step(), optimizer.zero_grad();

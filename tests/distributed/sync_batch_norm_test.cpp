@@ -2,15 +2,26 @@
 
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/nn/modules/batchnorm.h>
+#include <torch/nn/modules/conv.h>
+#include <torch/nn/modules/linear.h>
+#include <torch/nn/modules/normalization.h>
 #include <torch/serialize.h>
 
+#include <ATen/ThreadLocalState.h>
+#include <ATen/autocast_mode.h>
 #include <ATen/ops/allclose.h>
 #include <ATen/ops/cat.h>
+#include <ATen/ops/cross_entropy_loss.h>
+#include <ATen/ops/dropout.h>
+#include <ATen/ops/max_pool2d.h>
+#include <ATen/ops/randint.h>
 #include <ATen/ops/randn.h>
+#include <ATen/ops/relu.h>
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 #include <map>
 #include <string>
+#include <thread>
 
 #include "distributed/spawn.hpp"
 
@@ -113,14 +124,39 @@ TEST_CASE("a gradient that shall have a gradient itself is an error") {
 }
 
 TEST_CASE("one process alone has plain batch norm, bit for bit, and other layers notice nothing") {
-  const at::Tensor input = at::randn({6, 3, 4, 4}).requires_grad_();
-  const auto run = [&] {
-    torch::nn::BatchNorm2d norm(3);
-    const at::Tensor output = norm->forward(input);
-    return at::cat(std::vector<at::Tensor>{output.flatten(), norm->running_mean, norm->running_var,
-                                           torch::autograd::grad({output.pow(3).sum()}, {input})[0].flatten()});
+  at::manual_seed(3);
+  torch::nn::Conv2d conv(3, 4, 3);
+  torch::nn::BatchNorm2d norm(4);
+  torch::nn::Linear linear(4, 4);
+  torch::nn::LayerNorm layer_norm(std::vector<std::int64_t>{4});
+  const at::Tensor input = at::randn({6, 3, 5, 5}), target = at::randint(4, {6}, at::kLong);
+  const auto run = [&](bool autocast) {
+    at::manual_seed(4);
+    norm->reset_running_stats();
+    at::autocast::set_autocast_enabled(at::kCPU, autocast);
+    const at::Tensor body = at::max_pool2d(at::relu(norm(conv(input))), 2).flatten(2).mean(2);
+    const at::Tensor output = layer_norm(at::dropout(linear(body), 0.4, true));
+    at::autocast::set_autocast_enabled(at::kCPU, false);
+    const at::Tensor loss = at::cross_entropy_loss(output.to(at::kFloat), target);
+    const auto gradients = torch::autograd::grad({loss}, {conv->weight, norm->weight, linear->weight});
+    std::vector<at::Tensor> all{loss.view(1), norm->running_mean, norm->running_var};
+    for (const at::Tensor& each : gradients) all.push_back(each.flatten());
+    return at::cat(all);
   };
-  const at::Tensor plain = run();
+  for (const bool autocast : {false, true}) {
+    const at::Tensor plain = run(autocast);
+    const SyncBatchNorm sync{Processes()};
+    CHECK(run(autocast).equal(plain));
+  }
+}
+
+TEST_CASE("a thread that was given the state of another one's autograd has plain batch norm") {
+  const at::Tensor input = at::randn({6, 3}), expected = torch::nn::BatchNorm1d(3)(input);
   const SyncBatchNorm sync{Processes()};
-  CHECK(run().equal(plain));
+  at::Tensor output;
+  std::thread([&, state = at::ThreadLocalState()] {
+    const at::ThreadLocalStateGuard guard(state);
+    output = torch::nn::BatchNorm1d(3)(input);
+  }).join();
+  CHECK(output.equal(expected));
 }

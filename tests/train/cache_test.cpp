@@ -12,6 +12,7 @@
 #include <ATen/ops/randint.h>
 #include <ATen/ops/randn.h>
 #include <catch2/catch_test_macros.hpp>
+#include <catch2/generators/catch_generators.hpp>
 #include <catch2/matchers/catch_matchers_exception.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 #include <filesystem>
@@ -212,18 +213,21 @@ TEST_CASE("a source that gives nothing in order is refused, where augmentation i
   CHECK_THROWS_MATCHES(learner.fit(stage), thaw::DataError, MessageMatches(ContainsSubstring("gives no batch")));
 }
 
-TEST_CASE("a source that gives fewer samples than it says is refused, before anything trains") {
+TEST_CASE("a source that gives fewer or more samples than it says is refused, before anything trains") {
   struct Miscounted : thaw::InMemory {
-    using InMemory::InMemory;
-    [[nodiscard]] std::int64_t samples() const { return InMemory::samples() + 4; }
+    std::int64_t more;
+    Miscounted(const thaw::InMemory& data, std::int64_t more_) : InMemory(data), more(more_) {}
+    [[nodiscard]] std::int64_t samples() const { return InMemory::samples() + more; }
   };
+  const std::int64_t more = GENERATE(4, -4);
   Setup setup;
   thaw::Learner learner(setup.net, thaw::LayerGroups::cut_at(setup.net, {4}), thaw::cross_entropy,
-                        {.train = Miscounted(setup.data)});
+                        {.train = Miscounted(thaw::InMemory(setup.data), more)});
   const auto before = thaw::test::state_of(*setup.net);
-  CHECK_THROWS_MATCHES(learner.fit({.freeze = thaw::FreezeTo{-1}, .lr = 1e-2, .cache = Cache::memory}), thaw::DataError,
-                       MessageMatches(ContainsSubstring("the source says 40 samples and gives 36") &&
-                                      ContainsSubstring("let its in_order() give each sample once")));
+  CHECK_THROWS_MATCHES(
+      learner.fit({.freeze = thaw::FreezeTo{-1}, .lr = 1e-2, .cache = Cache::memory}), thaw::DataError,
+      MessageMatches(ContainsSubstring("the source says " + std::to_string(36 + more) + " samples and gives 36") &&
+                     ContainsSubstring("let its in_order() give each sample once")));
   CHECK(thaw::test::same_state(before, *setup.net));
   CHECK(learner.history().steps.empty());
 }

@@ -126,10 +126,12 @@ TEST_CASE("a file that is no whole image is an error that names it") {
   refused("half.png", "no image that OpenCV can read");
 }
 
-TEST_CASE("a JPEG with padding before its markers is read, and missed where it ends too early") {
+TEST_CASE("a JPEG with padding or stray bytes before its markers is read, and missed where it ends too early") {
   const thaw::test::Folder folder;
   const std::string jpeg = jpeg_bytes(thaw::test::picture(48, 48));
-  const std::string padded = jpeg.substr(0, 2) + "\xFF\xFF\xFF" + jpeg.substr(2);
+  const std::size_t second = 4 + static_cast<unsigned char>(jpeg[4]) * 256U + static_cast<unsigned char>(jpeg[5]);
+  const std::string padded =
+      jpeg.substr(0, 2) + "\xFF\xFF\xFF" + jpeg.substr(2, second - 2) + "stray" + jpeg.substr(second);
   thaw::test::write_text(folder / "plain.jpg", jpeg);
   thaw::test::write_text(folder / "padded.jpg", padded);
   CHECK(thaw::test::same(read_image(folder / "padded.jpg"), read_image(folder / "plain.jpg")));

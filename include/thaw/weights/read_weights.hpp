@@ -9,6 +9,7 @@
 #include <string_view>
 #include <thaw/core/error.hpp>
 #include <thaw/core/first_line.hpp>
+#include <thaw/core/out_of_memory.hpp>
 #include <thaw/weights/detail/format.hpp>
 #include <thaw/weights/detail/legacy.hpp>
 #include <thaw/weights/detail/shard_index.hpp>
@@ -57,16 +58,18 @@ namespace detail {
       case Format::legacy:
         return read_legacy(source, key);
       case Format::safetensors:
-        if (!key.empty() && key != ".") {
-          throw FileError(source.name, fmt::format("is a safetensors file, which has nothing under the key '{}'", key),
-                          "leave the key empty, and take part of the names by .prefix");
-        }
-        return read_safetensors(source);
+        break;
     }
+    if (!key.empty() && key != ".")
+      throw FileError(source.name, fmt::format("is a safetensors file, which has nothing under the key '{}'", key),
+                      "leave the key empty, and take part of the names by .prefix");
+    return read_safetensors(source);
   } catch (const c10::Error& error) {
+    if (is_out_of_memory(error))
+      throw MemoryError(source.name, "does not fit into memory: " + first_line(error),
+                        "leave ReadOptions::map on, which needs no second copy of it");
     throw source.damaged(first_line(error));
   }
-  throw not_weights(source);
 }
 
 [[nodiscard]] inline StateDict read_weights(const Source& source, const ReadOptions& options = {}) {

@@ -17,15 +17,16 @@ inline Fields features_of(const FrozenForward& prefix, BatchStream next, std::in
   std::vector<at::Tensor> kept;
   std::int64_t done = 0;
   while (const std::optional<Batch> host = next()) {
+    done += host->size();
+    if (done > samples) break;
     const Fields features = prefix(host->to(device).input);
     const at::Device home = host->input[0].device();  // data in the device's memory has its features there too
     for (std::size_t i = 0; i < features.size(); ++i) {
       if (formats.size() == i) formats.push_back(features[i].suggest_memory_format());
       const at::Tensor rows = features[i].to(home);
       if (kept.size() == i) kept.push_back(room.make(rows, samples));
-      kept[i].slice(0, done, done + rows.size(0)).copy_(rows);
+      kept[i].slice(0, done - rows.size(0), done).copy_(rows);
     }
-    done += host->size();
   }
   if (done != samples)
     throw DataError("Cache",

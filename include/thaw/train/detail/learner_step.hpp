@@ -5,32 +5,19 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/_foreach_mul.h>
 #include <c10/core/GradMode.h>
-#include <c10/util/Exception.h>
 
 #include <algorithm>
 #include <exception>
 #include <memory>
-#include <new>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <utility>
 
+#include <thaw/core/out_of_memory.hpp>
 #include <thaw/train/detail/too_few_for_norm.hpp>
 #include <thaw/train/learner.hpp>
 
 namespace thaw {
-
-namespace detail {
-
-/// Whether it says that memory could not be had: C++'s own, a device's, or LibTorch's on the CPU.
-[[nodiscard]] inline bool is_out_of_memory(const std::exception& error) {
-  return dynamic_cast<const std::bad_alloc*>(&error) != nullptr ||
-         dynamic_cast<const c10::OutOfMemoryError*>(&error) != nullptr ||
-         std::string_view(error.what()).find("DefaultCPUAllocator") != std::string_view::npos;
-}
-
-}  // namespace detail
 
 /// One optimizer step on the gradients of `first` and what follows, up to `batches` batches: of the mean over all their
 /// samples. None, and no step, where there is no batch or a callback stops the stage before it.

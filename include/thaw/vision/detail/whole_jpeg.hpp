@@ -13,8 +13,8 @@ namespace thaw::vision::detail {
 [[nodiscard]] inline bool whole_or_no_jpeg(const std::vector<std::uint8_t>& bytes) {
   constexpr std::uint8_t marker = 0xFF, begin = 0xD8, end = 0xD9, scan = 0xDA;
   if (bytes.size() < 2 || bytes[0] != marker || bytes[1] != begin) return true;
-  for (std::size_t at = 2; at + 4 <= bytes.size() && bytes[at] == marker;) {
-    if (bytes[at + 1] == marker) {  // padding
+  for (std::size_t at = 2; at + 4 <= bytes.size();) {
+    if (bytes[at] != marker || bytes[at + 1] == marker) {  // stray bytes, which readers skip; padding
       ++at;
       continue;
     }
