@@ -135,22 +135,21 @@ Result from_random(const Options& options, const example::Processes& processes, 
   at::manual_seed(options.seed);
   auto model = make_model(nullptr);
   thaw::set_norm_momentum(*model, 0.1);
-  thaw::Learner learner{
-      model,
-      thaw::LayerGroups::cut_before(model, {}),
-      thaw::cross_entropy,
-      {.train = batches(train, options.size, true),
-       .metrics = {thaw::accuracy()},
-       .callbacks = {thaw::Console{}},
-       .world = processes.world()}};
+  thaw::Learner learner{model,
+                        thaw::LayerGroups::cut_before(model, {}),
+                        thaw::cross_entropy,
+                        {.train = batches(train, options.size, true),
+                         .metrics = {thaw::accuracy()},
+                         .callbacks = {thaw::Console{}},
+                         .world = processes.world()}};
   learner.fit({.name = fmt::format("random weights, rate {}", lr), .epochs = epochs, .lr = lr});
   return {"from random weights", learner.validate(batches(valid, options.size, false)).metrics[0].value,
           seconds_of(learner.history())};
 }
 
 /// A fair opponent: as many steps as the stages together, at the best of three rates (by a short run each).
-Result best_from_random(const Options& options, const example::Processes& processes,
-                        const example::FashionMnist& train, const example::FashionMnist& valid) {
+Result best_from_random(const Options& options, const example::Processes& processes, const example::FashionMnist& train,
+                        const example::FashionMnist& valid) {
   double best_lr = 0, best_accuracy = -1;
   for (const double lr : {1e-3, 3e-3, 1e-2}) {
     const Result trial = from_random(options, processes, train, valid, lr, /*epochs=*/1);

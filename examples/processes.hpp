@@ -20,7 +20,9 @@ class Processes {
 #ifdef THAW_EXAMPLE_DISTRIBUTED
   [[nodiscard]] bool first() const { return processes_.rank() == 0; }
   /// For one Learner.
-  [[nodiscard]] thaw::World world() const { return thaw::distributed::data_parallel(processes_); }
+  [[nodiscard]] thaw::World world() const {
+    return thaw::distributed::data_parallel(processes_, {.sync_batch_norm = true});
+  }
 
  private:
   thaw::distributed::Processes processes_ = thaw::distributed::init();

@@ -196,4 +196,11 @@ TEST_CASE("a signal to one process ends all, after a checkpoint") {
                    "asked to end by SIGTERM");
   CHECK(std::filesystem::exists(folder / "runs/checkpoint-00000003.safetensors"));  // after 3, 6 and 7 steps
   check_near(ran(2, "resumed", folder), expected);
+
+  const Folder another;
+  for (const Ended& each : run_case(2, "ended", another, {"1", "7", "signal"})) {
+    INFO(each.said);
+    CHECK((WIFSIGNALED(each.status) && WTERMSIG(each.status) == SIGTERM));
+  }
+  CHECK(std::filesystem::exists(another / "runs/checkpoint-00000003.safetensors"));
 }

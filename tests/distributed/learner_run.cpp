@@ -197,10 +197,12 @@ void run(const Arguments& arguments, const thaw::distributed::Processes& process
   } else if (is("norm") || is("sync norm")) {
     if (is("sync norm")) (void)learner.find_lr({.steps = 20});
     learner.fit({.name = "all", .epochs = 2, .lr = 1e-2}, thaw::SWA{.start = 0.5});
-  } else if (is("resumed") || is("dropout")) {
+  } else if (is("resumed") || is("dropout") || is("ended")) {
     (void)thaw::resume(learner, folder + "/runs");
     learner.fit(three_stages(),
-                thaw::Checkpoint{.dir = folder + "/runs", .every = {.steps = 3}, .on_signal = thaw::OnSignal::raise},
+                thaw::Checkpoint{.dir = folder + "/runs",
+                                 .every = {.steps = 3},
+                                 .on_signal = is("ended") ? thaw::OnSignal::end : thaw::OnSignal::raise},
                 thaw::CsvLog{folder + "/log.csv"});
   } else {
     learner.fit({.name = "all", .epochs = 3, .freeze = thaw::Unfrozen{}, .lr = 1e-2, .norm = thaw::hold_everywhere},

@@ -115,6 +115,25 @@ TEST_CASE("a pass of texts that goes on from its i-th batch is the rest of the w
   }
 }
 
+TEST_CASE("a shard of texts has its own rows of each batch, as long as its own longest") {
+  const TextSource source(shuffled(42));
+  for (std::int64_t index = 0; index < 3; ++index) {
+    const thaw::Shard shard{.index = index, .count = 3};
+    thaw::BatchStream next = source.stream(1, 0, shard);
+    for (const thaw::Batch& batch : all(source, 1)) {
+      const std::optional<thaw::Batch> own = next();
+      REQUIRE(own);
+      const thaw::Batch expected = thaw::shard_of(batch, shard);
+      CHECK(own->stand_in == expected.stand_in);
+      CHECK(at::equal(own->target[0], expected.target[0]));
+      const std::int64_t longest = own->input[0].size(1);
+      CHECK(longest == expected.input[1].sum(1).max().item<std::int64_t>());
+      CHECK(at::equal(own->input[0], expected.input[0].slice(1, 0, longest)));
+    }
+    CHECK_FALSE(next());
+  }
+}
+
 TEST_CASE("a last batch of texts that is not full may be left out") {
   auto options = shuffled(10);
   options.drop_last = true;

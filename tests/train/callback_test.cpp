@@ -181,3 +181,23 @@ TEST_CASE("callbacks that ask for no batch per step are refused before anything 
   CHECK(thaw::test::same_state(before, *bench.net));
   CHECK(bench.learner->history().steps.empty());
 }
+
+TEST_CASE("a callback that is silenced hears the same events and does nothing; who speaks once says so") {
+  struct Speaks {
+    static constexpr bool first_process_only = true;
+    int* steps;
+    void on_step_end(const thaw::StepEnd&) const { ++*steps; }
+  };
+  int steps = 0;
+  const thaw::Callback speaks(Speaks{&steps}), silent = speaks.silenced();
+  CHECK(speaks.first_process_only());
+  CHECK_FALSE(thaw::Callback(Recorder{}).first_process_only());
+  CHECK(silent.name() == speaks.name());
+  CHECK(silent.hears<thaw::StepEnd>());
+  CHECK_FALSE(silent.hears<thaw::EpochEnd>());
+  thaw::test::Bench bench;
+  bench.learner->fit({.lr = 0.1}, silent);
+  CHECK(steps == 0);
+  bench.learner->fit({.lr = 0.1}, speaks);
+  CHECK(steps == 5);
+}

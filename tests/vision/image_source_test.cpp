@@ -15,6 +15,7 @@
 #include <catch2/matchers/catch_matchers_string.hpp>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -159,6 +160,40 @@ TEST_CASE("a pass goes on from any batch, and in_order is a pass in the list's o
   CHECK(at::equal(first[3].target[0], at::tensor({0, 1})));
   CHECK_FALSE(same_batches(first, other));
   CHECK(at::equal(first[1].input[0][1], thaw::vision::to_tensor(source.sample(4, 0).image, thaw::imagenet_statistics)));
+}
+
+TEST_CASE("a shard reads its own images alone, and sees them as all would") {
+  const Folder folder;
+  const ImageSource source({.images = red_images(folder, 9),
+                            .transforms = random_transforms,
+                            .normalization = bytes_to_unit,
+                            .batch_size = 4,
+                            .shuffle = true});
+  const auto whole = all(source, 2);
+  REQUIRE(whole.size() == 3);
+  const auto shard = [&](std::int64_t index) { return thaw::Shard{.index = index, .count = 3}; };
+  for (std::int64_t index = 0; index < 3; ++index) {
+    thaw::BatchStream next = source.stream(2, 0, shard(index));
+    for (const thaw::Batch& batch : whole) {
+      const std::optional<thaw::Batch> own = next();
+      REQUIRE(own);
+      const thaw::Batch expected = thaw::shard_of(batch, shard(index));
+      CHECK(own->stand_in == expected.stand_in);
+      CHECK(at::equal(own->input[0], expected.input[0]));
+      CHECK(at::equal(own->target[0], expected.target[0]));
+    }
+    CHECK_FALSE(next());
+  }
+  for (const int other : {0, 2, 3, 5, 6, 8}) std::filesystem::remove(folder / (std::to_string(other) + ".png"));
+  std::vector<at::Tensor> own;  // of numbers 1, 4 and 7
+  for (thaw::BatchStream next = source.in_order(0, shard(1)); const std::optional<thaw::Batch> batch = next();)
+    own.push_back(batch->target[0]);
+  CHECK(at::equal(at::cat(own), at::tensor({1, 1, 1})));
+  const thaw::InMemory features = source.with_input(at::tensor({10, 40, 70}).unsqueeze(1), shard(1));
+  std::int64_t sum = 0;
+  for (const thaw::Batch& batch : all(features, 2))
+    if (!batch.stand_in) sum += batch.input[0].sum().item<std::int64_t>();
+  CHECK(sum == 120);
 }
 
 TEST_CASE("each kind of target") {
