@@ -153,6 +153,13 @@ struct Fault {
     if (what == "die" || (what == "die at first" && thaw::distributed::environment().attempt == 0)) std::raise(SIGKILL);
     if (what == "signal") std::raise(SIGTERM);
     if (what == "stop") event.learner.stop("rank " + std::to_string(rank) + " had enough");
+    if (what == "die in backward") {
+      at::Tensor last;
+      event.learner.groups().each_tensor([&](const std::string&, const at::Tensor& tensor) {
+        if (tensor.requires_grad()) last = tensor;
+      });
+      last.register_hook([](const at::Tensor&) { std::raise(SIGKILL); });
+    }
     if (what == "wait") {  // while somebody cuts the network, and removes the file
       const std::filesystem::path file = std::filesystem::path(folder) / "waiting";
       std::ofstream{file};
@@ -220,7 +227,8 @@ void run(const Arguments& arguments, const thaw::distributed::Processes& process
     learner.fit({.name = "all", .epochs = 3, .freeze = thaw::Unfrozen{}, .lr = 1e-2, .norm = thaw::hold_everywhere},
                 thaw::NaNGuard{}, thaw::SaveBest{folder + "/best.pt"});
   }
-  torch::save(result_of(learner), folder + "/result-" + std::to_string(processes.rank()));
+  std::ofstream result(folder + "/result-" + std::to_string(processes.rank()), std::ios::binary);
+  torch::save(result_of(learner), result);  // by a stream, since a path's name would be in the file
 }
 
 /// Whether two results are the same but for sums in another order, in double.
