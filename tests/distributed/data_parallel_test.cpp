@@ -149,6 +149,18 @@ TEST_CASE("what fails in one process ends all with its words: a callback, a sour
   check_all_failed(run_case(2, "data", folder, {"1", "0"}), "image 17: is gone", 1, "rank 1 failed: image 17: is gone");
 }
 
+TEST_CASE("a process that dies in a backward pass ends the others, which say that gradients could not be sent") {
+  const Folder folder;
+  const std::vector<Ended> ended = run_case(3, "all", folder, {"1", "5", "die in backward"});
+  CHECK(WIFSIGNALED(ended[1].status));
+  for (const std::size_t i : {std::size_t{0}, std::size_t{2}}) {
+    INFO(ended[i].said);
+    CHECK(WIFEXITED(ended[i].status));
+    CHECK_FALSE(ended[i].well());
+    CHECK_THAT(ended[i].said, ContainsSubstring("of 3: sending gradients failed: "));
+  }
+}
+
 TEST_CASE("a run whose processes were killed goes on with any number of them, and ends as if nothing had happened") {
   const Folder alone;
   const std::vector<at::Tensor> expected = ran(1, "resumed", alone);

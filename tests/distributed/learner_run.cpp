@@ -1,6 +1,8 @@
 // A Learner in several processes, for tests.
 //   learner_run <case> <folder> [<rank> <step> [<fault>]]
-// What a case gives is written to <folder>/result-<rank>; each process says "done" at its end.
+//   learner_run compare <result> <result>
+// What a case gives is written to <folder>/result-<rank>; each process says "done" at its end. THAW_TIMEOUT is in
+// seconds how long one waits for another, 60 by default.
 
 #include <torch/data/dataloader.h>
 #include <torch/data/datasets/map.h>
@@ -20,10 +22,15 @@
 #include <ATen/ops/randn.h>
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <csignal>
 #include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <string>
+#include <string_view>
 #include <thaw/checkpoint/checkpoint.hpp>
 #include <thaw/checkpoint/resume.hpp>
 #include <thaw/data/in_memory.hpp>
@@ -39,6 +46,7 @@
 #include <thaw/train/nan_guard.hpp>
 #include <thaw/train/save_best.hpp>
 #include <thaw/train/weight_average.hpp>
+#include <thread>
 
 namespace {
 
@@ -139,12 +147,24 @@ std::vector<thaw::Stage> three_stages() {
 /// What happens in one process, as a step ends.
 struct Fault {
   std::int64_t rank, step;
-  std::string what;
+  std::string what, folder;
   void on_step_end(const thaw::StepEnd& event) const {
     if (event.learner.world().rank() != rank || event.learner.history().steps_done != step) return;
     if (what == "die" || (what == "die at first" && thaw::distributed::environment().attempt == 0)) std::raise(SIGKILL);
     if (what == "signal") std::raise(SIGTERM);
     if (what == "stop") event.learner.stop("rank " + std::to_string(rank) + " had enough");
+    if (what == "die in backward") {
+      at::Tensor last;
+      event.learner.groups().each_tensor([&](const std::string&, const at::Tensor& tensor) {
+        if (tensor.requires_grad()) last = tensor;
+      });
+      last.register_hook([](const at::Tensor&) { std::raise(SIGKILL); });
+    }
+    if (what == "wait") {  // while somebody cuts the network, and removes the file
+      const std::filesystem::path file = std::filesystem::path(folder) / "waiting";
+      std::ofstream{file};
+      while (std::filesystem::exists(file)) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
   }
   void on_gradients_ready(const thaw::GradientsReady& event) const {
     if (event.learner.world().rank() != rank || event.learner.history().steps_done != step) return;
@@ -176,7 +196,7 @@ void run(const Arguments& arguments, const thaw::distributed::Processes& process
                                                                   .shard_optimizer = is("sharded")})};
   if (is("loader")) options.train = loader(numbers);
   if (is("data")) options.train = thaw::DataSource(Breaking{numbers, processes.rank() == fault_rank});
-  options.callbacks.emplace_back(Fault{fault_rank, fault_step, fault});
+  options.callbacks.emplace_back(Fault{fault_rank, fault_step, fault, folder});
   at::manual_seed(3);
   thaw::Learner learner{model, groups, cross_entropy, std::move(options)};
   if (is("plan") || is("sharded")) {
@@ -198,7 +218,8 @@ void run(const Arguments& arguments, const thaw::distributed::Processes& process
     if (is("sync norm")) (void)learner.find_lr({.steps = 20});
     learner.fit({.name = "all", .epochs = 2, .lr = 1e-2}, thaw::SWA{.start = 0.5});
   } else if (is("resumed") || is("dropout") || is("ended")) {
-    (void)thaw::resume(learner, folder + "/runs");
+    if (const thaw::ResumeReport found = thaw::resume(learner, folder + "/runs"))
+      fmt::print("resumed from {}, {} passed over\n", found.from.string(), found.passed_over.size());
     learner.fit(three_stages(),
                 thaw::Checkpoint{.dir = folder + "/runs",
                                  .every = {.steps = 3},
@@ -208,15 +229,32 @@ void run(const Arguments& arguments, const thaw::distributed::Processes& process
     learner.fit({.name = "all", .epochs = 3, .freeze = thaw::Unfrozen{}, .lr = 1e-2, .norm = thaw::hold_everywhere},
                 thaw::NaNGuard{}, thaw::SaveBest{folder + "/best.pt"});
   }
-  torch::save(result_of(learner), folder + "/result-" + std::to_string(processes.rank()));
+  std::ofstream result(folder + "/result-" + std::to_string(processes.rank()), std::ios::binary);
+  torch::save(result_of(learner), result);  // by a stream, since a path's name would be in the file
+}
+
+/// Whether two results are the same but for sums in another order, in double.
+bool compare(const std::string& a, const std::string& b) {
+  std::vector<at::Tensor> one, other;
+  torch::load(one, a), torch::load(other, b);
+  if (!std::ranges::equal(one, other, {}, &at::Tensor::sizes, &at::Tensor::sizes))
+    throw thaw::DataError(b, "has other sizes than " + a, "compare runs of one case");
+  double most = 0;
+  for (std::size_t i = 0; i < one.size() && !std::isnan(most); ++i)
+    most = std::max((one[i] - other[i]).abs().max().item<double>(), most);  // NaN stays
+  fmt::print("{:.1e}\n", most);
+  return most <= 1e-12;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) try {
   at::set_num_threads(1);
+  if (std::string_view(argv[1]) == "compare") return compare(argv[2], argv[3]) ? 0 : 1;
+  const char* timeout = std::getenv("THAW_TIMEOUT");
   const auto processes =
-      thaw::distributed::init(thaw::distributed::environment(), {.timeout = std::chrono::seconds(60)});
+      thaw::distributed::init(thaw::distributed::environment(),
+                              {.timeout = std::chrono::seconds(timeout != nullptr ? std::stoi(timeout) : 60)});
   run({.name = argv[1],
        .folder = argv[2],
        .fault_rank = argc > 3 ? std::stoll(argv[3]) : -1,

@@ -27,7 +27,7 @@ struct Other final : World::Backend {
     return at::cat({values, at::tensor(std::vector<std::uint8_t>(words.begin(), words.end()))});
   }
   void broadcast(const std::vector<at::Tensor>&, std::int64_t) override {}
-  void before_backward(const at::Tensor&) override {}
+  void backward(const at::Tensor&) override {}
   [[nodiscard]] std::shared_ptr<void> in_forward(bool) override { return {}; }
   [[nodiscard]] bool norm_sees_all() const override { return false; }
   void step() override {}

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <gloo/common/error.h>
 #include <torch/csrc/distributed/c10d/reducer.hpp>
 
 #include <algorithm>
@@ -53,8 +54,7 @@ template <class Reducer = c10d::Reducer>
 /// sends them in buckets as they become ready. It knows the parameters that train, and no others: frozen ones cost no
 /// traffic. What is frozen and thawed between two steps is noticed.
 ///
-///     mean.next_backward();
-///     loss.backward();
+///     mean.backward(loss);      // or, where there is more to it: mean.next_backward(), loss.backward()
 ///
 /// In a backward pass that was not announced gradients add up in each process alone, and the next one that was
 /// announced sends their sum: all but the last of the batches whose gradients are accumulated (PyTorch's no_sync).
@@ -84,6 +84,17 @@ class GradientMean {
                         "announce the pass by next_backward(loss)");
     (void)reducer_->rebuild_buckets();  // once, in the order in which they came; throws where a gradient was missing
     reducer_->prepare_for_backward(find_unused_ ? std::vector<at::Tensor>{loss} : std::vector<at::Tensor>());
+  }
+
+  /// Announces the pass and runs it. Throws ProcessError where gradients could not be sent; in a pass run otherwise
+  /// that is an error of Gloo's.
+  void backward(const at::Tensor& loss) {
+    next_backward(loss);
+    try {
+      loss.backward();
+    } catch (const gloo::Exception& error) {
+      throw detail::not_together(processes_.rank(), processes_.size(), "sending gradients", error);
+    }
   }
 
   /// Of the parameters whose gradients are sent: how many.

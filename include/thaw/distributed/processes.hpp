@@ -42,6 +42,17 @@ struct InitOptions {
   std::chrono::milliseconds timeout = std::chrono::minutes(30);  ///< that one process waits for another
 };
 
+namespace detail {
+
+[[nodiscard]] inline ProcessError not_together(std::int64_t rank, std::int64_t size, const char* what,
+                                               const std::exception& error) {
+  return {"rank " + std::to_string(rank) + " of " + std::to_string(size),
+          std::string(what) + " failed: " + thaw::detail::first_line(error).substr(0, 300),
+          "look at what the other processes say: one of them has ended, hangs, or took another way"};
+}
+
+}  // namespace detail
+
 /// The processes that train one model together, each on its part of every batch: a handle of c10d's process group.
 ///
 ///     const auto processes = thaw::distributed::init();
@@ -150,9 +161,7 @@ class Processes {
   } catch (const Error&) {
     throw;
   } catch (const std::exception& error) {
-    throw ProcessError("rank " + std::to_string(rank()) + " of " + std::to_string(size()),
-                       std::string(what) + " failed: " + thaw::detail::first_line(error).substr(0, 300),
-                       "look at what the other processes say: one of them has ended, hangs, or took another way");
+    throw detail::not_together(rank(), size(), what, error);
   }
 
   c10::intrusive_ptr<c10d::ProcessGroup> group_ = {};

@@ -58,8 +58,8 @@ class World {
     [[nodiscard]] virtual at::Tensor gather(const at::Tensor& values) = 0;
     /// All get the tensors of process `root`, in place.
     virtual void broadcast(const std::vector<at::Tensor>& tensors, std::int64_t root) = 0;
-    /// The backward pass from `loss` is about to begin, and makes the gradients their mean over all processes.
-    virtual void before_backward(const at::Tensor& loss) = 0;
+    /// The backward pass from `loss`, which makes the gradients their mean over all processes.
+    virtual void backward(const at::Tensor& loss) = 0;
     /// Held while the model runs on a batch that it trains on; one that does not `count` is a stand-in.
     [[nodiscard]] virtual std::shared_ptr<void> in_forward(bool counts) = 0;
     /// Whether norm layers that train see the samples of all processes.

@@ -106,8 +106,10 @@ inline std::optional<at::Tensor> Learner::gradients_of(const Halves* halves, con
   if (!skip_)
     attempt([&] {
       const at::Tensor scaled = loss_scale_ ? loss_scale_->scaled(loss) : loss;
-      if (last && !world_.alone()) world_.backend()->before_backward(scaled);
-      scaled.backward();
+      if (last && !world_.alone())
+        world_.backend()->backward(scaled);
+      else
+        scaled.backward();
     });
   if (failed) std::rethrow_exception(failed);
   return loss.detach();
