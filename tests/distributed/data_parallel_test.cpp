@@ -144,8 +144,11 @@ TEST_CASE("what a callback wants in one process happens in all") {
 
 TEST_CASE("what fails in one process ends all with its words: a callback, a source") {
   const Folder folder;
-  check_all_failed(run_case(3, "all", folder, {"1", "5", "throw"}), "here: nothing works", 1,
-                   "rank 1 failed: here: nothing works");
+  for (const std::string when : {"throw", "throw after it", "throw after the epoch"}) {
+    CAPTURE(when);
+    check_all_failed(run_case(3, "all", folder, {"1", "5", when}), "here: nothing works", 1,
+                     "rank 1 failed: here: nothing works");
+  }
   check_all_failed(run_case(2, "data", folder, {"1", "0"}), "image 17: is gone", 1, "rank 1 failed: image 17: is gone");
 }
 

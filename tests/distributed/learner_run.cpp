@@ -152,6 +152,7 @@ struct Fault {
     if (event.learner.world().rank() != rank || event.learner.history().steps_done != step) return;
     if (what == "die" || (what == "die at first" && thaw::distributed::environment().attempt == 0)) std::raise(SIGKILL);
     if (what == "signal") std::raise(SIGTERM);
+    if (what == "throw after it") throw thaw::DataError("here", "nothing works", "do not");
     if (what == "stop") event.learner.stop("rank " + std::to_string(rank) + " had enough");
     if (what == "die in backward") {
       at::Tensor last;
@@ -165,6 +166,10 @@ struct Fault {
       std::ofstream{file};
       while (std::filesystem::exists(file)) std::this_thread::sleep_for(std::chrono::milliseconds(5));
     }
+  }
+  void on_epoch_end(const thaw::EpochEnd& event) const {
+    if (event.learner.world().rank() == rank && what == "throw after the epoch")
+      throw thaw::DataError("here", "nothing works", "do not");
   }
   void on_gradients_ready(const thaw::GradientsReady& event) const {
     if (event.learner.world().rank() != rank || event.learner.history().steps_done != step) return;

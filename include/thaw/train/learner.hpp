@@ -247,6 +247,9 @@ class Learner {
   static void tell(const std::vector<Callback>& callbacks, const Event& event) {
     for (const Callback& callback : callbacks) callback.on(event);
   }
+  /// The same. Where one fails, other processes hear of it when they next agree on something, and end too.
+  template <class Event>
+  void announce(const std::vector<Callback>& callbacks, const Event& event) const;
   std::vector<Callback> all_callbacks(std::vector<Callback> given) const {
     silence(given);
     given.insert(given.begin(), callbacks_.begin(), callbacks_.end());

@@ -102,7 +102,7 @@ class World {
     if (!alone()) backend_->broadcast(tensors, 0);
   }
 
-  /// The sums over all processes. Where something `failed` in one, that one throws it again, and the others throw a
+  /// The sums over all processes, of four numbers at most. Where something `failed` in one, that one throws it again, and the others throw a
   /// ProcessError that says so.
   [[nodiscard]] std::vector<double> sums(std::vector<double> here, const std::exception_ptr& failed = {}) const;
   /// Whether it is so in any process.

@@ -60,7 +60,7 @@ inline EpochRecord Learner::run(std::span<const Stage> plan, std::vector<Callbac
   running.begun = true;
   if (!goes_on && std::ranges::any_of(callbacks, &Callback::hears<FitBegin>)) {
     const std::vector<StageDescription> stages = detail::describe(groups_, plan, planned);
-    tell(callbacks, FitBegin{.learner = *this, .plan = stages});
+    announce(callbacks, FitBegin{.learner = *this, .plan = stages});
   }
 
   for (auto i = static_cast<std::size_t>(place_.stage); i < plan.size(); ++i) {
@@ -70,7 +70,7 @@ inline EpochRecord Learner::run(std::span<const Stage> plan, std::vector<Callbac
             .callbacks = callbacks};
     running.last = run_stage(run);
     if (i + 1 == plan.size()) running.end();
-    tell(callbacks, SafePoint{.learner = *this, .after = SafePoint::After::stage});
+    announce(callbacks, SafePoint{.learner = *this, .after = SafePoint::After::stage});
   }
   return running.last;
 }
@@ -86,20 +86,20 @@ inline EpochRecord Learner::run_stage(Run& run) {
     record.train_loss = train_epoch(run);
     record.steps_done = history_.steps_done;
     record.lr = place_.lr;
-    tell(run.callbacks, EpochTrained{.learner = *this, .epoch = epoch, .epochs = run.plan.epochs});
+    announce(run.callbacks, EpochTrained{.learner = *this, .epoch = epoch, .epochs = run.plan.epochs});
     if (data_.valid) record.valid = validate_stage(run);
     record.seconds = std::exchange(place_.seconds, 0) + detail::seconds_since(epoch_start_);
     history_.epochs.push_back(record);
     place_.epoch = epoch;
-    tell(run.callbacks, EpochEnd{.learner = *this, .record = record});
-    tell(run.callbacks, SafePoint{.learner = *this, .after = SafePoint::After::epoch});
+    announce(run.callbacks, EpochEnd{.learner = *this, .record = record});
+    announce(run.callbacks, SafePoint{.learner = *this, .after = SafePoint::After::epoch});
   }
   if (stop_) {
     record.stop = *stop_;
     if (record.epoch > 0) history_.epochs.back().stop = *stop_;  // else it was stopped before its first epoch
   }
-  tell(run.callbacks,
-       StageEnd{.learner = *this, .record = history_.stages.back(), .history = history_, .stop = record.stop});
+  announce(run.callbacks,
+           StageEnd{.learner = *this, .record = history_.stages.back(), .history = history_, .stop = record.stop});
   stop_.reset();
   place_ = {.fit = place_.fit, .stage = place_.stage + 1, .frozen = place_.frozen, .norm = place_.norm};
   return record;
@@ -108,6 +108,7 @@ inline EpochRecord Learner::run_stage(Run& run) {
 /// Validation as a stage goes on, on kept features where there are some.
 inline Evaluation Learner::validate_stage(const Run& run) {
   if (!run.halves) return validate(data_.valid);
+  share_buffers();  // of averaged weights, say
   groups_.eval();
   BatchStream next = run.halves->kept() ? run.halves->valid.stream() : data_.valid.stream(0, 0, world_.shard());
   return detail::evaluate(run.halves->task, metrics_, std::move(next), device(), world_);
@@ -174,11 +175,11 @@ inline void Learner::begin(Run& run) {
   history_.stages.push_back(
       {.name = run.stage.name, .first_step = history_.steps_done, .steps = 0, .frozen = groups_.frozen()});
   const std::vector<GroupPlan> groups = detail::group_plan(groups_, run.plan);
-  tell(run.callbacks, StageBegin{.learner = *this,
-                                 .stage = run.stage.name,
-                                 .epochs = run.plan.epochs,
-                                 .steps_per_epoch = run.plan.steps_per_epoch,
-                                 .groups = groups});
+  announce(run.callbacks, StageBegin{.learner = *this,
+                                     .stage = run.stage.name,
+                                     .epochs = run.plan.epochs,
+                                     .steps_per_epoch = run.plan.steps_per_epoch,
+                                     .groups = groups});
 }
 
 // ---- an epoch ----
@@ -191,8 +192,8 @@ inline double Learner::train_epoch(Run& run) {
   groups_.train();
   update_halves(run);
   if (begins)
-    tell(run.callbacks,
-         EpochBegin{.learner = *this, .stage = run.stage.name, .epoch = epoch, .epochs = run.plan.epochs});
+    announce(run.callbacks,
+             EpochBegin{.learner = *this, .stage = run.stage.name, .epoch = epoch, .epochs = run.plan.epochs});
   const Halves* halves = run.halves.get();
   BatchStream next = pass(halves, epoch, run.plan.batches_per_step);
   while (std::optional<Drawn> drawn = draw(next)) {
@@ -204,16 +205,16 @@ inline double Learner::train_epoch(Run& run) {
     ++place_.step;
     history_.add({.lr = place_.lr, .momentum = place_.momentum});
     ++history_.stages.back().steps;
-    tell(run.callbacks, StepEnd{.learner = *this,
-                                .stage = run.stage.name,
-                                .epoch = epoch,
-                                .epochs = run.plan.epochs,
-                                .step = place_.step,
-                                .steps = run.plan.steps(),
-                                .lr = place_.lr,
-                                .loss = done->loss});
+    announce(run.callbacks, StepEnd{.learner = *this,
+                                    .stage = run.stage.name,
+                                    .epoch = epoch,
+                                    .epochs = run.plan.epochs,
+                                    .step = place_.step,
+                                    .steps = run.plan.steps(),
+                                    .lr = place_.lr,
+                                    .loss = done->loss});
     if (place_.losses.size() == 1024) read_losses();  // seldom enough for a device, often enough for the memory
-    tell(run.callbacks, SafePoint{.learner = *this, .after = SafePoint::After::step});
+    announce(run.callbacks, SafePoint{.learner = *this, .after = SafePoint::After::step});
   }
   share_buffers();
   return mean_loss(epoch);

@@ -39,6 +39,14 @@ inline void Learner::silence(std::vector<Callback>& callbacks) const {
     if (callback.first_process_only()) callback = callback.silenced();
 }
 
+template <class Event>
+void Learner::announce(const std::vector<Callback>& callbacks, const Event& event) const {
+  const std::exception_ptr failed = detail::failure_of([&] { tell(callbacks, event); });
+  if (!failed) return;
+  if (!world_.alone()) (void)detail::failure_of([&] { (void)world_.sums({}, failed); });  // it is thrown below
+  std::rethrow_exception(failed);
+}
+
 /// `any`: in how many of them a callback wants the stage to end.
 inline void Learner::agree_on_stop(double any) {
   if (any == 0 || world_.alone()) return;

@@ -6,6 +6,7 @@
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
+#include <c10/util/Exception.h>
 
 #include <algorithm>
 #include <cstddef>
@@ -46,11 +47,15 @@ inline std::vector<double> World::sums(std::vector<double> here, const std::exce
     if (failed) std::rethrow_exception(failed);
     return here;
   }
-  here.push_back(failed ? 1 : 0);
-  at::Tensor values = at::tensor(here, at::kDouble);
+  constexpr std::size_t most = 4;  // one size, so that who fails early meets whatever the others ask next
+  TORCH_INTERNAL_ASSERT(here.size() <= most);
+  std::vector<double> padded = here;
+  padded.resize(most + 1);
+  padded[most] = failed ? 1 : 0;
+  at::Tensor values = at::tensor(padded, at::kDouble);
   backend_->sum(values);
-  const std::span all(values.const_data_ptr<double>(), here.size());
-  if (all.back() == 0) return {all.begin(), all.end() - 1};
+  const std::span all(values.const_data_ptr<double>(), padded.size());
+  if (all[most] == 0) return {all.begin(), all.begin() + std::ssize(here)};
   const std::vector<std::string> said = texts(failed ? detail::said_by(failed) : "");
   if (failed) std::rethrow_exception(failed);
   const auto first = std::ranges::find_if(said, [](const std::string& text) { return !text.empty(); });
