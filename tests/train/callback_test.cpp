@@ -32,6 +32,12 @@ struct Recorder {
   void on_stage_end(const thaw::StageEnd& event) { seen.push_back("end after " + std::to_string(event.record.steps)); }
 };
 
+struct Speaks {
+  static constexpr bool first_process_only = true;
+  int* steps;
+  void on_step_end(const thaw::StepEnd&) const { ++*steps; }
+};
+
 /// Writes down every event.
 struct All {
   std::string name;
@@ -183,11 +189,6 @@ TEST_CASE("callbacks that ask for no batch per step are refused before anything 
 }
 
 TEST_CASE("a callback that is silenced hears the same events and does nothing; who speaks once says so") {
-  struct Speaks {
-    static constexpr bool first_process_only = true;
-    int* steps;
-    void on_step_end(const thaw::StepEnd&) const { ++*steps; }
-  };
   int steps = 0;
   const thaw::Callback speaks(Speaks{&steps}), silent = speaks.silenced();
   CHECK(speaks.first_process_only());
