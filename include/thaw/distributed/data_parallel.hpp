@@ -45,7 +45,7 @@ class DataParallel final : public World::Backend {
     optimizer_ = &optimizer;
     if (options_.shard_optimizer) sharded_.emplace(processes_, optimizer);
   }
-  void backward(const at::Tensor& loss) override { mean_->backward(loss); }
+  void backward(const at::Tensor& loss) override { mean_.value().backward(loss); }
   [[nodiscard]] std::shared_ptr<void> in_forward(bool counts) override {
     return options_.sync_batch_norm ? std::make_shared<SyncBatchNorm>(processes_, counts) : nullptr;
   }

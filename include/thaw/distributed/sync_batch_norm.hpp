@@ -35,7 +35,11 @@ struct Together {
   bool counts = true;
 };
 
-inline thread_local const Together* together = nullptr;
+/// Of this thread; null where nobody does.
+inline const Together*& together() {
+  thread_local const Together* of_thread = nullptr;
+  return of_thread;
+}
 
 /// Of the values that each channel has in all processes: mean and biased variance, in double, and how many there are.
 struct Moments {
@@ -45,7 +49,7 @@ struct Moments {
 
 /// The squares are summed from the mean of all, since E[x^2] - mean^2 loses the variance of what is far from 0.
 [[nodiscard]] inline Moments moments_of_all(const at::Tensor& input, const Together& of) {
-  const double here = of.counts ? static_cast<double>(input.numel() / input.size(1)) : 0;
+  const double here = of.counts ? static_cast<double>(input.numel()) / static_cast<double>(input.size(1)) : 0;
   const auto [mean_here, variance_here] = at::batch_norm_update_stats(input, {}, {}, 0);
   const auto options = mean_here.options().dtype(at::kDouble);
   at::Tensor sums = at::cat({mean_here.to(at::kDouble) * here, at::full({1}, here, options)});
@@ -110,7 +114,7 @@ inline at::Tensor batch_norm(c10::DispatchKeySet keys, const at::Tensor& input, 
                              const std::optional<at::Tensor>& bias, const std::optional<at::Tensor>& running_mean,
                              const std::optional<at::Tensor>& running_var, bool training, double momentum, double eps,
                              bool cudnn_enabled) {
-  if (!training || together == nullptr || together->processes.size() == 1)
+  if (!training || together() == nullptr || together()->processes.size() == 1)
     return at::_ops::batch_norm::redispatch(keys & c10::DispatchKeySet(c10::DispatchKeySet::FULL_AFTER, sync_key),
                                             input, weight, bias, running_mean, running_var, training, momentum, eps,
                                             cudnn_enabled);
@@ -122,10 +126,11 @@ inline at::Tensor batch_norm(c10::DispatchKeySet keys, const at::Tensor& input, 
   const auto move = [&](const std::optional<at::Tensor>& running, const at::Tensor& seen) {
     if (running && running->defined()) running->copy_(running->to(at::kDouble).lerp(seen, momentum));
   };
-  const Moments all = moments_of_all(wide_input.detach(), *together);
+  const Moments all = moments_of_all(wide_input.detach(), *together());
   move(running_mean, all.mean);
   move(running_var, all.variance * (all.count / (all.count - 1)));
-  return BatchNormOfAll::apply(wide_input, wide(weight, 1), wide(bias, 0), all, *together, eps).to(input.scalar_type());
+  return BatchNormOfAll::apply(wide_input, wide(weight, 1), wide(bias, 0), all, *together(), eps)
+      .to(input.scalar_type());
 }
 
 /// Once in a program: LibTorch has no kernels for the key, so all other operators must fall through it.
@@ -165,11 +170,11 @@ inline void intercept_batch_norm() {
 class SyncBatchNorm {
  public:
   explicit SyncBatchNorm(Processes processes, bool counts = true)
-      : together_{.processes = std::move(processes), .counts = counts}, outer_(detail::together) {
+      : together_{.processes = std::move(processes), .counts = counts}, outer_(detail::together()) {
     detail::intercept_batch_norm();
-    detail::together = &together_;
+    detail::together() = &together_;
   }
-  ~SyncBatchNorm() { detail::together = outer_; }
+  ~SyncBatchNorm() { detail::together() = outer_; }
   SyncBatchNorm(const SyncBatchNorm&) = delete;
   SyncBatchNorm& operator=(const SyncBatchNorm&) = delete;
 

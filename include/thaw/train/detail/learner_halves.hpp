@@ -12,8 +12,8 @@ namespace thaw {
 namespace detail {
 
 /// What the prefix makes of every sample of a pass in the source's own order.
-inline Fields features_of(const FrozenForward& prefix, BatchStream next, std::int64_t samples, const at::Device& device,
-                          FeatureRoom& room, std::vector<at::MemoryFormat>& formats) {
+inline Fields features_of(const FrozenForward& prefix, const BatchStream& next, std::int64_t samples,
+                          const at::Device& device, FeatureRoom& room, std::vector<at::MemoryFormat>& formats) {
   std::vector<at::Tensor> kept;
   std::int64_t done = 0;
   while (const std::optional<Batch> host = next()) {
@@ -128,8 +128,8 @@ inline std::shared_ptr<const Learner::Halves> Learner::halves(const Run& run) {
 /// Runs the frozen part over all data, or over this process's samples.
 inline void Learner::keep(const Run& run, const FrozenForward& prefix, detail::FeatureRoom& room, Halves& result) {
   const auto of = [&](const DataSource::Numbered& source, std::int64_t pass) {
-    const auto features = [&](BatchStream next, std::int64_t samples) {
-      return detail::features_of(prefix, std::move(next), samples, device(), room, result.formats);
+    const auto features = [&](const BatchStream& next, std::int64_t samples) {
+      return detail::features_of(prefix, next, samples, device(), room, result.formats);
     };
     if (world_.alone()) return source.with_input(features(source.in_order(pass), source.samples));
     const Shard own = world_.shard();

@@ -73,7 +73,7 @@ inline std::optional<Learner::Drawn> Learner::draw(BatchStream& next) {
   const std::vector<double> sums = world_.sums({stop_ ? 1.0 : 0.0, batch ? 1.0 : 0.0, samples}, failed);
   agree_on_stop(sums[0]);
   if (stop_ || sums[1] == 0) return std::nullopt;
-  if (sums[1] < static_cast<double>(world_.size()))
+  if (!batch || sums[1] < static_cast<double>(world_.size()))
     throw DataError("training data", "an epoch has more batches in some processes than in others",
                     "give the same data in every process: each takes its own shard of every batch");
   return Drawn{.batch = *std::move(batch), .samples = static_cast<std::int64_t>(sums[2])};
