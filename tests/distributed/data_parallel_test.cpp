@@ -55,6 +55,12 @@ void check_near(const std::vector<at::Tensor>& a, const std::vector<at::Tensor>&
   }
 }
 
+/// So many processes give what one gives.
+void check_as_alone(int size, const std::string& name) {
+  const Folder alone, folder;
+  check_near(ran(size, name, folder), ran(1, name, alone));
+}
+
 /// All ended, none well, and each says one of these.
 void check_all_failed(const std::vector<Ended>& ended, const std::string& own, std::size_t rank,
                       const std::string& others) {
@@ -101,13 +107,11 @@ TEST_CASE("a sharded optimizer gives the same, and each process remembers a part
 }
 
 TEST_CASE("what a frozen body gives is kept by each process for its own samples, and trains the head as alone") {
-  const Folder alone, folder;
-  check_near(ran(3, "cached", folder), ran(1, "cached", alone));
+  check_as_alone(3, "cached");
 }
 
 TEST_CASE("a loader that shuffles by the global generator gives each sample to one process") {
-  const Folder alone, folder;
-  check_near(ran(2, "loader", folder), ran(1, "loader", alone));
+  check_as_alone(2, "loader");
 }
 
 TEST_CASE("norm layers that train end with the same statistics in all processes, also after averaged weights") {
@@ -116,20 +120,18 @@ TEST_CASE("norm layers that train end with the same statistics in all processes,
 }
 
 TEST_CASE("norm layers that see the samples of all processes give what one process gives, after averaged weights too") {
-  const Folder alone, folder;
-  check_near(ran(3, "sync norm", folder), ran(1, "sync norm", alone));
+  check_as_alone(3, "sync norm");
 }
 
 TEST_CASE("parameters without a part in the loss are an error, or are found") {
-  const Folder alone, folder;
-  check_near(ran(2, "unused", folder), ran(1, "unused", alone));
+  check_as_alone(2, "unused");
+  const Folder folder;
   const std::string said = "Expected to have finished reduction";  // c10d's words
   check_all_failed(run_case(2, "unused, unsaid", folder), said, 0, said);
 }
 
 TEST_CASE("a step that is not finite in one process is left out in all, and the best epoch comes back") {
-  const Folder alone, folder;
-  check_near(ran(2, "nan", folder), ran(1, "nan", alone));
+  check_as_alone(2, "nan");
 }
 
 TEST_CASE("what a callback wants in one process happens in all") {
@@ -179,20 +181,14 @@ TEST_CASE("a run whose processes were killed goes on with any number of them, an
 }
 
 TEST_CASE("the real torchrun starts the processes again when one was killed, and they go on") {
-  const std::string python = THAW_PYTHON;
-  if (std::system((python + " -c 'import torch.distributed.run' 2>/dev/null").c_str()) != 0)
-    SKIP("no torch in " + python + ": ./dev python");
   const Folder alone, folder;
-  const std::vector<at::Tensor> expected = ran(1, "resumed", alone);
-  const std::string log = folder / "log";
-  const int status = std::system((python + " -m torch.distributed.run --no-python --nproc-per-node 2 --max-restarts 1" +
-                                  " --master-port " + std::to_string(thaw::test::free_port()) + " " + THAW_LEARNER_RUN +
-                                  " resumed " + folder.path.string() + " 1 14 'die at first' >" + log + " 2>&1")
-                                     .c_str());
-  INFO(thaw::test::text_of(log));
-  REQUIRE(status == 0);
-  CHECK_THAT(thaw::test::text_of(log), ContainsSubstring("failed (exitcode"));  // once
-  check_near(result_of(folder, 0), expected);
+  const std::optional<Ended> ended = thaw::test::by_torchrun(
+      THAW_LEARNER_RUN " resumed " + folder.path.string() + " 1 14 'die at first'", "--max-restarts 1");
+  if (!ended) SKIP("no torch in " THAW_PYTHON ": ./dev python");
+  INFO(ended->said);
+  REQUIRE(ended->well());
+  CHECK_THAT(ended->said, ContainsSubstring("failed (exitcode"));  // once
+  check_near(result_of(folder, 0), ran(1, "resumed", alone));
 }
 
 TEST_CASE("with as many processes as before, a resumed run is bit for bit the same, dropout too") {

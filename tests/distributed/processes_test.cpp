@@ -56,17 +56,12 @@ TEST_CASE(
 }
 
 TEST_CASE("the real torchrun starts two processes") {
-  const std::string python = THAW_PYTHON;
-  if (std::system((python + " -c 'import torch.distributed.run' 2>/dev/null").c_str()) != 0)
-    SKIP("no torch in " + python + ": ./dev python");
   const Folder folder;
-  const std::string file = folder / "weights", log = folder / "log";
-  const std::string command = python + " -m torch.distributed.run --no-python --nproc-per-node 2 --master-port " +
-                              std::to_string(thaw::test::free_port()) + " " + THAW_OWN_LOOP + " " + file + " >" + log +
-                              " 2>&1";
-  const int status = std::system(command.c_str());
-  INFO(thaw::test::text_of(log));
-  REQUIRE(status == 0);
+  const std::string file = folder / "weights";
+  const std::optional<Ended> ended = thaw::test::by_torchrun(THAW_OWN_LOOP " " + file);
+  if (!ended) SKIP("no torch in " THAW_PYTHON ": ./dev python");
+  INFO(ended->said);
+  REQUIRE(ended->well());
   std::vector<at::Tensor> weights;
   torch::load(weights, file);
   const std::vector<at::Tensor> alone = trained_in(1, folder);

@@ -11,6 +11,7 @@
 
 #include <chrono>
 #include <cstdlib>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -82,6 +83,20 @@ inline std::vector<Ended> in_processes(int size, const std::vector<std::string>&
     }
     ended[i].said = text_of(log(static_cast<int>(i)));
   }
+  return ended;
+}
+
+/// Runs the command by the real torchrun, in two processes; none where it is not there (./dev python).
+inline std::optional<Ended> by_torchrun(const std::string& command, const std::string& options = "") {
+  const std::string launch = THAW_PYTHON " -m torch.distributed.run";
+  if (std::system((launch + " --help >/dev/null 2>&1").c_str()) != 0) return std::nullopt;
+  const Folder folder;
+  const std::string log = folder / "log", port = std::to_string(free_port());
+  Ended ended{.status = std::system((launch + " --no-python --nproc-per-node 2 --master-port " + port + " " + options +
+                                     " " + command + " >" + log + " 2>&1")
+                                        .c_str()),
+              .said = {}};
+  ended.said = text_of(log);
   return ended;
 }
 

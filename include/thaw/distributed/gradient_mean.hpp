@@ -59,8 +59,9 @@ template <class Reducer = c10d::Reducer>
 /// In a backward pass that was not announced gradients add up in each process alone, and the next one that was
 /// announced sends their sum: all but the last of the batches whose gradients are accumulated (PyTorch's no_sync).
 /// Every parameter that requires a gradient has to get one in an announced pass, unless `find_unused_parameters` is set
-/// and the pass is announced with its loss: those that the loss does not depend on then count as zero. Source:
-/// PyTorch's DistributedDataParallel (Li et al. 2020, arXiv:2006.15704).
+/// and the pass is announced with its loss: one that the loss depends on in some processes alone counts as zero in the
+/// others, and one that it depends on in none keeps the gradient it had. Source: PyTorch's DistributedDataParallel (Li
+/// et al. 2020, arXiv:2006.15704).
 class GradientMean {
  public:
   GradientMean(Processes processes, LayerGroups groups, bool find_unused_parameters = false)
@@ -69,14 +70,11 @@ class GradientMean {
   void next_backward(const at::Tensor& loss = {}) {
     if (processes_.size() == 1) return;
     std::vector<at::Tensor> trained;
-    std::vector<std::string> names;
-    for (const LayerGroup& group : groups_)
-      for (const GroupParameter& parameter : group.parameters)
-        if (parameter.tensor.requires_grad()) trained.push_back(parameter.tensor), names.push_back(parameter.name);
+    each_trained([&](const GroupParameter& parameter) { trained.push_back(parameter.tensor); });
     if (!std::ranges::equal(trained, trained_, [](const auto& a, const auto& b) { return a.is_same(b); })) {
       reducer_.reset();  // its hooks go before those of the next
       trained_ = std::move(trained);
-      reducer_ = trained_.empty() ? nullptr : make(names);
+      reducer_ = trained_.empty() ? nullptr : make();
     }
     if (!reducer_) return;
     if (find_unused_ && !loss.defined())
@@ -105,9 +103,16 @@ class GradientMean {
   }
 
  private:
-  [[nodiscard]] std::unique_ptr<c10d::Reducer> make(const std::vector<std::string>& names) const {
+  template <class Call>
+  void each_trained(const Call& call) const {
+    for (const LayerGroup& group : groups_)
+      for (const GroupParameter& parameter : group.parameters)
+        if (parameter.tensor.requires_grad()) call(parameter);
+  }
+
+  [[nodiscard]] std::unique_ptr<c10d::Reducer> make() const {
     detail::Buckets buckets{.parameters = trained_, .names = {}, .of = {}, .limits = {}};
-    for (std::size_t i = 0; i < names.size(); ++i) buckets.names.emplace(i, names[i]);
+    each_trained([&](const GroupParameter& parameter) { buckets.names.emplace(buckets.names.size(), parameter.name); });
     auto [of, limits] = c10d::compute_bucket_assignment_by_size(
         trained_, {c10d::kDefaultFirstBucketBytes, c10d::kDefaultBucketBytesCap});
     std::ranges::reverse(of);  // the last layers' gradients are ready first

@@ -50,7 +50,7 @@ struct ResumeOptions {
 ///
 /// With several processes (LearnerOptions::world) all begin with the weights of the first, each trains on its shard of
 /// every batch, and losses, metrics and what ends a stage are those of all of them together: a program gives what it
-/// gives alone, up to rounding. Every process makes the same calls; `predict`, `save` and `load` ask no other.
+/// gives alone, up to rounding. Every process makes the same calls; `predict` and `load` ask no other.
 class Learner {
  public:
   /// `model`: a ModuleHolder or shared_ptr whose `forward` takes one tensor, several, or a struct or dictionary of

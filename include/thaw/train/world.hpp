@@ -60,7 +60,7 @@ class World {
     virtual void broadcast(const std::vector<at::Tensor>& tensors, std::int64_t root) = 0;
     /// The backward pass from `loss`, which makes the gradients their mean over all processes.
     virtual void backward(const at::Tensor& loss) = 0;
-    /// Held while the model runs on a batch that it trains on; one that does not `count` is a stand-in.
+    /// See World::in_forward.
     [[nodiscard]] virtual std::shared_ptr<void> in_forward(bool counts) = 0;
     /// Whether norm layers that train see the samples of all processes.
     [[nodiscard]] virtual bool norm_sees_all() const = 0;
@@ -86,6 +86,10 @@ class World {
   [[nodiscard]] Shard shard() const { return {.index = rank(), .count = size()}; }
   /// Whether norm layers that train see the samples of all processes.
   [[nodiscard]] bool norm_sees_all() const { return alone() || backend_->norm_sees_all(); }
+  /// Held while the model runs on a batch that it trains on; one that does not `count` is a stand-in.
+  [[nodiscard]] std::shared_ptr<void> in_forward(bool counts) const {
+    return alone() ? nullptr : backend_->in_forward(counts);
+  }
   /// Null for a process alone.
   [[nodiscard]] Backend* backend() const { return backend_.get(); }
 
@@ -102,8 +106,8 @@ class World {
     if (!alone()) backend_->broadcast(tensors, 0);
   }
 
-  /// The sums over all processes, of four numbers at most. Where something `failed` in one, that one throws it again, and the others throw a
-  /// ProcessError that says so.
+  /// The sums over all processes, of four numbers at most. Where something `failed` in one, that one throws it again,
+  /// and the others throw a ProcessError that says so.
   [[nodiscard]] std::vector<double> sums(std::vector<double> here, const std::exception_ptr& failed = {}) const;
   /// Whether it is so in any process.
   [[nodiscard]] bool any(bool here) const { return sums({here ? 1.0 : 0.0})[0] > 0; }

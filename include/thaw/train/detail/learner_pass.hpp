@@ -69,7 +69,7 @@ inline void Learner::update_norm_statistics() {
   const std::shared_ptr<void> common = common_random();
   BatchStream next = data_.train.stream(epochs_begun_, 0, world_.shard());
   while (const std::optional<Batch> batch = next()) {
-    const std::shared_ptr<void> forward = world_.alone() ? nullptr : world_.backend()->in_forward(!batch->stand_in);
+    const std::shared_ptr<void> forward = world_.in_forward(!batch->stand_in);
     (void)task_.forward(batch->input.map([&](const at::Tensor& tensor) { return tensor.to(device()); }));
   }
   if (world_.alone() || world_.norm_sees_all()) return;

@@ -96,7 +96,7 @@ inline std::optional<at::Tensor> Learner::gradients_of(const Halves* halves, con
     }
   };
   attempt([&] {
-    const std::shared_ptr<void> forward = world_.alone() ? nullptr : world_.backend()->in_forward(!host.stand_in);
+    const std::shared_ptr<void> forward = world_.in_forward(!host.stand_in);
     Batch batch = host.to(device());
     loss = loss_of(halves, batch, callbacks);
     if (weight != 1) loss = loss * weight;
