@@ -3,6 +3,7 @@
 #include <thaw/optim/detail/fused.hpp>
 
 #include <ATen/ops/complex.h>
+#include <ATen/ops/full.h>
 #include <ATen/ops/rand.h>
 #include <ATen/ops/randint.h>
 #include <ATen/ops/randn.h>
@@ -273,4 +274,61 @@ TEST_CASE("Adam's and SGD's weight decay leaves biases and norms alone; SGD's is
           (decay == thaw::Decay::decoupled));
     CHECK(static_cast<torch::optim::SGDOptions&>(sgd.param_groups()[0].options()).weight_decay() == 0.01);
   }
+}
+
+TEMPLATE_TEST_CASE("a step that the device called off has never been", "", ForAdamW, ForAdam, ForSGD) {
+  at::manual_seed(5);
+  for (int round = 0; round < 20; ++round) {
+    CAPTURE(round);
+    const Pair<TestType> pair;
+    const auto options = TestType::options();
+    typename TestType::Ours told(pair.a, options), without(pair.b, options);
+    REQUIRE(told.revocable(at::kCPU));
+    for (int step = 0; step < 8; ++step) {
+      const bool overflow = step == 0 ? round % 2 == 0 : step < 7 && coin();
+      for (std::size_t i = 0; i < pair.a.size(); ++i) {
+        pair.a[i].mutable_grad() = at::randn_like(pair.a[i]);
+        pair.b[i].mutable_grad() = pair.a[i].grad().clone();
+      }
+      told.unless(at::full({1}, overflow ? 1 : 0, at::kFloat));
+      told.step();
+      told.settle(!overflow);
+      if (!overflow) without.step();
+      for (std::size_t i = 0; i < pair.a.size(); ++i) CHECK(at::equal(pair.a[i], pair.b[i]));
+    }
+  }
+}
+
+TEST_CASE("so is its decoupled decay; steps that nobody settled are told by no state") {
+  at::manual_seed(6);
+  thaw::test::TinyNet net(3, /*norm=*/false);
+  const thaw::LayerGroups groups = thaw::LayerGroups::per_child(net);
+  const auto before = thaw::test::state_of(*net);
+  for (const double overflow : {1.0, 0.0}) {
+    thaw::SGD optimizer(groups, torch::optim::SGDOptions(0.1).weight_decay(0.5));
+    for (at::Tensor& parameter : net->parameters()) parameter.mutable_grad() = at::zeros_like(parameter);
+    optimizer.unless(at::full({1}, overflow, at::kFloat));
+    optimizer.step();
+    CHECK(thaw::test::same_state(before, *net) == (overflow == 1));
+  }
+  CHECK(at::allclose(net->head->weight, before.at("head.weight") * 0.95));
+
+  at::Tensor weight = at::ones({2}).set_requires_grad(true);
+  thaw::Adam optimizer(std::vector<at::Tensor>{weight});
+  weight.mutable_grad() = at::ones({2});
+  optimizer.unless(at::zeros({1}));
+  optimizer.step();
+  auto& state = static_cast<torch::optim::AdamParamState&>(*optimizer.state().at(weight.unsafeGetTensorImpl()));
+  CHECK(state.step() == 0);
+  optimizer.settle(true);
+  CHECK(state.step() == 1);
+  optimizer.settle(true);  // there is nothing left to settle
+  CHECK(state.step() == 1);
+  optimizer.step();  // what `unless` said was of one step
+  CHECK(state.step() == 2);
+  optimizer.unless(at::zeros({1}));
+  optimizer.step();
+  thaw::forget_state(optimizer);
+  optimizer.settle(true);
+  CHECK(optimizer.state().empty());
 }

@@ -3,10 +3,25 @@
 #include <ATen/ops/equal.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/ones.h>
+#include <torch/optim/sgd.h>
 #include <catch2/catch_test_macros.hpp>
 #include <limits>
+#include <thaw/optim/adamw.hpp>
+#include <vector>
 
 using thaw::detail::LossScale;
+
+namespace {
+
+constexpr float inf = std::numeric_limits<float>::infinity();
+
+/// Whether there may be a step, found out at once.
+bool unscaled(LossScale& scale, const std::vector<at::Tensor>& gradients) {
+  torch::optim::SGD any({at::ones({1})}, 0.1);
+  return !scale.unscale(gradients, any, /*waits=*/false);  // LibTorch's own optimizer cannot leave it to the device
+}
+
+}  // namespace
 
 TEST_CASE("what a loss is scaled by, its gradients are divided by") {
   LossScale scale;
@@ -14,7 +29,7 @@ TEST_CASE("what a loss is scaled by, its gradients are divided by") {
   const at::Tensor loss = scale.scaled(weight.square().sum());
   CHECK(loss.item<float>() == 12 * 65536);
   loss.backward();
-  CHECK(scale.unscale({weight.grad()}));
+  CHECK(unscaled(scale, {weight.grad()}));
   CHECK(at::equal(weight.grad(), at::full({3}, 4.0)));
 }
 
@@ -22,16 +37,15 @@ TEST_CASE("gradients that overflow halve the scale, two thousand steps without d
   LossScale scale;
   const at::Tensor one = at::ones({});
   (void)scale.scaled(one);
-  CHECK_FALSE(scale.unscale({at::full({2}, std::numeric_limits<float>::infinity()), at::ones({2})}));
+  CHECK_FALSE(unscaled(scale, {at::full({2}, inf), at::ones({2})}));
   CHECK(scale.scaled(one).item<float>() == 32768);
-  CHECK_FALSE(scale.unscale({at::full({2}, std::numeric_limits<float>::quiet_NaN())}));
+  CHECK_FALSE(unscaled(scale, {at::full({2}, std::numeric_limits<float>::quiet_NaN())}));
   CHECK(scale.scaled(one).item<float>() == 16384);
-  const LossScale kept = scale.copy();
-  for (int i = 0; i < 1999; ++i) CHECK(scale.unscale({at::ones({2})}));
+  LossScale other = scale.copy();
+  for (int i = 0; i < 1999; ++i) CHECK(unscaled(scale, {at::ones({2})}));
   CHECK(scale.scaled(one).item<float>() == 16384);
-  CHECK(scale.unscale({at::ones({2})}));
+  CHECK(unscaled(scale, {at::ones({2})}));
   CHECK(scale.scaled(one).item<float>() == 32768);
-  LossScale other = kept;
   CHECK(other.scaled(one).item<float>() == 16384);
 }
 
@@ -42,16 +56,66 @@ TEST_CASE("a scale goes on from a checkpoint, also one that was not used yet") {
   scale.visit({state, /*reading=*/false}, at::kCPU);
   CHECK(state.empty());
   (void)scale.scaled(one);
-  CHECK_FALSE(scale.unscale({at::full({1}, std::numeric_limits<float>::infinity())}));
-  for (int i = 0; i < 1999; ++i) CHECK(scale.unscale({at::ones({1})}));
+  CHECK_FALSE(unscaled(scale, {at::full({1}, inf)}));
+  for (int i = 0; i < 1999; ++i) CHECK(unscaled(scale, {at::ones({1})}));
   scale.visit({state, /*reading=*/false}, at::kCPU);
   LossScale next;
   next.visit({state, /*reading=*/true}, at::kCPU);
   CHECK(next.scaled(one).item<float>() == 32768);
-  CHECK(next.unscale({at::ones({1})}));  // the two thousandth
+  CHECK(unscaled(next, {at::ones({1})}));  // the two thousandth
   CHECK(next.scaled(one).item<float>() == 65536);
   CHECK(scale.scaled(one).item<float>() == 32768);
   thaw::RunState none;
   next.visit({none, /*reading=*/true}, at::kCPU);
   CHECK(next.scaled(one).item<float>() == 65536);
+}
+
+TEST_CASE("a step that thaw's optimizers left to the device is found out in the next, or when it is asked for") {
+  at::Tensor weight = at::ones({2}).requires_grad_();
+  thaw::AdamW optimizer(std::vector<at::Tensor>{weight});
+  LossScale scale;
+  (void)scale.scaled(at::ones({}));
+  const auto step = [&](float gradient) {
+    weight.mutable_grad() = at::full({2}, gradient);
+    CHECK_FALSE(scale.unscale({weight.grad()}, optimizer, /*waits=*/false));
+    optimizer.step();
+  };
+  const auto done = [&] {
+    return static_cast<torch::optim::AdamWParamState&>(*optimizer.state().at(weight.unsafeGetTensorImpl())).step();
+  };
+  step(inf);
+  CHECK(at::equal(weight, at::ones({2})));
+  step(1);
+  CHECK(scale.left_out() == 1);  // the first; the second is not known yet
+  CHECK_FALSE(at::equal(weight, at::ones({2})));
+  step(inf);
+  CHECK(done() == 1);
+  CHECK(scale.left_out() == 0);
+  scale.settle();  // as a checkpoint does, which changes nothing
+  CHECK(done() == 1);
+  CHECK(scale.left_out() == 0);
+  step(1);
+  CHECK(scale.left_out() == 1);
+  CHECK(scale.left_out() == 0);
+
+  thaw::RunState state;
+  step(inf);
+  scale.visit({state, /*reading=*/false}, at::kCPU);
+  CHECK(done() == 2);
+  LossScale next;
+  next.visit({state, /*reading=*/true}, at::kCPU);
+  CHECK(next.left_out() == 0);
+  CHECK(unscaled(next, {at::ones({1})}));
+  CHECK(next.left_out() == 1);
+}
+
+TEST_CASE("a scale that falls for ever says so, a new stage counts anew") {
+  LossScale scale;
+  (void)scale.scaled(at::ones({}));
+  for (int i = 0; i < 29; ++i) CHECK_FALSE(unscaled(scale, {at::full({1}, inf)}));
+  CHECK(scale.may_fall());
+  CHECK_FALSE(unscaled(scale, {at::full({1}, inf)}));
+  CHECK_FALSE(scale.may_fall());
+  scale.forget_left_out();
+  CHECK(scale.left_out() == 0);
 }

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include <thaw/data/detail/side_copies.hpp>
 #include <thaw/data/fields.hpp>
 
 namespace thaw {
@@ -24,11 +25,14 @@ struct Batch {
   [[nodiscard]] std::int64_t size() const { return input[0].size(0); }
   /// How many that count.
   [[nodiscard]] std::int64_t counted() const { return stand_in ? 0 : size(); }
+  /// The same on a device. Copies from host memory run beside what the device computes, and do not keep the host
+  /// waiting where that memory is page-locked; the current stream waits for them.
   [[nodiscard]] Batch to(const at::Device& device) const {
-    const auto move = [&](const at::Tensor& tensor) {  // on a tiny network even a `to` that does nothing shows
-      return tensor.device() == device ? tensor : tensor.to(device, /*non_blocking=*/!device.is_cpu());
-    };
-    return {input.map(move), target.map(move), stand_in};
+    detail::SideCopies move(device);
+    const auto moved = [&](const at::Tensor& tensor) { return move(tensor); };
+    Batch result{input.map(moved), target.map(moved), stand_in};
+    move.finish();
+    return result;
   }
 };
 

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -41,6 +42,7 @@ class DataParallel final : public World::Backend {
   void begin(const LayerGroups& groups, torch::optim::Optimizer& optimizer) override {
     if (mean_)
       throw ConfigError("LearnerOptions::world", "another Learner has it", "make a data_parallel() for each Learner");
+    groups.each_tensor([&](const std::string&, const at::Tensor& tensor) { processes_.check_reach(tensor.device()); });
     mean_.emplace(processes_, groups, options_.find_unused_parameters);
     optimizer_ = &optimizer;
     if (options_.shard_optimizer) sharded_.emplace(processes_, optimizer);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <c10/util/Exception.h>
 #include <gloo/common/error.h>
 #include <torch/csrc/distributed/c10d/reducer.hpp>
 
@@ -85,13 +86,18 @@ class GradientMean {
   }
 
   /// Announces the pass and runs it. Throws ProcessError where gradients could not be sent; in a pass run otherwise
-  /// that is an error of Gloo's.
+  /// that is an error of Gloo's or NCCL's.
   void backward(const at::Tensor& loss) {
     next_backward(loss);
+    const auto not_sent = [this](const std::exception& error) {
+      return detail::not_together(processes_.rank(), processes_.size(), "sending gradients", error);
+    };
     try {
       loss.backward();
     } catch (const gloo::Exception& error) {
-      throw detail::not_together(processes_.rank(), processes_.size(), "sending gradients", error);
+      throw not_sent(error);
+    } catch (const c10::DistError& error) {  // NCCL's
+      throw not_sent(error);
     }
   }
 

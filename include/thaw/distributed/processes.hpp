@@ -27,6 +27,7 @@
 #include <thaw/core/first_line.hpp>
 #include <thaw/data/batch.hpp>
 #include <thaw/data/shard.hpp>
+#include <thaw/distributed/detail/nccl.hpp>
 #include <thaw/distributed/environment.hpp>
 #include <thaw/groups/layer_groups.hpp>
 
@@ -83,6 +84,28 @@ class Processes {
   [[nodiscard]] Shard shard() const { return {.index = rank(), .count = size()}; }
   /// Null for a process alone.
   [[nodiscard]] const c10::intrusive_ptr<c10d::ProcessGroup>& group() const { return group_; }
+  /// Where its model goes: the CUDA device of its local rank, or the CPU where there is none at all. Throws ConfigError
+  /// where a machine has more processes than devices.
+  [[nodiscard]] at::Device device() const {
+    const std::int64_t devices = detail::cuda_devices();
+    if (devices == 0) return at::kCPU;
+    if (local_rank_ >= devices)
+      throw ConfigError("Processes::device",
+                        "this is local rank " + std::to_string(local_rank_) + " on a machine with " +
+                            std::to_string(devices) + (devices == 1 ? " GPU" : " GPUs"),
+                        "start as many processes as it has (torchrun --nproc-per-node), or stay on the CPU");
+    return {at::kCUDA, static_cast<at::DeviceIndex>(local_rank_)};
+  }
+  /// Throws ConfigError for a device whose tensors they cannot send each other.
+  void check_reach(const at::Device& device) const {
+    if (size() == 1) return;
+    for (const auto& each : group_->getDeviceTypes())
+      if (at::Device(each).type() == device.type()) return;
+    throw ConfigError("distributed::init", "tensors of " + device.str() + " cannot be sent to other processes",
+                      device.is_cuda() ? "build with NCCL: a LibTorch that has it, and its nccl.h where CMake looks "
+                                         "(NCCL_ROOT); or train on the CPU"
+                                       : "train on the CPU");
+  }
 
   /// The sum over all processes, in place.
   void sum(at::Tensor& values) const {
@@ -182,8 +205,9 @@ inline void ignore_broken_pipes() {
 }  // namespace detail
 
 /// Joins the other processes that torchrun, mpirun or srun started; one that was started alone is alone. Waits until
-/// all are there. SIGPIPE is ignored from then on, unless the program handles it. Throws ProcessError when the others
-/// do not come within the time-out, ConfigError as `environment` does.
+/// all are there. Tensors of the CPU go by Gloo, those of CUDA devices by NCCL, if it was built with that. SIGPIPE is
+/// ignored from then on, unless the program handles it. Throws ProcessError when the others do not come within the
+/// time-out, ConfigError as `environment` does.
 [[nodiscard]] inline Processes init(const Environment& here = environment(), const InitOptions& options = {}) {
   if (here.size == 1) return {};
   detail::ignore_broken_pipes();
@@ -204,7 +228,10 @@ inline void ignore_broken_pipes() {
     auto group = c10::make_intrusive<c10d::ProcessGroup>(store, rank, size);
     group->setDefaultBackend(c10d::ProcessGroup::BackendType::GLOO);
     group->setBackend(c10::DeviceType::CPU, c10d::ProcessGroup::BackendType::GLOO, gloo);
+    detail::add_nccl(*group, store, here.local_rank, options.timeout);
     return Processes(std::move(group), here.local_rank);
+  } catch (const ConfigError&) {
+    throw;
   } catch (const std::exception& error) {
     throw ProcessError("rank " + std::to_string(here.rank) + " of " + std::to_string(here.size),
                        "the processes did not meet at " + here.address + ":" + std::to_string(here.port) + ": " +

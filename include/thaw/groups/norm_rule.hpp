@@ -20,6 +20,7 @@ struct NormRule {
 
   /// What those of a group do that is frozen, or not.
   [[nodiscard]] constexpr Norm of(bool is_frozen) const { return is_frozen ? frozen : thawed; }
+  constexpr bool operator==(const NormRule&) const = default;
 };
 
 inline constexpr NormRule hold_everywhere{.frozen = Norm::hold, .thawed = Norm::hold};

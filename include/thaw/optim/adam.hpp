@@ -3,6 +3,7 @@
 #include <ATen/ops/_fused_adam.h>
 #include <torch/optim/adam.h>
 
+#include <optional>
 #include <tuple>
 
 #include <thaw/groups/optimizer_groups.hpp>
@@ -14,12 +15,12 @@ namespace thaw {
 ///
 /// Its weight decay joins the gradient (L2), as LibTorch's does, and is 0 by default; biases and norm layers are
 /// exempt. AdamW decays apart from the gradient. Options, state, serialisation and fused kernels as for thaw::AdamW.
-class Adam : public torch::optim::Adam {
+class Adam : public detail::FusedAdam<torch::optim::Adam, torch::optim::AdamParamState, torch::optim::AdamOptions> {
  public:
-  using torch::optim::Adam::Adam;
+  using FusedAdam::FusedAdam;
 
   explicit Adam(const LayerGroups& groups, const torch::optim::AdamOptions& options = {})
-      : torch::optim::Adam(thaw::param_groups(groups), options) {
+      : FusedAdam(thaw::param_groups(groups), options) {
     detail::write_decay<torch::optim::AdamOptions>(*this, groups, options.weight_decay());
   }
 
@@ -29,12 +30,13 @@ class Adam : public torch::optim::Adam {
       torch::optim::Adam::step();
       return loss;
     }
-    detail::fused_adam_step<torch::optim::AdamParamState, torch::optim::AdamOptions>(
-        *this, [](const detail::FusedCall& call, const torch::optim::AdamOptions& o) {
-          const auto [beta1, beta2] = o.betas();
-          at::_fused_adam_(call.parameters, call.gradients, call.first, call.second, call.largest, call.steps(), o.lr(),
-                           beta1, beta2, o.weight_decay(), o.eps(), o.amsgrad(), /*maximize=*/false);
-        });
+    fused_step([](const detail::FusedCall& call, const torch::optim::AdamOptions& o,
+                  const std::optional<at::Tensor>& overflow) {
+      const auto [beta1, beta2] = o.betas();
+      at::_fused_adam_(call.parameters, call.gradients, call.first, call.second, call.largest, call.steps(), o.lr(),
+                       beta1, beta2, o.weight_decay(), o.eps(), o.amsgrad(), /*maximize=*/false, /*grad_scale=*/{},
+                       overflow);
+    });
     return loss;
   }
 };

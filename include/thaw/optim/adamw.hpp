@@ -3,6 +3,7 @@
 #include <ATen/ops/_fused_adamw.h>
 #include <torch/optim/adamw.h>
 
+#include <optional>
 #include <tuple>
 
 #include <thaw/groups/optimizer_groups.hpp>
@@ -18,16 +19,16 @@ namespace thaw {
 /// LibTorch's fused kernel over each group, or torch::optim::AdamW's own loop where something has no such kernel:
 /// sparse gradients, complex numbers, half precision on the CPU, devices other than CPU and CUDA. The two differ by
 /// rounding.
-class AdamW : public torch::optim::AdamW {
+class AdamW : public detail::FusedAdam<torch::optim::AdamW, torch::optim::AdamWParamState, torch::optim::AdamWOptions> {
  public:
-  using torch::optim::AdamW::AdamW;
+  using FusedAdam::FusedAdam;
 
   [[nodiscard]] static torch::optim::AdamWOptions fastai_defaults() {
     return torch::optim::AdamWOptions(1e-3).betas({0.9, 0.99}).eps(1e-5).weight_decay(0.01);
   }
 
   explicit AdamW(const LayerGroups& groups, const torch::optim::AdamWOptions& options = fastai_defaults())
-      : torch::optim::AdamW(thaw::param_groups(groups), options) {
+      : FusedAdam(thaw::param_groups(groups), options) {
     detail::write_decay<torch::optim::AdamWOptions>(*this, groups, options.weight_decay());
   }
 
@@ -37,12 +38,13 @@ class AdamW : public torch::optim::AdamW {
       torch::optim::AdamW::step();
       return loss;
     }
-    detail::fused_adam_step<torch::optim::AdamWParamState, torch::optim::AdamWOptions>(
-        *this, [](const detail::FusedCall& call, const torch::optim::AdamWOptions& o) {
-          const auto [beta1, beta2] = o.betas();
-          at::_fused_adamw_(call.parameters, call.gradients, call.first, call.second, call.largest, call.steps(),
-                            o.lr(), beta1, beta2, o.weight_decay(), o.eps(), o.amsgrad(), /*maximize=*/false);
-        });
+    fused_step([](const detail::FusedCall& call, const torch::optim::AdamWOptions& o,
+                  const std::optional<at::Tensor>& overflow) {
+      const auto [beta1, beta2] = o.betas();
+      at::_fused_adamw_(call.parameters, call.gradients, call.first, call.second, call.largest, call.steps(), o.lr(),
+                        beta1, beta2, o.weight_decay(), o.eps(), o.amsgrad(), /*maximize=*/false, /*grad_scale=*/{},
+                        overflow);
+    });
     return loss;
   }
 };

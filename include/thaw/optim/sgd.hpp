@@ -6,6 +6,8 @@
 #include <torch/optim/sgd.h>
 
 #include <memory>
+#include <optional>
+#include <utility>
 #include <vector>
 
 #include <thaw/groups/optimizer_groups.hpp>
@@ -26,7 +28,7 @@ enum class Decay {
 /// LibTorch's fused kernel over each group, or torch::optim::SGD's own loop where something has no such kernel: sparse
 /// gradients, complex numbers, half precision on the CPU, devices other than CPU and CUDA. The two differ by rounding;
 /// on a CPU they are about as fast.
-class SGD : public torch::optim::SGD {
+class SGD : public torch::optim::SGD, public detail::RevocableStep {
  public:
   using torch::optim::SGD::SGD;
 
@@ -38,15 +40,20 @@ class SGD : public torch::optim::SGD {
 
   at::Tensor step(LossClosure closure = nullptr) override {
     at::Tensor loss = detail::loss_of(closure);
-    const std::vector<double> decays = decay_ == Decay::decoupled ? decay_now() : std::vector<double>();
+    const std::optional<at::Tensor> overflow = std::exchange(overflow_, {});
+    const std::vector<double> decays = decay_ == Decay::decoupled ? decay_now(overflow) : std::vector<double>();
     const auto put_back = c10::make_scope_exit([&] {
       for (std::size_t i = 0; i < decays.size(); ++i) options(i).weight_decay(decays[i]);
     });
     if (detail::can_fuse(*this))
-      fused_step();
+      fused_step(overflow);
     else
       torch::optim::SGD::step();
     return loss;
+  }
+
+  [[nodiscard]] bool revocable(const at::Device& device) override {
+    return detail::can_fuse(*this) && detail::all_on(*this, device);
   }
 
  private:
@@ -55,7 +62,7 @@ class SGD : public torch::optim::SGD {
   }
 
   /// Decays what has a gradient, and returns every group's weight decay, which is 0 for the step that follows.
-  [[nodiscard]] std::vector<double> decay_now() {
+  [[nodiscard]] std::vector<double> decay_now(const std::optional<at::Tensor>& overflow) {
     const c10::NoGradGuard no_grad;
     std::vector<double> decays;
     for (std::size_t i = 0; i < param_groups().size(); ++i) {
@@ -64,12 +71,17 @@ class SGD : public torch::optim::SGD {
       std::vector<at::Tensor> moving;
       for (const at::Tensor& parameter : param_groups()[i].params())
         if (parameter.grad().defined()) moving.push_back(parameter);
-      if (decays[i] != 0 && !moving.empty()) at::_foreach_mul_(moving, 1 - options(i).lr() * decays[i]);
+      if (decays[i] == 0 || moving.empty()) continue;
+      const double decay = options(i).lr() * decays[i];
+      if (overflow)
+        at::_foreach_mul_(moving, (1 - decay * (*overflow == 0).to(at::kDouble)).to(moving[0].scalar_type()).squeeze());
+      else
+        at::_foreach_mul_(moving, 1 - decay);
     }
     return decays;
   }
 
-  void fused_step() {
+  void fused_step(const std::optional<at::Tensor>& overflow) {
     const c10::NoGradGuard no_grad;
     for (std::size_t i = 0; i < param_groups().size(); ++i) {
       const torch::optim::SGDOptions& o = options(i);
@@ -82,17 +94,25 @@ class SGD : public torch::optim::SGD {
         }
         auto& slot = state()[parameter.unsafeGetTensorImpl()];
         const bool first = !slot;
-        if (first) slot = std::make_unique<torch::optim::SGDParamState>();
+        if (first) {
+          slot = std::make_unique<torch::optim::SGDParamState>();
+          if (overflow) unsettled_.push_back(parameter.unsafeGetTensorImpl());
+        }
         auto& buffer = static_cast<torch::optim::SGDParamState&>(*slot);
         buffer.momentum_buffer(detail::state_like(parameter, buffer.momentum_buffer()));
         detail::FusedCall::of(calls, parameter, first ? 0 : 1).first.push_back(buffer.momentum_buffer());
       }
       for (const detail::FusedCall& call : calls) {
         at::_fused_sgd_(call.parameters, call.gradients, call.first, o.weight_decay(), o.momentum(), o.lr(),
-                        o.dampening(), o.nesterov(), /*maximize=*/false, /*is_first_step=*/call.step == 0);
+                        o.dampening(), o.nesterov(), /*maximize=*/false, /*is_first_step=*/call.step == 0,
+                        /*grad_scale=*/{}, overflow);
         call.tell_autograd();
       }
     }
+  }
+
+  void settled(void* parameter, bool done) override {
+    if (!done) state().erase(parameter);  // the next step is still the first
   }
 
   Decay decay_ = Decay::l2;

@@ -97,13 +97,14 @@ namespace detail {
 }
 
 /// What stands above the columns; metrics by shorter names where the row would be wider than `columns`.
-[[nodiscard]] inline std::vector<std::string> epoch_headers(const std::vector<std::string>& metrics,
+[[nodiscard]] inline std::vector<std::string> epoch_headers(const std::vector<std::string>& metrics, bool memory,
                                                             std::size_t columns) {
   std::vector<std::string> headers{"epoch", "train loss", "valid loss"};
   headers.insert(headers.end(), metrics.begin(), metrics.end());
+  if (memory) headers.emplace_back("memory");
   headers.emplace_back("time");
   if (display_width(epoch_row(headers, headers)) > columns)
-    for (std::size_t i = 3; i + 1 < headers.size(); ++i) headers[i] = shortened(headers[i], 10);
+    for (std::size_t i = 3; i < 3 + metrics.size(); ++i) headers[i] = shortened(headers[i], 10);
   return headers;
 }
 
@@ -168,11 +169,12 @@ inline void Console::on_epoch_end(const EpochEnd& event) {
   const bool new_columns = epoch.valid && metrics != metrics_;
   if (new_columns) metrics_ = std::move(metrics);
 
-  const std::vector<std::string> headers = detail::epoch_headers(metrics_, columns());
+  const std::vector<std::string> headers = detail::epoch_headers(metrics_, epoch.peak_memory > 0, columns());
   std::vector<std::string> cells{fmt::format("{}/{}", epoch.epoch, epoch.epochs), detail::measured(epoch.train_loss)};
   cells.push_back(epoch.valid ? detail::measured(epoch.valid->loss) : "-");
   for (std::size_t i = 0; i < metrics_.size(); ++i)
     cells.push_back(epoch.valid ? detail::measured(epoch.valid->metrics[i].value) : "-");
+  if (epoch.peak_memory > 0) cells.push_back(detail::memory_size(epoch.peak_memory));
   cells.push_back(detail::duration(epoch.seconds));
 
   if (!std::exchange(headed_, true) || new_columns) write_line(detail::epoch_row(headers, headers), "2");

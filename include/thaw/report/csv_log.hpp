@@ -39,8 +39,9 @@ namespace detail {
 }  // namespace detail
 
 /// A callback that adds a row to a file of comma-separated values as each epoch ends, so that what was trained before a
-/// crash is there. Columns: stage, epoch, train_loss, valid_loss, each metric, seconds, and the last step's rate of
-/// each layer group ("lr <group>"). Numbers keep all their digits; what an epoch lacks is empty.
+/// crash is there. Columns: stage, epoch, train_loss, valid_loss, each metric, seconds, peak_memory (in bytes, where it
+/// is known), and the last step's rate of each layer group ("lr <group>"). Numbers keep all their digits; what an epoch
+/// lacks is empty.
 ///
 ///     learner.fit(stage, thaw::CsvLog{"run.csv"});
 ///
@@ -115,6 +116,7 @@ struct CsvLog {
       for (const Metric& metric : learner.metrics()) names.push_back(metric.name), cells.emplace_back();
     }
     cell("seconds", epoch.seconds);
+    if (epoch.peak_memory > 0) names.emplace_back("peak_memory"), cells.push_back(std::to_string(epoch.peak_memory));
     const std::vector<std::string>& groups = learner.history().groups;
     for (std::size_t i = 0; i < groups.size(); ++i) cell("lr " + groups[i], epoch.lr.empty() ? 0 : epoch.lr[i]);
 

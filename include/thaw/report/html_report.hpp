@@ -54,6 +54,9 @@ namespace detail {
   const std::vector<std::string> names = metric_names(history);
   const std::size_t first = table.headers.size();
   table.headers.insert(table.headers.end(), names.begin(), names.end());
+  const bool memory_known =
+      std::ranges::any_of(history.epochs, [](const auto& epoch) { return epoch.peak_memory > 0; });
+  if (memory_known) table.headers.emplace_back("memory");
   table.headers.emplace_back("time");
   for (const EpochRecord& epoch : history.epochs) {
     std::vector<std::string> row(table.headers.size());
@@ -65,6 +68,7 @@ namespace detail {
       const auto column = static_cast<std::size_t>(std::ranges::find(names, metric.name) - names.begin());
       row[first + column] = measured(metric.value);
     }
+    if (memory_known && epoch.peak_memory > 0) row[row.size() - 2] = memory_size(epoch.peak_memory);
     row.back() = duration(epoch.seconds);
     table.rows.push_back(std::move(row));
   }

@@ -26,7 +26,7 @@ namespace thaw {
 ///
 ///     stage_begin  stage, epochs, steps_per_epoch, groups: [{name, parameters, trained, lr, first_step}, ...]
 ///     epoch        stage, epoch, epochs, steps_done, train_loss, valid_loss, metrics: {name: value, ...},
-///                  lr: {group: rate, ...}, seconds
+///                  lr: {group: rate, ...}, seconds, peak_memory
 ///     stage_end    stage, steps, stop
 ///     find_lr      planned, stopped_early, suggestions: {name: rate, ...}, lr: [...], loss: [...], smoothed: [...]
 ///     resumed      stage, step
@@ -74,7 +74,8 @@ struct JsonLines {
               .add("valid_loss", epoch.valid ? std::optional(epoch.valid->loss) : std::nullopt)
               .add("metrics", metrics)
               .add("lr", rates)
-              .add("seconds", epoch.seconds));
+              .add("seconds", epoch.seconds)
+              .add("peak_memory", epoch.peak_memory > 0 ? std::optional(epoch.peak_memory) : std::nullopt));
   }
 
   void on_stage_end(const StageEnd& event) {

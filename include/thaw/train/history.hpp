@@ -40,6 +40,7 @@ struct EpochRecord {
   double train_loss = 0;                 ///< mean over the epoch's samples, as they were trained on
   std::optional<Evaluation> valid = {};  ///< none where there is no validation data
   double seconds = 0;                    ///< wall time, validation included
+  std::int64_t peak_memory = 0;          ///< bytes that tensors took on the device at most; 0 where not known (CPU)
   std::string stop = {};                 ///< why the stage ended with this epoch; empty where nothing stopped it
 };
 

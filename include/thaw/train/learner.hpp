@@ -23,6 +23,7 @@
 #include <thaw/train/detail/feature_room.hpp>
 #include <thaw/train/detail/learner_file.hpp>
 #include <thaw/train/detail/loss_scale.hpp>
+#include <thaw/train/detail/pass_graph.hpp>
 #include <thaw/train/detail/place.hpp>
 #include <thaw/train/detail/task.hpp>
 #include <thaw/train/detail/weight_copy.hpp>
@@ -133,16 +134,10 @@ class Learner {
   /// Writes parameters, buffers and the optimizer's state, as a LibTorch archive, beside and then renamed: a file that
   /// was there stays until the new one is whole. Of several processes the first does; all have to call it where they
   /// share out the optimizer's state. Throws FileError.
-  void save(const std::filesystem::path& path) const {
-    const std::shared_ptr<void> whole = whole_optimizer();
-    if (world_.first()) detail::save_learner(path, *groups_.module(), *optimizer_);
-  }
+  void save(const std::filesystem::path& path) const;
   /// Reads what `save` wrote. Throws FileError naming every tensor that is missing, unexpected or of another shape, and
   /// then nothing has changed.
-  void load(const std::filesystem::path& path) {
-    detail::load_learner(path, *groups_.module(), *optimizer_);
-    keep_own_state();
-  }
+  void load(const std::filesystem::path& path);
 
   /// All that the run needs to go on from here, by name: parameters, buffers, optimizer, frozen groups, rates, history,
   /// what callbacks remember, random generators, the place in the plan and in the data. Between two fits, or in a
@@ -239,7 +234,7 @@ class Learner {
   struct StepLoss {
     at::Tensor loss;  // the mean over its samples, detached, on the device
     std::int64_t samples;
-    bool overflowed;  // its gradients, at Precision::float16, so that the optimizer did nothing
+    bool overflowed;  // its gradients, at Precision::float16, so that there was no step: as far as is known
     bool skipped;     // a callback wanted that
   };
 
@@ -281,7 +276,10 @@ class Learner {
                                std::int64_t batches, const std::vector<Callback>& callbacks);
   std::optional<at::Tensor> gradients_of(const Halves* halves, const Batch& host, double weight, bool last,
                                          const std::vector<Callback>& callbacks);
+  void make_ready(const Halves* halves, Batch& batch, const std::vector<Callback>& callbacks);
   at::Tensor loss_of(const Halves* halves, Batch& batch, const std::vector<Callback>& callbacks);
+  template <class Pass>
+  bool replay(const Halves* halves, const Batch& batch, double weight, at::Tensor& loss, const Pass& pass);
   void check_cache(const Stage& stage, const detail::PlannedStage& planned, const std::string& where) const;
   detail::TensorSet moving_in(const detail::PlannedStage& planned) const;
   std::shared_ptr<const Halves> halves(const Run& run);
@@ -290,6 +288,7 @@ class Learner {
   LRCurve sweep(const LRFinder& finder, const std::vector<Callback>& callbacks);
   std::int64_t batches_per_step(const std::vector<Callback>& callbacks);
   [[nodiscard]] std::shared_ptr<void> trial();
+  void check_graphs(const std::vector<Callback>& callbacks) const;
   void check_data();
   void try_data();
   void check_last_batch(const detail::PlannedStage& stage, const std::string& where);
@@ -308,7 +307,9 @@ class Learner {
   LayerGroups groups_;
   std::shared_ptr<detail::ComputeMode> mode_;
   detail::Task task_;
-  std::optional<detail::LossScale> loss_scale_;  // for Precision::float16
+  std::unique_ptr<detail::LossScale> loss_scale_;  // for Precision::float16
+  bool cuda_graphs_;
+  std::unique_ptr<detail::PassGraph> graph_;  // of the running fit or sweep
   LearnerData data_;
   std::vector<Metric> metrics_;
   std::vector<Callback> callbacks_;

@@ -35,8 +35,12 @@ struct LearnerOptions {
   MakeFrozenForward frozen = {};
   Layout layout = Layout::automatic;      ///< of images and of the weights of convolutions in memory
   Precision precision = Precision::full;  ///< of the forward pass; what the CPU cannot do fast is refused
-  World world = {};                       ///< the processes that train together; each gets a shard of every batch
-  std::size_t most_steps = 65'536;        ///< that the history keeps; see History
+  /// Captures forward and backward pass, as often as what is frozen changes, and replays them: for steps so short that
+  /// the host cannot queue them fast enough. Batches of other shapes than the first, the last of an epoch say, run as
+  /// ever. The model must do the same on the device each time, and no callback may hear of losses before a step ends.
+  bool cuda_graphs = false;
+  World world = {};                 ///< the processes that train together; each gets a shard of every batch
+  std::size_t most_steps = 65'536;  ///< that the history keeps; see History
 };
 
 }  // namespace thaw

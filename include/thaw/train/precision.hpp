@@ -18,7 +18,7 @@ namespace thaw {
 enum class Precision {
   full,      ///< in the weights' own type
   bfloat16,  ///< autocast: convolutions and matrix products in bfloat16, what needs it in float32
-  float16,   ///< autocast to float16, the loss scaled; where gradients overflow, a step counts but changes nothing
+  float16,   ///< autocast to float16, the loss scaled; where gradients overflow, nothing moves, nor does the schedule
 };
 
 /// How the weights of convolutions and the images given to them lie in memory. Values are the same, sums are rounded

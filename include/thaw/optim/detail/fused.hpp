@@ -11,6 +11,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <utility>
 #include <vector>
 
 #include <thaw/core/error.hpp>
@@ -40,10 +42,11 @@ inline at::Tensor loss_of(const torch::optim::Optimizer::LossClosure& closure) {
 inline bool can_fuse(torch::optim::Optimizer& optimizer) {
   const auto fits = [](const at::Tensor& parameter) {
     const at::Tensor& gradient = parameter.grad();
+    const at::ScalarType type = parameter.scalar_type();
     return !gradient.defined() ||
-           ((parameter.is_cuda() ? at::isFloatingType(parameter.scalar_type())
-                                 : parameter.is_cpu() && (parameter.scalar_type() == at::kFloat ||
-                                                          parameter.scalar_type() == at::kDouble)) &&
+           ((parameter.is_cuda() ? at::isFloatingType(type)
+                                 : (parameter.is_cpu() || parameter.is_privateuseone()) &&
+                                       (type == at::kFloat || type == at::kDouble)) &&
             parameter.layout() == at::kStrided && gradient.layout() == at::kStrided &&
             parameter.is_non_overlapping_and_dense() && gradient.scalar_type() == parameter.scalar_type() &&
             gradient.device() == parameter.device());
@@ -102,33 +105,87 @@ struct FusedCall {
   }
 };
 
-/// One step of Adam or AdamW, by `kernel(call, options)`.
-template <class State, class Options, class Kernel>
-void fused_adam_step(torch::optim::Optimizer& optimizer, Kernel kernel) {
-  const c10::NoGradGuard no_grad;
-  for (auto& group : optimizer.param_groups()) {
-    const auto& options = static_cast<const Options&>(group.options());
-    std::vector<FusedCall> calls;
-    for (const at::Tensor& parameter : group.params()) {
-      if (!parameter.grad().defined()) continue;
-      auto& slot = optimizer.state()[parameter.unsafeGetTensorImpl()];
-      if (!slot) slot = std::make_unique<State>();
-      auto& state = static_cast<State&>(*slot);
-      state.step(state.step() + 1);
-      state.exp_avg(state_like(parameter, state.exp_avg()));
-      state.exp_avg_sq(state_like(parameter, state.exp_avg_sq()));
-      FusedCall& call = FusedCall::of(calls, parameter, state.step());
-      call.first.push_back(state.exp_avg());
-      call.second.push_back(state.exp_avg_sq());
-      if (!options.amsgrad()) continue;
-      state.max_exp_avg_sq(state_like(parameter, state.max_exp_avg_sq()));
-      call.largest.push_back(state.max_exp_avg_sq());
-    }
-    for (const FusedCall& call : calls) {
-      kernel(call, options);
-      call.tell_autograd();
+/// What thaw's optimizers share: a step that the device may call off, so that the host need not wait for the reason.
+///
+///     optimizer.unless(overflow);  // one number on the device: where it is not 0, the next step does nothing
+///     optimizer.step();
+///     optimizer.settle(done);      // once the host has read that number; before the next step
+class RevocableStep {
+ public:
+  RevocableStep() = default;
+  RevocableStep(const RevocableStep&) = default;
+  RevocableStep& operator=(const RevocableStep&) = default;
+  virtual ~RevocableStep() = default;
+
+  /// Whether kernels that can be called off do the whole of the next step, on this device.
+  [[nodiscard]] virtual bool revocable(const at::Device& device) = 0;
+  void unless(const at::Tensor& overflow) { overflow_ = overflow; }
+  /// Counts the last step where it was done, and forgets it where it was not.
+  void settle(bool done) {
+    for (void* parameter : std::exchange(unsettled_, {})) settled(parameter, done);
+  }
+
+ protected:
+  virtual void settled(void* parameter, bool done) = 0;
+
+  std::optional<at::Tensor> overflow_;
+  std::vector<void*> unsettled_;  // whose state does not know of the last step yet: keys of Optimizer::state()
+};
+
+inline bool all_on(torch::optim::Optimizer& optimizer, const at::Device& device) {
+  return std::ranges::all_of(optimizer.param_groups(), [&](const auto& group) {
+    return std::ranges::all_of(group.params(), [&](const at::Tensor& each) { return each.device() == device; });
+  });
+}
+
+/// LibTorch's Adam or AdamW whose steps are a kernel's: `kernel(call, options, overflow)`.
+template <class Base, class State, class Options>
+class FusedAdam : public Base, public RevocableStep {
+ public:
+  using Base::Base;
+
+  [[nodiscard]] bool revocable(const at::Device& device) override { return can_fuse(*this) && all_on(*this, device); }
+
+ protected:
+  template <class Kernel>
+  void fused_step(const Kernel& kernel) {
+    const c10::NoGradGuard no_grad;
+    const std::optional<at::Tensor> overflow = std::exchange(overflow_, {});
+    for (auto& group : this->param_groups()) {
+      const auto& options = static_cast<const Options&>(group.options());
+      std::vector<FusedCall> calls;
+      for (const at::Tensor& parameter : group.params()) {
+        if (!parameter.grad().defined()) continue;
+        auto& slot = this->state()[parameter.unsafeGetTensorImpl()];
+        if (!slot) slot = std::make_unique<State>();
+        auto& state = static_cast<State&>(*slot);
+        state.exp_avg(state_like(parameter, state.exp_avg()));
+        state.exp_avg_sq(state_like(parameter, state.exp_avg_sq()));
+        const std::int64_t step = state.step() + 1;
+        if (overflow)
+          unsettled_.push_back(parameter.unsafeGetTensorImpl());
+        else
+          state.step(step);
+        FusedCall& call = FusedCall::of(calls, parameter, step);
+        call.first.push_back(state.exp_avg());
+        call.second.push_back(state.exp_avg_sq());
+        if (!options.amsgrad()) continue;
+        state.max_exp_avg_sq(state_like(parameter, state.max_exp_avg_sq()));
+        call.largest.push_back(state.max_exp_avg_sq());
+      }
+      for (const FusedCall& call : calls) {
+        kernel(call, options, overflow);
+        call.tell_autograd();
+      }
     }
   }
-}
+
+  void settled(void* parameter, bool done) override {
+    const auto found = this->state().find(parameter);
+    if (!done || found == this->state().end()) return;  // forgotten meanwhile
+    auto& state = static_cast<State&>(*found->second);
+    state.step(state.step() + 1);
+  }
+};
 
 }  // namespace thaw::detail

@@ -36,6 +36,13 @@ namespace thaw::detail {
   return text;
 }
 
+/// "850 MB" below ten gigabytes, then "12.3 GB".
+[[nodiscard]] inline std::string memory_size(std::int64_t bytes) {
+  const double megabytes = static_cast<double>(bytes) / 1e6;
+  return megabytes < 9999.5 ? fmt::format("{:.0f} MB", std::ceil(megabytes))
+                            : fmt::format("{:.1f} GB", megabytes / 1e3);
+}
+
 /// Whole seconds as "0:07", "12:34" or "1:02:03".
 [[nodiscard]] inline std::string clock_time(double seconds) {
   const auto s = std::int64_t{std::llround(std::min(std::max(seconds, 0.0), 3.6e9))};

@@ -28,6 +28,15 @@ inline std::shared_ptr<void> Learner::trial() {
           }};
 }
 
+/// Throws ConfigError where a callback must see each loss, which no host does when a captured pass is replayed.
+inline void Learner::check_graphs(const std::vector<Callback>& callbacks) const {
+  if (!cuda_graphs_) return;
+  for (const Callback& callback : callbacks)
+    if (callback.hears<LossReady>())
+      throw ConfigError("LearnerOptions::cuda_graphs", callback.name() + " hears of the loss within each step",
+                        "leave it off, or train without that callback");
+}
+
 /// Tries the data on the model, once; where it does not fit in one process, all end.
 inline void Learner::check_data() {
   if (checked_) return;

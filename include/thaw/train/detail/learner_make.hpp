@@ -12,6 +12,7 @@ Learner::Learner(Model model, LayerGroups groups, Loss loss, LearnerOptions opti
       groups_(std::move(groups)),
       mode_(std::make_shared<detail::ComputeMode>(detail::ComputeMode{options.layout, options.precision})),
       task_(detail::in_mode(detail::make_task(model, std::move(loss)), mode_)),
+      cuda_graphs_(options.cuda_graphs),
       data_{std::move(options.train), std::move(options.valid)},
       metrics_(std::move(options.metrics)),
       callbacks_(std::move(options.callbacks)),
@@ -23,7 +24,11 @@ Learner::Learner(Model model, LayerGroups groups, Loss loss, LearnerOptions opti
     throw ConfigError("LearnerOptions::frozen", "the model cannot be run in parts",
                       "let it be a torch::nn::Sequential, or give it forward_parts(): see thaw::ForwardPart");
   detail::check_precision(options.precision, device());
-  if (options.precision == Precision::float16) loss_scale_.emplace();
+  if (cuda_graphs_) (void)detail::DeviceGraph(device());  // throws where there are none
+  if (cuda_graphs_ && !world_.alone())
+    throw ConfigError("LearnerOptions::cuda_graphs", "several processes send gradients while backward runs",
+                      "leave it off, or train in one process");
+  if (options.precision == Precision::float16) loss_scale_ = std::make_unique<detail::LossScale>();
   optimizer_ = options.optimizer ? options.optimizer(groups_) : std::make_unique<AdamW>(groups_);
   (void)OptimizerGroups(*optimizer_, groups_);  // throws when they do not fit each other
   history_.most_steps = options.most_steps;

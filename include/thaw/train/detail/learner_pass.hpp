@@ -34,7 +34,8 @@ inline Fields Learner::outputs(const Fields& input) {
 inline Fields Learner::outputs(const DataSource& source) {
   std::vector<Fields> all;
   BatchStream next = source ? source.stream() : [] { return std::optional<Batch>(); };
-  while (const std::optional<Batch> batch = next()) all.push_back(outputs(batch->input));
+  while (const std::optional<Batch> batch = next())
+    all.push_back(outputs(Batch{.input = batch->input}.to(device()).input));
   if (all.empty()) throw DataError("Learner::predict", "the source is empty", "give it at least one batch");
   return all[0].map([&, i = std::size_t{0}](const at::Tensor&) mutable {
     std::vector<at::Tensor> parts;
@@ -70,7 +71,7 @@ inline void Learner::update_norm_statistics() {
   BatchStream next = data_.train.stream(epochs_begun_, 0, world_.shard());
   while (const std::optional<Batch> batch = next()) {
     const std::shared_ptr<void> forward = world_.in_forward(!batch->stand_in);
-    (void)task_.forward(batch->input.map([&](const at::Tensor& tensor) { return tensor.to(device()); }));
+    (void)task_.forward(Batch{.input = batch->input}.to(device()).input);
   }
   if (world_.alone() || world_.norm_sees_all()) return;
   for (at::Tensor& each : statistics) {  // the mean over processes, as it is one over batches
@@ -85,9 +86,12 @@ inline LRCurve Learner::sweep(const LRFinder& finder, const std::vector<Callback
   const RandomState random;
   const TrainingFlags flags{*groups_.module()};
   const std::shared_ptr<void> tried = trial();
-  std::optional<detail::LossScale> scale = loss_scale_ ? std::optional(loss_scale_->copy()) : std::nullopt;
-  const auto sweeping = c10::make_scope_exit([&] { loss_scale_ = std::move(scale), sweeping_ = false; });
+  std::unique_ptr<detail::LossScale> scale = std::move(loss_scale_);
+  if (scale) loss_scale_ = std::make_unique<detail::LossScale>(scale->copy());
+  const auto sweeping =
+      c10::make_scope_exit([&] { loss_scale_ = std::move(scale), sweeping_ = false, graph_.reset(); });
   sweeping_ = true;
+  check_graphs(callbacks);
   check_data();
   if (finder.on_validation && !data_.valid)
     throw ConfigError("LRFinder", "on_validation is asked for, but there is no validation data",

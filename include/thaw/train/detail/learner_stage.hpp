@@ -11,6 +11,7 @@
 #include <limits>
 #include <memory>
 
+#include <thaw/core/device_memory.hpp>
 #include <thaw/train/detail/plan_text.hpp>
 #include <thaw/train/learner.hpp>
 
@@ -51,6 +52,7 @@ inline EpochRecord Learner::run(std::span<const Stage> plan, std::vector<Callbac
           TORCH_WARN("thaw: a callback failed as a fit ended");
         }
       learner.fit_ = nullptr;
+      learner.graph_.reset();
     }
   } running{*this, callbacks, detail::in_short(plan)};
   fit_ = &fit;
@@ -81,6 +83,7 @@ inline EpochRecord Learner::run_stage(Run& run) {
   if (place_.epoch > 0) record = history_.epochs.back();
   while (place_.epoch < run.plan.epochs && !stops()) {
     epoch_start_ = std::chrono::steady_clock::now();
+    const PeakMemory memory(device());
     const std::int64_t epoch = place_.epoch + 1;
     record = {.stage = run.stage.name, .epoch = epoch, .epochs = run.plan.epochs};
     record.train_loss = train_epoch(run);
@@ -89,6 +92,7 @@ inline EpochRecord Learner::run_stage(Run& run) {
     announce(run.callbacks, EpochTrained{.learner = *this, .epoch = epoch, .epochs = run.plan.epochs});
     if (data_.valid) record.valid = validate_stage(run);
     record.seconds = std::exchange(place_.seconds, 0) + detail::seconds_since(epoch_start_);
+    record.peak_memory = memory.bytes();
     history_.epochs.push_back(record);
     place_.epoch = epoch;
     announce(run.callbacks, EpochEnd{.learner = *this, .record = record});
@@ -129,6 +133,7 @@ inline std::vector<detail::PlannedStage> Learner::prepare(std::span<const Stage>
                                                           const std::vector<Callback>& callbacks) {
   if (plan.empty()) throw ConfigError("Learner::fit", "the plan has no stages", "give at least one");
   const std::int64_t per_step = batches_per_step(callbacks);
+  check_graphs(callbacks);
   std::vector<detail::PlannedStage> planned;
   for (const Stage& stage : plan) {
     const std::string where = "stage \"" + stage.name + "\"";
@@ -167,6 +172,7 @@ inline std::vector<StageDescription> Learner::described(std::span<const Stage> p
 inline void Learner::begin(Run& run) {
   stop_.reset();
   lr_scale_ = 1;
+  if (loss_scale_) loss_scale_->forget_left_out();
   optimizer_->zero_grad();  // a step that an exception ended may have left some
   if (run.stage.reset_optimizer) forget_state(*optimizer_);
   if (run.stage.freeze) forget_state(*optimizer_, groups_.freeze(run.plan.frozen_at(0), run.plan.norm));
@@ -276,9 +282,9 @@ inline void Learner::set_frozen(const Run& run) {
 
 /// Freezes, thaws, and sets rates and momentum for the step that comes.
 inline void Learner::set_hyper(Run& run) {
-  const Progress at = run.at(place_.step);
   set_frozen(run);
-  ScheduleValue value = run.stage.schedule(at);
+  if (loss_scale_) place_.left_out += loss_scale_->left_out();
+  ScheduleValue value = run.stage.schedule(run.at(place_.step - place_.left_out));
   value.lr *= lr_scale_;
   run.optimizer.set(value, run.plan.peak_lr);
   if (value.momentum && place_.momentum) place_.momentum = value.momentum;

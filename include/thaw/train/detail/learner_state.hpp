@@ -31,11 +31,24 @@ namespace detail {
 
 }  // namespace detail
 
+inline void Learner::save(const std::filesystem::path& path) const {
+  if (loss_scale_) loss_scale_->settle();
+  const std::shared_ptr<void> whole = whole_optimizer();
+  if (world_.first()) detail::save_learner(path, *groups_.module(), *optimizer_);
+}
+
+inline void Learner::load(const std::filesystem::path& path) {
+  if (loss_scale_) loss_scale_->settle();
+  detail::load_learner(path, *groups_.module(), *optimizer_);
+  keep_own_state();
+}
+
 inline RunState Learner::run_state() {
   if (replays())
     throw ConfigError("Learner::run_state", "the run was resumed, and has not come to where it goes on",
                       "ask once the fit that was running goes on: see Learner::replays");
   ++states_taken_;
+  if (loss_scale_) loss_scale_->settle();
   const std::shared_ptr<void> whole = whole_optimizer();
   RunState result;
   const StateVisitor state(result, /*reading=*/false);

@@ -42,8 +42,10 @@ inline std::optional<Learner::StepLoss> Learner::step(const Halves* halves, std:
     sum = sum.defined() ? sum + *loss : *loss;
     now = i < batches && world_.alone() ? draw(next) : std::move(following);
   }
-  const bool overflowed = samples > 0 && loss_scale_ && !skip_ && !loss_scale_->unscale(groups_.gradients());
-  if (overflowed && !sweeping_ && !loss_scale_->may_fall())
+  const bool told = std::ranges::any_of(callbacks, &Callback::hears<GradientsReady>);
+  const bool overflowed = samples > 0 && loss_scale_ && !skip_ &&
+                          loss_scale_->unscale(groups_.gradients(), *optimizer_, /*waits=*/told || sweeping_);
+  if (loss_scale_ && !sweeping_ && !loss_scale_->may_fall())
     throw DataError("Precision::float16", "gradients are not finite, however the loss is scaled",
                     "lower the rates, or train at Precision::bfloat16 or ::full");
   if (samples > 0 && !stop_ && !world_.alone()) {
@@ -56,8 +58,7 @@ inline std::optional<Learner::StepLoss> Learner::step(const Halves* halves, std:
     at::_foreach_mul_(groups_.gradients(), 1 / units);
     sum.div_(units);
   }
-  if (samples > 0 && !stop_ && !overflowed && !skip_ &&
-      std::ranges::any_of(callbacks, &Callback::hears<GradientsReady>))
+  if (samples > 0 && !stop_ && !overflowed && !skip_ && told)
     agree_on_step(detail::failure_of([&] { tell(callbacks, GradientsReady{.learner = *this}); }));
   const bool steps = samples > 0 && !stop_;
   if (steps && !overflowed && !skip_) {
@@ -95,24 +96,48 @@ inline std::optional<at::Tensor> Learner::gradients_of(const Halves* halves, con
       failed = std::current_exception();
     }
   };
+  const auto backward = [&] {
+    const at::Tensor scaled = loss_scale_ ? loss_scale_->scaled(loss) : loss;
+    if (last && !world_.alone())
+      world_.backend()->backward(scaled);
+    else
+      scaled.backward();
+  };
+  bool replayed = false;
   attempt([&] {
     const std::shared_ptr<void> forward = world_.in_forward(!host.stand_in);
     Batch batch = host.to(device());
-    loss = loss_of(halves, batch, callbacks);
-    if (weight != 1) loss = loss * weight;
+    make_ready(halves, batch, callbacks);
+    const auto run = [&](Batch& given) {
+      loss = loss_of(halves, given, callbacks);
+      if (weight != 1) loss = loss * weight;
+    };
+    if (cuda_graphs_ && !stop_ && !skip_)
+      replayed = replay(halves, batch, weight, loss, [&](Batch& given) {
+        run(given);
+        backward();
+        return loss;
+      });
+    if (!replayed) run(batch);
   });
   agree_on_step(failed);
   if (stop_) return std::nullopt;
-  if (!skip_)
-    attempt([&] {
-      const at::Tensor scaled = loss_scale_ ? loss_scale_->scaled(loss) : loss;
-      if (last && !world_.alone())
-        world_.backend()->backward(scaled);
-      else
-        scaled.backward();
-    });
+  if (!skip_ && !replayed) attempt(backward);
   if (failed) std::rethrow_exception(failed);
   return loss.detach();
+}
+
+/// The same by a captured pass, where the batch has the shapes that the first one had.
+template <class Pass>
+bool Learner::replay(const Halves* halves, const Batch& batch, double weight, at::Tensor& loss, const Pass& pass) {
+  detail::PassKey key = detail::PassKey::of(groups_, halves, weight);
+  if (!graph_ || graph_->key() != key) {
+    graph_.reset();  // its memory first
+    graph_ = std::make_unique<detail::PassGraph>(std::move(key), groups_, batch, pass);
+  }
+  if (!graph_->takes(batch)) return false;
+  loss = graph_->replay(batch);
+  return true;
 }
 
 /// Whether callbacks want to end the stage, or to leave the step out.
@@ -123,14 +148,18 @@ inline void Learner::agree_on_step(const std::exception_ptr& failed) {
   skip_ = sums[1] > 0;
 }
 
-inline at::Tensor Learner::loss_of(const Halves* halves, Batch& batch, const std::vector<Callback>& callbacks) {
-  const detail::Task& task = halves ? halves->task : task_;
+/// Lets callbacks change the batch.
+inline void Learner::make_ready(const Halves* halves, Batch& batch, const std::vector<Callback>& callbacks) {
   const bool kept = halves && halves->kept();
   const Fields given = kept ? batch.input : Fields();
   tell(callbacks, BatchReady{.learner = *this, .batch = batch});
   if (kept && !std::ranges::equal(given, batch.input, [](const auto& a, const auto& b) { return a.is_same(b); }))
     throw ConfigError("Cache", "a callback changes the inputs (MixUp?), but what the model made of them is kept",
                       "train this stage without the callback, or without a cache");
+}
+
+inline at::Tensor Learner::loss_of(const Halves* halves, Batch& batch, const std::vector<Callback>& callbacks) {
+  const detail::Task& task = halves ? halves->task : task_;
   const Fields output = task.forward(batch.input);
   at::Tensor loss;
   try {

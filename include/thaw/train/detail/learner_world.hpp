@@ -20,11 +20,11 @@ namespace thaw {
 /// All begin with the weights of the first.
 inline void Learner::join() {
   if (world_.alone()) return;
+  world_.backend()->begin(groups_, *optimizer_);
   std::vector<at::Tensor> all;
   groups_.each_tensor([&](const std::string&, const at::Tensor& tensor) { all.push_back(tensor); });
   world_.broadcast(all);
   run_id_ = world_.texts(run_id_)[0];
-  world_.backend()->begin(groups_, *optimizer_);
   if (world_.backend()->shards_optimizer() && detail::has_foreign_state(*optimizer_))
     throw ConfigError("LearnerOptions::world", "the optimizer's state is to be shared out, and is not LibTorch's",
                       "take thaw's or LibTorch's AdamW, Adam, SGD, RMSprop or Adagrad, or do not shard it");

@@ -29,11 +29,12 @@ namespace thaw::detail {
 
 /// Where a run is, and what the epoch that is running has gathered.
 struct Place {
-  std::int64_t fit = 0;    ///< calls of fit that are done
-  std::int64_t stage = 0;  ///< stages of the running one that are done
-  std::int64_t epoch = 0;  ///< epochs of the running stage that are done
-  std::int64_t step = 0;   ///< steps of the running stage that are done
-  bool begun = false;      ///< the running stage was begun
+  std::int64_t fit = 0;       ///< calls of fit that are done
+  std::int64_t stage = 0;     ///< stages of the running one that are done
+  std::int64_t epoch = 0;     ///< epochs of the running stage that are done
+  std::int64_t step = 0;      ///< steps of the running stage that are done
+  std::int64_t left_out = 0;  ///< of these, at Precision::float16, since gradients overflowed: as far as is known
+  bool begun = false;         ///< the running stage was begun
   std::optional<double> momentum = {};
 
   std::vector<bool> frozen = {};  ///< groups, as the running fit began
@@ -83,9 +84,10 @@ inline void visit(const StateVisitor& state, NormRule& norm) {
 
 /// Throws FileError for what no run can have written.
 inline void check(const Place& place, const History& history, std::int64_t fits) {
-  if (place.fit != fits || place.stage < 0 || place.epoch < 0 || place.step < 0 || place.read < 0 ||
-      place.read > history.steps_done - std::ssize(place.losses) || place.losses.size() != place.samples.size() ||
-      place.epoch > std::ssize(history.epochs) || (place.begun && history.stages.empty()))
+  if (place.fit != fits || place.stage < 0 || place.epoch < 0 || place.step < 0 || place.left_out < 0 ||
+      place.left_out > place.step || place.read < 0 || place.read > history.steps_done - std::ssize(place.losses) ||
+      place.losses.size() != place.samples.size() || place.epoch > std::ssize(history.epochs) ||
+      (place.begun && history.stages.empty()))
     throw FileError("Learner::resume", "the state makes no sense: its place does not fit its history",
                     "take an older checkpoint");
 }
@@ -95,6 +97,7 @@ inline void visit(const StateVisitor& state, Place& place) {
   state("stage", place.stage);
   state("epoch", place.epoch);
   state("step", place.step);
+  if (!state.reading() || state.has("left out")) state("left out", place.left_out);
   state("begun", place.begun);
   state("momentum", place.momentum);
   state("frozen", place.frozen);

@@ -65,6 +65,7 @@ inline void visit(const StateVisitor& state, std::vector<EpochRecord>& epochs) {
   column(state, "steps_done", epochs, &EpochRecord::steps_done);
   column(state, "train_loss", epochs, &EpochRecord::train_loss);
   column(state, "seconds", epochs, &EpochRecord::seconds);
+  if (!state.reading() || state.has("peak_memory")) column(state, "peak_memory", epochs, &EpochRecord::peak_memory);
   column(state, "stop", epochs, &EpochRecord::stop);
   std::vector<std::int64_t> rates;
   std::vector<double> lr;
