@@ -117,6 +117,9 @@ struct PinnedMemory final : c10::Allocator {
   static void free(void* address) {
     const std::scoped_lock lock(state().mutex);
     state().pinned.erase(reinterpret_cast<std::uintptr_t>(address));
+    for (const auto& each : state().graphs)
+      if (const auto graph = each.lock(); graph && graph->pinned.contains(address))
+        state().misuse.emplace_back("pinned memory is freed that a graph copies from or to");
     c10::free_cpu(address);
   }
   c10::DataPtr allocate(std::size_t size) override {

@@ -26,6 +26,7 @@ class Graph final : public at::GraphImplInterface {
     origin_ = current_stream();
     random_ = random().get_state();
     capture() = graph_ = std::make_shared<Capture>();
+    state().graphs.push_back(graph_);
   }
 
   /// Nothing was done: memory is as it was, and what was allocated holds nothing yet.

@@ -5,6 +5,7 @@
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/core/stack.h>
 #include <ATen/ops/_local_scalar_dense.h>
+#include <ATen/ops/from_blob.h>
 #include <c10/core/DispatchKeySet.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
 #include <torch/library.h>
@@ -146,6 +147,11 @@ class HostView {
   std::vector<at::Tensor> device_, host_;
 };
 
+/// The same memory, which may be freed.
+at::Tensor address_of(const at::Tensor& tensor) {
+  return at::from_blob(tensor.data_ptr(), tensor.sizes(), tensor.strides(), tensor.options());
+}
+
 std::vector<at::Tensor> tensors_in(const c10::IValue& value) {
   std::vector<at::Tensor> tensors;
   if (value.isTensor()) tensors = {value.toTensor()};
@@ -272,7 +278,9 @@ at::Tensor copy_from(const at::Tensor& from, const at::Tensor& to, bool non_bloc
   begin("copy_", blocks_of({from}), blocks_of({to}), queued && ours(to));
   if (!queued) {
     run(target, source);
-    record("copy_", blocks_of({from, to}), [run, target, source] { run(target, source); });
+    if (crosses && capture()) capture()->pinned.insert(host_side.storage().data());
+    record("copy_", blocks_of({from, to}),
+           [run, target = address_of(target), source = address_of(source)] { run(target, source); });
     return to;
   }
   // What the host sees is the source as it is now; what a stream sees, as it will be.

@@ -70,7 +70,8 @@ struct Capture {
     std::function<void()> run;
   };
   std::vector<Step> steps = {};
-  Blocks pool = {};  // memory that was allocated meanwhile
+  Blocks pool = {};                   // memory that was allocated meanwhile
+  std::set<const void*> pinned = {};  // host memory that copies read or write
   std::map<std::shared_ptr<Block>, std::vector<std::byte>> before = {};
 };
 
@@ -83,6 +84,7 @@ struct State {
   std::int64_t bytes = 0, peak_bytes = 0;
   std::int64_t syncs = 0, refuse_syncs = 0;
   std::vector<std::string> misuse;
+  std::vector<std::weak_ptr<Capture>> graphs;
 };
 
 State& state();

@@ -312,6 +312,60 @@ TEST_CASE("a graph does nothing while it is captured, and all of it when it is r
   Simulated::join(simulated.main, simulated.side);
 }
 
+TEST_CASE("a graph holds a step of training, backward and all") {
+  const Simulated simulated;
+  const at::Tensor x = at::randn({8, 3}, at::kDouble), y = x.sum(1, true);
+  const auto begin = [&] { return at::zeros({3, 1}, at::kDouble).requires_grad_(); };
+  const auto step = [](at::Tensor& weight, const at::Tensor& input, const at::Tensor& target) {
+    (input.matmul(weight) - target).pow(2).mean().backward();
+    const c10::NoGradGuard no_grad;
+    weight.sub_(weight.grad() * 0.1);
+    weight.mutable_grad().zero_();
+  };
+  at::Tensor expected = begin(), weight = begin().detach().to(test_device()).requires_grad_();
+  for (int i = 0; i < 4; ++i) step(expected, x, y);
+
+  const at::Tensor input = x.to(test_device()), target = y.to(test_device());
+  step(weight, input, target);  // makes the gradient
+  Simulated::join(simulated.main, simulated.side);
+  at::accelerator::Graph graph;
+  {
+    const c10::StreamGuard on(simulated.side);
+    graph.capture_begin();
+    step(weight, input, target);
+    graph.capture_end();
+  }
+  Simulated::join(simulated.side, simulated.main);
+  for (int i = 0; i < 3; ++i) graph.replay();
+  CHECK(near(weight, expected));
+  Simulated::join(simulated.main, simulated.side);
+}
+
+TEST_CASE("what a graph reads must not be freed") {
+  const Simulated simulated;
+  const at::Tensor x = at::ones({2}, test_device());
+  at::Tensor pinned = at::ones({2}).pin_memory(), summand = at::ones({2}, test_device());
+  Simulated::join(simulated.main, simulated.side);
+  at::accelerator::Graph graph;
+  {
+    const c10::StreamGuard on(simulated.side);
+    graph.capture_begin();
+    x.copy_(pinned, /*non_blocking=*/true);
+    x.add_(summand);
+    graph.capture_end();
+  }
+  Simulated::join(simulated.side, simulated.main);
+  SECTION("on the device") {
+    summand = at::Tensor();
+    CHECK_THROWS_WITH(graph.replay(), ContainsSubstring("memory was freed"));
+  }
+  SECTION("on the host") {
+    pinned = at::Tensor();
+    CHECK_THAT(simulated.only_misuse(), ContainsSubstring("pinned memory is freed"));
+  }
+  graph.reset();
+}
+
 TEST_CASE("a graph is not captured on the main stream, and has no work left on others") {
   const Simulated simulated;
   at::accelerator::Graph graph;

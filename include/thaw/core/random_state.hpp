@@ -3,12 +3,13 @@
 #include <ATen/Context.h>
 #include <ATen/core/Generator.h>
 #include <ATen/core/Tensor.h>
-#include <ATen/detail/CUDAHooksInterface.h>
 
 #include <algorithm>
 #include <cstdint>
 #include <mutex>
 #include <vector>
+
+#include <thaw/core/accelerator.hpp>
 
 namespace thaw {
 
@@ -25,13 +26,10 @@ struct GeneratorState {
   return {device, generator.get_state()};
 }
 
-/// Those of the CPU, and of every CUDA device in use.
+/// Those of the CPU, and of every GPU in use.
 [[nodiscard]] inline std::vector<GeneratorState> generator_states() {
-  std::vector<GeneratorState> states{generator_state(at::kCPU)};
-  if (!at::globalContext().hasCUDA()) return states;
-  for (int i = 0; i < at::detail::getCUDAHooks().getNumGPUs(); ++i)
-    if (const auto index = static_cast<at::DeviceIndex>(i); at::detail::getCUDAHooks().hasPrimaryContext(index))
-      states.push_back(generator_state(at::Device(at::kCUDA, index)));
+  std::vector<GeneratorState> states;
+  for (const at::Device& device : devices_in_use()) states.push_back(generator_state(device));
   return states;
 }
 

@@ -12,6 +12,7 @@
 #include <type_traits>
 #include <utility>
 
+#include <thaw/core/accelerator.hpp>
 #include <thaw/core/error.hpp>
 #include <thaw/core/mixed_seed.hpp>
 #include <thaw/data/sample_order.hpp>
@@ -122,6 +123,7 @@ class InMemory {
   [[nodiscard]] BatchStream stream(const SampleOrder& batches, at::Tensor order, std::int64_t epoch, std::int64_t i,
                                    const Shard& shard) const {
     if (!inputs_.all()) return stream_of_inputs(batches, std::move(order), i);
+    if (order.defined()) order = send_to(options_.input[0].device(), order);
     const std::uint64_t seed = mixed_seed(options_.seed, epoch);
     return [o = options_, batches, order = std::move(order), seed, i, shard]() mutable -> std::optional<Batch> {
       if (i >= batches.batches()) return std::nullopt;
@@ -157,7 +159,7 @@ class InMemory {
   }
 
   static at::Tensor rows(const at::Tensor& all, const at::Tensor& numbers) {
-    return all.index_select(0, numbers.device() == all.device() ? numbers : numbers.to(all.device()));
+    return all.index_select(0, send_to(all.device(), numbers));
   }
 
   InMemoryOptions options_;

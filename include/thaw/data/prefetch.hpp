@@ -1,6 +1,5 @@
 #pragma once
 
-#include <ATen/Context.h>
 #include <ATen/ThreadLocalState.h>
 
 #include <condition_variable>
@@ -15,6 +14,7 @@
 #include <thread>
 #include <utility>
 
+#include <thaw/core/accelerator.hpp>
 #include <thaw/core/error.hpp>
 #include <thaw/core/random_state.hpp>
 #include <thaw/data/source.hpp>
@@ -23,7 +23,7 @@ namespace thaw {
 
 struct PrefetchOptions {
   std::int64_t batches = 2;  ///< how many may be ready before they are asked for
-  bool pin_memory = true;    ///< where there is a CUDA device: in page-locked memory, so that copies to it do not wait
+  bool pin_memory = true;    ///< where there is a GPU: in page-locked memory, so that copies to it do not wait
 };
 
 namespace detail {
@@ -34,7 +34,7 @@ class BackgroundPass {
   BackgroundPass(BatchStream source, const PrefetchOptions& options)
       : source_(std::move(source)),
         most_(static_cast<std::size_t>(options.batches)),
-        pin_(options.pin_memory && at::globalContext().hasCUDA()),
+        pin_(options.pin_memory && has_accelerator()),
         thread_([this] { run(); }) {}
 
   ~BackgroundPass() {

@@ -33,6 +33,11 @@ struct CrossEntropy {
     return at::cross_entropy_loss(output, target, weights, at::Reduction::Mean, ignore_index, label_smoothing);
   }
 
+  /// The same with its weights there: a Learner asks for it, so that no step waits for a copy of them.
+  [[nodiscard]] CrossEntropy to(const at::Device& device) const {
+    return {label_smoothing, weight.defined() ? weight.to(device) : weight, ignore_index};
+  }
+
   /// Throws ConfigError when the options do not fit this output, DataError when targets are not class indices that it
   /// has. Reads the targets: waits for a device.
   void check(const at::Tensor& output, const at::Tensor& targets) const {
@@ -93,6 +98,11 @@ struct BinaryCrossEntropy {
     detail::check_same_shape("bce_with_logits", output.sizes(), target.sizes());
     const at::Tensor weights = pos_weight.defined() ? pos_weight.to(output.device(), output.scalar_type()) : pos_weight;
     return at::binary_cross_entropy_with_logits(output, target.to(output.scalar_type()), {}, weights);
+  }
+
+  /// See CrossEntropy::to.
+  [[nodiscard]] BinaryCrossEntropy to(const at::Device& device) const {
+    return {pos_weight.defined() ? pos_weight.to(device) : pos_weight};
   }
 
   /// Throws ConfigError when pos_weight does not fit this output, DataError when the targets' shape does not, or one of

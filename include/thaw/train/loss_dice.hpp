@@ -40,6 +40,11 @@ struct DiceCrossEntropy {
     return 1 - ((2 * sum(p * y) + smooth) / (sum(p) + sum(y) + smooth)).mean();
   }
 
+  /// See CrossEntropy::to.
+  [[nodiscard]] DiceCrossEntropy to(const at::Device& device) const {
+    return {weight, smooth, cross_entropy.to(device)};
+  }
+
   /// Throws as CrossEntropy does, and ConfigError for a `smooth` or `weight` that is not positive.
   void check(const at::Tensor& output, const at::Tensor& targets) const {
     if (!(smooth > 0 && weight > 0))

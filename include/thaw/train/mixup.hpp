@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <string>
 
+#include <thaw/core/accelerator.hpp>
 #include <thaw/train/learner.hpp>
 
 namespace thaw {
@@ -30,7 +31,7 @@ struct Mixed {
   Fields partner_target = {};
 
   at::Tensor pair_up(const Batch& batch) {
-    const at::Tensor partner = at::randperm(batch.size(), at::kLong).to(batch.input[0].device());
+    const at::Tensor partner = send_to(batch.input[0].device(), at::randperm(batch.size(), at::kLong));
     partner_target = batch.target.map([&](const at::Tensor& target) { return target.index_select(0, partner); });
     return partner;
   }

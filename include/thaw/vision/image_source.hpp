@@ -156,7 +156,7 @@ class ImageSource {
   [[nodiscard]] static Batch collate(const ImageSourceOptions& options, const at::Tensor& known_targets,
                                      const std::vector<std::int64_t>& numbers, std::int64_t epoch) {
     const auto n = std::ssize(numbers);
-    const auto pinned = at::TensorOptions().pinned_memory(at::globalContext().hasCUDA());
+    const auto pinned = at::TensorOptions().pinned_memory(has_accelerator());
     at::Tensor images, targets;
     for (std::int64_t b = 0; b < n; ++b) {
       const std::int64_t i = numbers[static_cast<std::size_t>(b)];

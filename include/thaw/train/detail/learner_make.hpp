@@ -11,7 +11,7 @@ Learner::Learner(Model model, LayerGroups groups, Loss loss, LearnerOptions opti
     : world_(std::move(options.world)),
       groups_(std::move(groups)),
       mode_(std::make_shared<detail::ComputeMode>(detail::ComputeMode{options.layout, options.precision})),
-      task_(detail::in_mode(detail::make_task(model, std::move(loss)), mode_)),
+      task_(detail::in_mode(detail::make_task(model, detail::loss_on(device(), std::move(loss))), mode_)),
       cuda_graphs_(options.cuda_graphs),
       data_{std::move(options.train), std::move(options.valid)},
       metrics_(std::move(options.metrics)),

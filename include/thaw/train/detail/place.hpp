@@ -1,8 +1,6 @@
 #pragma once
 
-#include <ATen/Context.h>
 #include <ATen/core/Tensor.h>
-#include <ATen/detail/CUDAHooksInterface.h>
 #include <ATen/ops/stack.h>
 
 #include <chrono>
@@ -14,6 +12,7 @@
 
 #include <fmt/format.h>
 
+#include <thaw/core/accelerator.hpp>
 #include <thaw/core/random_state.hpp>
 #include <thaw/groups/norm_rule.hpp>
 #include <thaw/train/history.hpp>
@@ -68,10 +67,8 @@ inline void visit_generators(const StateVisitor& state, std::vector<GeneratorSta
     at::Tensor bytes = state.reading() ? at::Tensor() : generators[i].state;
     state(devices[i], bytes);
     if (!state.reading()) continue;
-    const at::Device device(devices[i]);
-    const bool there =
-        device.is_cpu() || (at::globalContext().hasCUDA() && device.index() < at::detail::getCUDAHooks().getNumGPUs());
-    if (there && bytes.defined()) generators.push_back({device, bytes});
+    if (const at::Device device(devices[i]); has_device(device) && bytes.defined())
+      generators.push_back({device, bytes});
   }
 }
 

@@ -144,6 +144,17 @@ template <class Loss, class O, class T>
   return loss(output.template as<O>(), target.template as<T>());
 }
 
+/// The loss, with what tensors it has on the model's device where it can bring them there.
+template <class Loss>
+[[nodiscard]] Loss loss_on([[maybe_unused]] const at::Device& device, Loss loss) {
+  if constexpr (requires {
+                  { loss.to(device) } -> std::same_as<Loss>;
+                })
+    return loss.to(device);
+  else
+    return loss;
+}
+
 /// Puts types away. What does not fit is said here, in one line.
 template <class Model, class Loss>
 [[nodiscard]] Task make_task(Model model, Loss loss) {
