@@ -7,4 +7,5 @@ find_package(nlohmann_json 3.9 QUIET) # without these two there is no thaw::io
 find_package(xxHash 0.8 QUIET)
 find_package(ThawOpenCV 4 QUIET) # without it there is no thaw::vision
 find_package(ThawGloo QUIET) # without it there is no thaw::distributed
+find_package(ThawNccl QUIET) # without it thaw::distributed stays on the CPU
 find_package(ICU 66 QUIET COMPONENTS uc) # without it there is no thaw::text

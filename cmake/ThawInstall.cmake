@@ -14,4 +14,5 @@ write_basic_package_version_file(${PROJECT_BINARY_DIR}/thaw-config-version.cmake
 install(FILES ${PROJECT_BINARY_DIR}/thaw-config.cmake ${PROJECT_BINARY_DIR}/thaw-config-version.cmake
               ${PROJECT_SOURCE_DIR}/cmake/ThawFetchWeights.cmake ${PROJECT_SOURCE_DIR}/cmake/FindxxHash.cmake
               ${PROJECT_SOURCE_DIR}/cmake/FindThawOpenCV.cmake ${PROJECT_SOURCE_DIR}/cmake/FindThawGloo.cmake
+              ${PROJECT_SOURCE_DIR}/cmake/FindThawNccl.cmake
         DESTINATION ${thaw_package_dir})

@@ -54,3 +54,6 @@ thaw_priced_target(io ROOMS weights checkpoint NEEDS nlohmann_json::nlohmann_jso
 thaw_priced_target(vision ROOMS vision NEEDS ThawOpenCV::ThawOpenCV FOR "images from disk")
 thaw_priced_target(text ROOMS text NEEDS ICU::uc FOR "tokenizers")
 thaw_priced_target(distributed ROOMS distributed NEEDS ThawGloo::ThawGloo FOR "several processes")
+if(TARGET thaw_distributed AND TARGET ThawNccl::ThawNccl)
+  target_link_libraries(thaw_distributed INTERFACE $<BUILD_INTERFACE:ThawNccl::ThawNccl>) # the package looks for it anew
+endif()

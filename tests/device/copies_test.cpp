@@ -5,7 +5,9 @@
 #include <ATen/ops/ones.h>
 #include <ATen/ops/randn.h>
 #include <catch2/catch_test_macros.hpp>
+#include <map>
 #include <optional>
+#include <string>
 #include <thaw/data/batch.hpp>
 
 #include "device/accelerator.hpp"
@@ -16,10 +18,11 @@ using thaw::test::test_device;
 
 TEST_CASE("a batch from pinned memory arrives whole, and nobody waits for it") {
   const at::Tensor input = at::randn({6, 3}).pin_memory(), target = at::arange(6).pin_memory();
+  const std::map<std::string, at::Tensor> named{{"a", input}, {"b", input}};
   std::optional<thaw::Batch> there;
   {
     const thaw::test::accelerator::NoSync nobody_waits;
-    there = thaw::Batch{.input = {{"a", input}, {"b", input}}, .target = target}.to(test_device());
+    there = thaw::Batch{.input = named, .target = target}.to(test_device());
   }
   CHECK(there->input.names() == std::vector<std::string>{"a", "b"});
   CHECK(there->input[0].device() == test_device());

@@ -7,6 +7,7 @@
 #include <memory>
 #include <set>
 #include <thaw/data/in_memory.hpp>
+#include <thaw/data/prefetch.hpp>
 #include <thaw/optim/sgd.hpp>
 #include <thaw/schedule/one_cycle.hpp>
 #include <thaw/train/learner.hpp>
@@ -49,7 +50,8 @@ struct Half {
     net = thaw::test::TinyNet(3, /*norm=*/false);
     net->to(test_device());
     const at::Tensor target = at::randint(3, {24}, at::kLong), input = at::randn({24, 4}) + target.view({-1, 1});
-    thaw::LearnerOptions options{.train = thaw::InMemory({.input = input, .target = target, .batch_size = 4})};
+    thaw::LearnerOptions options{
+        .train = thaw::Prefetch{thaw::InMemory({.input = input, .target = target, .batch_size = 4})}};
     options.precision = thaw::Precision::float16;
     if (sgd)
       options.optimizer = [](const thaw::LayerGroups& groups) {

@@ -279,7 +279,7 @@ class Learner {
   void make_ready(const Halves* halves, Batch& batch, const std::vector<Callback>& callbacks);
   at::Tensor loss_of(const Halves* halves, Batch& batch, const std::vector<Callback>& callbacks);
   template <class Pass>
-  bool replay(const Halves* halves, const Batch& batch, double weight, at::Tensor& loss, const Pass& pass);
+  at::Tensor replay(const Halves* halves, const Batch& batch, double weight, const Pass& pass);
   void check_cache(const Stage& stage, const detail::PlannedStage& planned, const std::string& where) const;
   detail::TensorSet moving_in(const detail::PlannedStage& planned) const;
   std::shared_ptr<const Halves> halves(const Run& run);

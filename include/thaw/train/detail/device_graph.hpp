@@ -4,6 +4,7 @@
 #include <c10/core/Event.h>
 #include <c10/core/StreamGuard.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
+#include <c10/util/ScopeExit.h>
 
 #if __has_include(<ATen/core/GraphImplInterface.h>)
 #include <ATen/core/GraphImplInterface.h>
@@ -25,34 +26,44 @@ namespace thaw::detail {
 class DeviceGraph {
  public:
   /// Throws ConfigError for a device that has none, or in a LibTorch that cannot capture there.
-  explicit DeviceGraph(const at::Device& device) : device_(device), impl_(make(device)) {
-    if (impl_ == nullptr)
-      throw ConfigError("LearnerOptions::cuda_graphs", "work of " + device.str() + " cannot be captured",
-                        "leave it off, or train on a CUDA device by a LibTorch that was built for CUDA");
+  explicit DeviceGraph(const at::Device& device)
+      : device_(device),
+        impl_(make(device)),
+        stream_(c10::impl::VirtualGuardImpl(device.type()).getStreamFromGlobalPool(device)) {}
+
+  /// Does work on the stream that captures, between what the current one has done and is to do.
+  template <class Work>
+  void beside(const Work& work) const {
+    const c10::Stream current = c10::impl::VirtualGuardImpl(device_.type()).getStream(device_);
+    const auto waits = [this](const c10::Stream& stream, const c10::Stream& for_other) {
+      c10::Event reached(device_.type());
+      reached.record(for_other);
+      reached.block(stream);
+    };
+    waits(stream_, current);
+    const auto end = c10::make_scope_exit([&] { waits(current, stream_); });
+    const c10::StreamGuard on_it(stream_);
+    work();
   }
 
   /// Captures what `work` has the device do; none of it is done. Memory that it allocates stays its own. What fails in
   /// it, it throws.
   template <class Work>
   void capture(const Work& work) {
-    const c10::impl::VirtualGuardImpl guard(device_.type());
-    const c10::Stream before = guard.getStream(device_), own = guard.getStreamFromGlobalPool(device_);
-    c10::Event reached(device_.type());
-    reached.record(before);
-    reached.block(own);
-    const c10::StreamGuard on_own(own);
-    impl_->begin();
-    try {
-      work();
-    } catch (...) {
-      const std::exception_ptr failed = std::current_exception();
+    beside([&] {
+      impl_->begin();
       try {
-        impl_->end();
-      } catch (...) {  // NOLINT(bugprone-empty-catch): it fails because that did
+        work();
+      } catch (...) {
+        const std::exception_ptr failed = std::current_exception();
+        try {
+          impl_->end();
+        } catch (...) {  // NOLINT(bugprone-empty-catch): it fails because that did
+        }
+        std::rethrow_exception(failed);
       }
-      std::rethrow_exception(failed);
-    }
-    impl_->end();
+      impl_->end();
+    });
   }
 
   /// Queues it on the current stream.
@@ -88,18 +99,20 @@ class DeviceGraph {
   };
 #endif
 
-  [[nodiscard]] static std::unique_ptr<Impl> make([[maybe_unused]] const at::Device& device) {
+  [[nodiscard]] static std::unique_ptr<Impl> make(const at::Device& device) {
 #ifdef THAW_HAS_CUDA_GRAPHS
     if (device.is_cuda()) return std::make_unique<Cuda>();
 #endif
 #ifdef THAW_HAS_GRAPH_REGISTRY
     if (at::has_graph_impl(device.type())) return std::make_unique<Registered>(device.type());
 #endif
-    return nullptr;
+    throw ConfigError("LearnerOptions::cuda_graphs", "work of " + device.str() + " cannot be captured",
+                      "leave it off, or train on a CUDA device by a LibTorch that was built for CUDA");
   }
 
   at::Device device_;
   std::unique_ptr<Impl> impl_;
+  c10::Stream stream_;
 };
 
 }  // namespace thaw::detail

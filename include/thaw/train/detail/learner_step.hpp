@@ -96,8 +96,12 @@ inline std::optional<at::Tensor> Learner::gradients_of(const Halves* halves, con
       failed = std::current_exception();
     }
   };
-  const auto backward = [&] {
-    const at::Tensor scaled = loss_scale_ ? loss_scale_->scaled(loss) : loss;
+  const auto forward = [&](Batch& batch) {
+    const at::Tensor mean = loss_of(halves, batch, callbacks);
+    return weight != 1 ? mean * weight : mean;
+  };
+  const auto backward = [&](const at::Tensor& from) {
+    const at::Tensor scaled = loss_scale_ ? loss_scale_->scaled(from) : from;
     if (last && !world_.alone())
       world_.backend()->backward(scaled);
     else
@@ -105,39 +109,34 @@ inline std::optional<at::Tensor> Learner::gradients_of(const Halves* halves, con
   };
   bool replayed = false;
   attempt([&] {
-    const std::shared_ptr<void> forward = world_.in_forward(!host.stand_in);
+    const std::shared_ptr<void> in_forward = world_.in_forward(!host.stand_in);
     Batch batch = host.to(device());
     make_ready(halves, batch, callbacks);
-    const auto run = [&](Batch& given) {
-      loss = loss_of(halves, given, callbacks);
-      if (weight != 1) loss = loss * weight;
-    };
     if (cuda_graphs_ && !stop_ && !skip_)
-      replayed = replay(halves, batch, weight, loss, [&](Batch& given) {
-        run(given);
-        backward();
-        return loss;
+      loss = replay(halves, batch, weight, [&](Batch& given) {
+        const at::Tensor captured = forward(given);
+        backward(captured);
+        return captured.detach();
       });
-    if (!replayed) run(batch);
+    replayed = loss.defined();
+    if (!replayed) loss = forward(batch);
   });
   agree_on_step(failed);
   if (stop_) return std::nullopt;
-  if (!skip_ && !replayed) attempt(backward);
+  if (!skip_ && !replayed) attempt([&] { backward(loss); });
   if (failed) std::rethrow_exception(failed);
   return loss.detach();
 }
 
-/// The same by a captured pass, where the batch has the shapes that the first one had.
+/// The same by a captured pass, if the batch has the shapes that the first one had; else undefined.
 template <class Pass>
-bool Learner::replay(const Halves* halves, const Batch& batch, double weight, at::Tensor& loss, const Pass& pass) {
+at::Tensor Learner::replay(const Halves* halves, const Batch& batch, double weight, const Pass& pass) {
   detail::PassKey key = detail::PassKey::of(groups_, halves, weight);
   if (!graph_ || graph_->key() != key) {
     graph_.reset();  // its memory first
     graph_ = std::make_unique<detail::PassGraph>(std::move(key), groups_, batch, pass);
   }
-  if (!graph_->takes(batch)) return false;
-  loss = graph_->replay(batch);
-  return true;
+  return graph_->takes(batch) ? graph_->replay(batch) : at::Tensor();
 }
 
 /// Whether callbacks want to end the stage, or to leave the step out.

@@ -49,9 +49,9 @@ struct PassKey {
 /// gives what the passes themselves give; captured in memory of its own, in which the gradients lie until the next one.
 class PassGraph {
  public:
-  /// `pass` adds the gradients of a batch's loss, and returns the loss. Runs it a few times first, since libraries
-  /// allocate and choose kernels as they begin; that leaves nothing behind. Throws ConfigError where it cannot be
-  /// captured.
+  /// `pass` adds the gradients of a batch's loss, and returns that, detached. Runs it a few times first, since
+  /// libraries allocate and choose kernels as they begin; that leaves nothing behind. Throws ConfigError where it
+  /// cannot be captured.
   template <class Pass>
   PassGraph(PassKey key, const LayerGroups& groups, const Batch& example, const Pass& pass)
       : key_(std::move(key)), graph_(example.input[0].device()) {
@@ -64,7 +64,7 @@ class PassGraph {
     const auto put_back = [&] { give(gradients); };
     try {
       warm_up(groups, pass);
-      graph_.capture([&] { loss_ = pass(batch_).detach(); });
+      graph_.capture([&] { loss_ = pass(batch_); });
     } catch (const std::exception& error) {
       put_back();
       if (is_out_of_memory(error)) throw;
@@ -134,7 +134,9 @@ class PassGraph {
       for (auto& [buffer, value] : buffers) buffer.copy_(value);
     };
     try {
-      for (int i = 0; i < times; ++i) (void)pass(batch_);
+      graph_.beside([&] {
+        for (int i = 0; i < times; ++i) (void)pass(batch_);
+      });
     } catch (...) {
       put_back();
       throw;
