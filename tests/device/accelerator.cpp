@@ -144,7 +144,8 @@ bool is_pinned_address(const void* address) {
 /// LibTorch's generator for the CPU, which says that it is the device's.
 struct Random final : c10::GeneratorImpl {
   explicit Random(at::Generator numbers_ = at::detail::createCPUGenerator())
-      : GeneratorImpl(device(), c10::DispatchKeySet(c10::DispatchKey::PrivateUse1)), numbers(std::move(numbers_)) {}
+      : GeneratorImpl(accelerator::device(), c10::DispatchKeySet(c10::DispatchKey::PrivateUse1)),
+        numbers(std::move(numbers_)) {}
   void set_current_seed(std::uint64_t seed) override { numbers.set_current_seed(seed); }
   void set_offset(std::uint64_t offset) override { numbers.set_offset(offset); }
   std::uint64_t get_offset() const override { return numbers.get_offset(); }
@@ -246,7 +247,10 @@ struct Guard final : c10::impl::DeviceGuardImplInterface {
   static bool query(const Event& behind) {
     const auto& copies = state().streams[behind.stream].copies;
     const bool over = copies.empty() || copies.front().number > behind.number;
-    wait_on_host(behind.stream, behind.number, behind.after);
+    if (over)
+      wait_on_host(behind.stream, behind.number, behind.after);
+    else
+      carry_out(behind.stream, behind.number, /*host_waits=*/true);
     return over;
   }
 };

@@ -40,15 +40,12 @@ namespace {
 
 /// The simulated accelerator, which was used rightly.
 struct Simulated {
-  Simulated() {
-    if (!is_simulated()) SKIP("of the simulated accelerator");
-    (void)accelerator::misuse();
-  }
+  Simulated() { (void)accelerator::misuse(); }
   ~Simulated() { CHECK(accelerator::misuse().empty()); }
   Simulated(const Simulated&) = delete;
   Simulated& operator=(const Simulated&) = delete;
 
-  c10::impl::VirtualGuardImpl guard{test_device().type()};
+  c10::impl::VirtualGuardImpl guard = guard_or_skip();
   c10::Stream main = guard.getDefaultStream(test_device());
   c10::Stream side = guard.getStreamFromGlobalPool(test_device());
 
@@ -62,6 +59,10 @@ struct Simulated {
     c10::Event event(first.device_type());
     event.record(first);
     event.block(waits);
+  }
+  static c10::impl::VirtualGuardImpl guard_or_skip() {
+    if (!is_simulated()) SKIP("of the simulated accelerator");
+    return test_device().type();
   }
   std::string only_misuse() const {
     const auto all = accelerator::misuse();
@@ -175,6 +176,7 @@ TEST_CASE("what makes the host wait is counted, and refused by NoSync") {
   CHECK(waits([&] { (void)y.index({at::arange(2)}); }));
   CHECK(waits([&] { (void)y.equal(y); }));
   CHECK(waits([&] { simulated.guard.synchronizeStream(simulated.main); }));
+  CHECK(waits([&] { simulated.guard.synchronizeDevice(0); }));
   CHECK_FALSE(waits([&] { (void)pinned.to(test_device(), /*non_blocking=*/true); }));
   CHECK_FALSE(waits([&] { (void)y.to(at::kCPU, /*non_blocking=*/true); }));
   CHECK_FALSE(waits([&] { (void)(y.sum() * 2 + x[0]); }));
@@ -243,6 +245,7 @@ TEST_CASE("memory that is freed while another stream uses it is reported, unless
   use([](const at::Tensor&) {});
   CHECK_THAT(simulated.only_misuse(), ContainsSubstring("record_stream is missing"));
   use([&](const at::Tensor& x) { x.record_stream(simulated.main); });
+  use([&](const at::Tensor& x) { simulated.guard.recordDataPtrOnStream(x.storage().data_ptr(), simulated.main); });
   use([&](const at::Tensor&) { Simulated::join(simulated.main, simulated.side); });
   use([&](const at::Tensor&) { simulated.guard.synchronizeStream(simulated.main); });
 }
@@ -278,7 +281,13 @@ TEST_CASE("the device draws random numbers from a generator of its own") {
   const at::Tensor state = generator.get_state(), third = draw();
   generator.set_state(state);
   CHECK(draw().equal(third));
-  CHECK_THROWS(at::rand({8}, at::globalContext().defaultGenerator(at::kCPU), at::TensorOptions(test_device())));
+  const auto draw_from = [](const at::Generator& from) {
+    return at::rand({8}, from, at::TensorOptions(test_device()));
+  };
+  CHECK_THROWS(draw_from(at::globalContext().defaultGenerator(at::kCPU)));
+  generator.set_current_seed(7);
+  at::Generator other_one = generator.clone();
+  CHECK(draw_from(other_one).equal(draw_from(generator)));
 }
 
 #if TORCH_VERSION_MAJOR > 2 || TORCH_VERSION_MINOR >= 13
@@ -288,6 +297,7 @@ TEST_CASE("a graph does nothing while it is captured, and all of it when it is r
   const at::Tensor pinned = at::ones({2}).pin_memory();
   const at::Tensor x = at::ones({2}, test_device()), total = at::zeros({2}, test_device());
   Simulated::join(simulated.main, simulated.side);
+  const at::Tensor random = at::globalContext().defaultGenerator(test_device()).get_state();
   at::accelerator::Graph graph;
   at::Tensor product;
   {
@@ -295,7 +305,7 @@ TEST_CASE("a graph does nothing while it is captured, and all of it when it is r
     graph.capture_begin();
     CHECK(simulated.guard.getStream(test_device()) == simulated.side);
     x.copy_(pinned, /*non_blocking=*/true);
-    product = x * 3 + at::rand({2}, test_device()) * 0;
+    product = x * 3 + at::rand({2}, test_device()) / 2;
     total.add_(product);
     CHECK_THROWS_WITH(product.cpu(), ContainsSubstring("not permitted when stream is capturing"));
     CHECK_THROWS_WITH(x.copy_(at::ones({2})), ContainsSubstring("not permitted when stream is capturing"));
@@ -304,11 +314,15 @@ TEST_CASE("a graph does nothing while it is captured, and all of it when it is r
   Simulated::join(simulated.side, simulated.main);
   CHECK(all_nan(product));
   CHECK(total.cpu().equal(at::zeros({2})));
+  CHECK(at::globalContext().defaultGenerator(test_device()).get_state().equal(random));
   graph.replay();
+  const at::Tensor first = product.cpu();
+  CHECK(first.floor().equal(at::full({2}, 3.F)));
   pinned.fill_(2);
   graph.replay();
-  CHECK(product.cpu().equal(at::full({2}, 6.F)));
-  CHECK(total.cpu().equal(at::full({2}, 9.F)));
+  CHECK(product.cpu().floor().equal(at::full({2}, 6.F)));
+  CHECK_FALSE((product.cpu() - 3).equal(first));  // other random numbers
+  CHECK(total.cpu().allclose(first + product.cpu()));
   Simulated::join(simulated.main, simulated.side);
 }
 

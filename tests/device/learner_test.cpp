@@ -130,8 +130,9 @@ TEST_CASE("the LR finder sees on the device what it sees on the CPU, and leaves 
 
 TEST_CASE("a stage whose frozen part is kept trains as one whose is not, on the device too") {
   const bool data_on_device = GENERATE(false, true);
+  const thaw::Cache cache = GENERATE(thaw::Cache::memory, thaw::Cache::disk);
   CAPTURE(data_on_device);
-  const Stage stage{.epochs = 2, .freeze = FreezeTo{-1}, .lr = 1e-2, .cache = thaw::Cache::memory};
+  const Stage stage{.epochs = 2, .freeze = FreezeTo{-1}, .lr = 1e-2, .cache = cache};
   Bench here(at::kCPU);
   here.learner.fit(stage);
   const at::Device home = data_on_device ? test_device() : at::kCPU;
@@ -245,6 +246,7 @@ TEST_CASE("data in the device's memory is not prefetched") {
 }
 
 TEST_CASE("half precision is the device's own") {
+  if (test_device().is_cpu()) SKIP("the CPU may have none");
   const auto precision = GENERATE(thaw::Precision::bfloat16, thaw::Precision::float16);
   CAPTURE(static_cast<int>(precision));
   const auto made = [&](thaw::Precision of) {

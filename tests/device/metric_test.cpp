@@ -113,7 +113,7 @@ TEST_CASE("every loss is the same on the device, and so are its gradients; none 
   check_loss("bce_with_logits", thaw::bce_with_logits, many);
   check_loss("positives' weights", thaw::BinaryCrossEntropy{.pos_weight = logits({3}).abs()}, many);
   check_loss("mse", thaw::mse, values);
-  check_loss("dice", thaw::DiceCrossEntropy{}, pixels);
+  check_loss("dice", thaw::DiceCrossEntropy{.cross_entropy = {.weight = logits({4}).abs()}}, pixels);
 }
 
 TEST_CASE("thresholds per label are found from outputs on the device") {

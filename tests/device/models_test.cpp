@@ -19,13 +19,16 @@
 #include <thaw/vision/first_layer_filters.hpp>
 #include <thaw/vision/grad_cam.hpp>
 #include <thaw/vision/heat_map.hpp>
+#include <thaw/vision/image_source.hpp>
 #include <thaw/vision/normalization.hpp>
 #include <thaw/vision/strongest_patches.hpp>
+#include <thaw/vision/write_image.hpp>
 #include <thaw/weights/load.hpp>
 #include <thaw/weights/save.hpp>
 
 #include "device/bench.hpp"
 #include "support/folder.hpp"
+#include "support/pictures.hpp"
 
 namespace models = thaw::models;
 using thaw::test::Bench;
@@ -132,6 +135,18 @@ TEST_CASE("a U-Net is made around a body on the device") {
   auto unet = models::unet(body, {.classes = 2});
   for (const at::Tensor& parameter : unet->parameters()) CHECK(parameter.device() == test_device());
   CHECK(unet->forward(at::randn({1, 3, 64, 64}, test_device())).size(1) == 2);
+}
+
+TEST_CASE("batches of images lie in pinned memory, from which copies do not wait") {
+  if (test_device().is_cpu()) SKIP("no device to copy to");
+  const thaw::test::Folder folder;
+  thaw::vision::write_image(thaw::test::picture(8, 8), folder / "0.png");
+  const thaw::vision::ImageSource source(
+      {.images = {.classes = {"a"}, .items = {{.path = folder / "0.png", .labels = {0}}}},
+       .normalization = {{0, 0, 0}, {1, 1, 1}}});
+  const thaw::Batch batch = *source.stream(0)();
+  CHECK(batch.input[0].is_pinned());
+  CHECK(batch.target[0].is_pinned());
 }
 
 TEST_CASE("Grad-CAM, strongest patches and filters look into a model on the device") {
