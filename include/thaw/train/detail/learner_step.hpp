@@ -131,12 +131,12 @@ inline std::optional<at::Tensor> Learner::gradients_of(const Halves* halves, con
 /// The same by a captured pass, if the batch has the shapes that the first one had; else undefined.
 template <class Pass>
 at::Tensor Learner::replay(const Halves* halves, const Batch& batch, double weight, const Pass& pass) {
-  detail::PassKey key = detail::PassKey::of(groups_, halves, weight);
+  detail::PassKey key = detail::PassKey::of(groups_, halves);
   if (!graph_ || graph_->key() != key) {
     graph_.reset();  // its memory first
-    graph_ = std::make_unique<detail::PassGraph>(std::move(key), groups_, batch, pass);
+    graph_ = std::make_unique<detail::PassGraph>(std::move(key), groups_, batch, weight, pass);
   }
-  return graph_->takes(batch) ? graph_->replay(batch) : at::Tensor();
+  return graph_->takes(batch, weight) ? graph_->replay(batch) : at::Tensor();
 }
 
 /// Whether callbacks want to end the stage, or to leave the step out.

@@ -24,14 +24,12 @@ namespace thaw::detail {
 /// What a captured pass depends on, but for the batch: where weights lie and which of them train.
 struct PassKey {
   const void* halves;
-  double weight;
   std::vector<const void*> tensors;
   std::vector<bool> trained, frozen;
   NormRule norm;
 
-  [[nodiscard]] static PassKey of(const LayerGroups& groups, const void* halves, double weight) {
+  [[nodiscard]] static PassKey of(const LayerGroups& groups, const void* halves) {
     PassKey key{.halves = halves,
-                .weight = weight,
                 .tensors = {},
                 .trained = {},
                 .frozen = groups.frozen(),
@@ -53,8 +51,8 @@ class PassGraph {
   /// libraries allocate and choose kernels as they begin; that leaves nothing behind. Throws ConfigError where it
   /// cannot be captured.
   template <class Pass>
-  PassGraph(PassKey key, const LayerGroups& groups, const Batch& example, const Pass& pass)
-      : key_(std::move(key)), graph_(example.input[0].device()) {
+  PassGraph(PassKey key, const LayerGroups& groups, const Batch& example, double weight, const Pass& pass)
+      : key_(std::move(key)), weight_(weight), graph_(example.input[0].device()) {
     const auto own = [](const at::Tensor& tensor) { return tensor.detach().clone(); };
     batch_ = {.input = example.input.map(own), .target = example.target.map(own)};
     for (const LayerGroup& group : groups)
@@ -77,9 +75,9 @@ class PassGraph {
   }
 
   [[nodiscard]] const PassKey& key() const { return key_; }
-  /// Whether a batch is of the shapes that were captured.
-  [[nodiscard]] bool takes(const Batch& batch) const {
-    return alike(batch.input, batch_.input) && alike(batch.target, batch_.target);
+  /// Whether a batch is of the shapes, and its loss of the weight, that were captured.
+  [[nodiscard]] bool takes(const Batch& batch, double weight) const {
+    return weight == weight_ && alike(batch.input, batch_.input) && alike(batch.target, batch_.target);
   }
 
   /// Adds the gradients of this batch's loss, which it returns.
@@ -145,6 +143,7 @@ class PassGraph {
   }
 
   PassKey key_;
+  double weight_;
   DeviceGraph graph_;
   Batch batch_;  // in the memory that the graph reads
   std::vector<at::Tensor> parameters_, gradients_;
