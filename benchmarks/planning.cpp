@@ -348,7 +348,7 @@ json row_of(const char* what, const std::string& name, const Processes& processe
 void steps(const Processes& processes, const std::string& name, const std::string& link,
            std::vector<std::size_t> which) {
   constexpr std::int64_t batches = 3;
-  constexpr int rounds = 4;
+  constexpr int rounds = 3;
   if (which.empty())
     for (std::size_t i = 0; i < 6; ++i) which.push_back(i + 1);
   struct Side {
@@ -381,14 +381,10 @@ void steps(const Processes& processes, const std::string& name, const std::strin
     each.mutable_grad() = at::full_like(each, 1e-3), numel += each.numel();
   }
   std::vector<double> seconds;
-  for (int i = 0; i < 20; ++i) {
-    const double begin = bench::cpu_seconds();
-    sides.back()->learner.optimizer().step();
-    seconds.push_back(bench::cpu_seconds() - begin);
-  }
+  for (int i = 0; i < 20; ++i) seconds.push_back(bench::timed([&] { sides.back()->learner.optimizer().step(); }));
   json row = row_of("optimizer", name, processes, link);
   row["parameters"] = numel;
-  row["processor"] = summary(std::move(seconds))["least"];
+  row.update(summary(std::move(seconds)));
   print(row);
 }
 

@@ -5,7 +5,7 @@
 # shellcheck disable=SC2329 # the trap calls a function by name
 set -euo pipefail
 root=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/..
-program=$root/build/bench/benchmarks/planning only=
+program=$root/build/bench/benchmarks/planning only=''
 while (($#)); do
   case $1 in
     --program | --only) declare "${1#--}=${2:?}" && shift 2 ;;
@@ -14,6 +14,10 @@ while (($#)); do
 done
 [[ -x $program ]] || { echo "there is no $program: run ./dev bench, or name it by --program" >&2 && exit 2; }
 ((EUID == 0)) && [[ -n $(command -v ip) && -n $(command -v tc) ]] || { echo "this takes root, ip and tc" >&2 && exit 77; }
+# What else runs here disturbs the times: where the kernel shares processors out by session, nice alone does nothing.
+[[ $(ps -o sid= $$ | tr -d ' ') == "$$" ]] || exec setsid --wait "$0" --program "$program" ${only:+--only "$only"}
+renice -n -10 -p $$ >/dev/null
+[[ ! -w /proc/self/autogroup ]] || echo -10 >/proc/$$/autogroup
 export OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive GOMP_SPINCOUNT=0
 
 hosts=(0 1 2 3)
@@ -48,17 +52,17 @@ here() {
   local rank started=()
   port=$((port + 1))
   for ((rank = 1; rank < $1; ++rank)); do
-    RANK=$rank WORLD_SIZE=$1 MASTER_ADDR=127.0.0.1 MASTER_PORT=$port GLOO_SOCKET_IFNAME=lo nice -n -15 \
+    RANK=$rank WORLD_SIZE=$1 MASTER_ADDR=127.0.0.1 MASTER_PORT=$port GLOO_SOCKET_IFNAME=lo \
       "$program" "${@:2}" >/dev/null & started+=($!)
   done
-  RANK=0 WORLD_SIZE=$1 MASTER_ADDR=127.0.0.1 MASTER_PORT=$port GLOO_SOCKET_IFNAME=lo nice -n -15 "$program" "${@:2}"
+  RANK=0 WORLD_SIZE=$1 MASTER_ADDR=127.0.0.1 MASTER_PORT=$port GLOO_SOCKET_IFNAME=lo "$program" "${@:2}"
   wait "${started[@]}"
 }
 # apart <processes> <argument>...: each on a host of its own
 apart() {
   local rank started=()
   port=$((port + 1))
-  local said=(env WORLD_SIZE="$1" MASTER_ADDR=10.0.0.1 MASTER_PORT=$port GLOO_SOCKET_IFNAME=net0 nice -n -15 "$program")
+  local said=(env WORLD_SIZE="$1" MASTER_ADDR=10.0.0.1 MASTER_PORT=$port GLOO_SOCKET_IFNAME=net0 "$program")
   for ((rank = 1; rank < $1; ++rank)); do
     RANK=$rank on "$rank" "${said[@]}" "${@:2}" >/dev/null & started+=($!)
   done
@@ -68,8 +72,8 @@ apart() {
 # beside <argument>...: alone, while another one keeps the second processor as busy
 beside() {
   local other
-  WORLD_SIZE=1 RANK=0 nice -n -15 "$program" "$@" >/dev/null & other=$!
-  WORLD_SIZE=1 RANK=0 nice -n -15 "$program" "$@"
+  WORLD_SIZE=1 RANK=0 "$program" "$@" >/dev/null & other=$!
+  WORLD_SIZE=1 RANK=0 "$program" "$@"
   wait $other
 }
 part() { [[ -z $only || $only == "$1" ]] && echo "$1: load $(cut -d' ' -f1 /proc/loadavg)" >&2; }
@@ -95,7 +99,7 @@ if part steps; then
   here 4 cached resnet34 loopback
   links 1000
   apart 2 steps resnet34 "1000 Mbit/s"
-  apart 4 steps resnet34 "1000 Mbit/s" 1 2 4 6
+  apart 4 steps resnet34 "1000 Mbit/s" 1 2 6
   apart 2 steps deit_tiny "1000 Mbit/s" 1 3 6
   apart 2 cached resnet34 "1000 Mbit/s"
   links 250
