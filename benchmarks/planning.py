@@ -46,7 +46,7 @@ def hierarchical(n, size, inside, outside, a_node=8):
 
 
 def buckets_of(sizes, first=FIRST_BUCKET, most=BUCKET):
-    """How c10d's Reducer fills buckets with gradients of these bytes, in the order in which they come: how many each."""
+    """How c10d's Reducer fills buckets with gradients of these bytes, in the order they come in: how many each."""
     result, count, filled = [], 0, 0
     for size in sizes:
         count, filled = count + 1, filled + size
@@ -77,8 +77,10 @@ class Network:
         scaled = Network.__new__(Network)
         scaled.__dict__.update(self.__dict__)
         scaled.size = size
-        scaled.parameters = [[g, n, f * (size / self.size) ** 2] if g < len(self.groups) - 1 else [g, n, f]
-                             for g, n, f in self.parameters]
+        scaled.parameters = [
+            [g, n, f * (size / self.size) ** 2] if g < len(self.groups) - 1 else [g, n, f]
+            for g, n, f in self.parameters
+        ]
         return scaled
 
     def suffix(self, thawed):
@@ -193,8 +195,9 @@ class Fit:
             row = self.one("step", network=name, link="alone", thawed=thawed)
             net = self.networks[name].at(row["size"])
             frozen, trained = net.operations(thawed)
-            equations.append((row["batch"] * frozen, row["batch"] * trained,
-                              row["processor"] - optimizer * net.trained(thawed)))
+            equations.append(
+                (row["batch"] * frozen, row["batch"] * trained, row["processor"] - optimizer * net.trained(thawed))
+            )
         frozen, trained = least_squares(equations)
         return Machine(frozen, trained, optimizer, 0)
 
@@ -219,9 +222,18 @@ class Fit:
         small = ring(n, 40, alpha, bandwidth)
         if row["what"] == "cached":
             return self.one("cached", network=row["network"], link="alone")["least"] * max(1, n / processors) + (
-                SUMS_A_STEP * small + ring(n, 4 * net.trained(1), alpha, bandwidth))
-        return step(net, row["thawed"], row["batch"], n, machine, lambda size: ring(n, size, alpha, bandwidth), small,
-                    share=1 if n == 1 else self.clock * max(1, n / processors))
+                SUMS_A_STEP * small + ring(n, 4 * net.trained(1), alpha, bandwidth)
+            )
+        return step(
+            net,
+            row["thawed"],
+            row["batch"],
+            n,
+            machine,
+            lambda size: ring(n, size, alpha, bandwidth),
+            small,
+            share=1 if n == 1 else self.clock * max(1, n / processors),
+        )
 
     def is_fitted(self, row):
         if row["what"] == "sum":
@@ -230,8 +242,12 @@ class Fit:
         groups = len(self.networks[row["network"]].groups)
         if row["link"] == "alone":
             return row["what"] == "cached" or row["thawed"] in (1, groups)
-        return row["what"] == "step" and row["network"] == "resnet34" and row["link"] == "loopback" and (
-            row["thawed"] == groups and row["processes"] == 2)
+        return (
+            row["what"] == "step"
+            and row["network"] == "resnet34"
+            and row["link"] == "loopback"
+            and (row["thawed"] == groups and row["processes"] == 2)
+        )
 
 
 # ---- tables -------------------------------------------------------------------------------------------------------
@@ -258,40 +274,79 @@ def stage_names(groups):
 
 
 def sizes_table(networks):
-    cells = [["network, last groups thawed", "parameters that train", "gradients, MB", "buckets", "forward, GFLOP: frozen",
-              "trained", "kept for backward, MB a sample"]]
+    cells = [
+        [
+            "network, last groups thawed",
+            "parameters that train",
+            "gradients, MB",
+            "buckets",
+            "forward, GFLOP: frozen",
+            "trained",
+            "kept for backward, MB a sample",
+        ]
+    ]
     for net in networks.values():
         if net.name == "deit_tiny":
             continue
         for thawed, name in enumerate(stage_names(net.groups), 1):
             suffix = sum(f for _, _, f in net.suffix(thawed)) / 1e9
             frozen = net.operations(thawed)[0] / 1e9
-            cells.append([f"`{net.name}`, {name}", f"{net.trained(thawed):,}", f"{4e-6 * net.trained(thawed):.4g}",
-                          len(net.buckets(thawed)), f"{frozen:.3g}", f"{suffix:.3g}", f"{1e-6 * net.kept[thawed - 1]:.3g}"])
+            cells.append(
+                [
+                    f"`{net.name}`, {name}",
+                    f"{net.trained(thawed):,}",
+                    f"{4e-6 * net.trained(thawed):.4g}",
+                    len(net.buckets(thawed)),
+                    f"{frozen:.3g}",
+                    f"{suffix:.3g}",
+                    f"{1e-6 * net.kept[thawed - 1]:.3g}",
+                ]
+            )
     return markdown(cells)
 
 
 def asked_table(fit):
     cells = [["a Learner with", "sums a step", "bytes of them", "sums an epoch", "broadcasts an epoch", "sums a stage"]]
     for r in fit.of("asked"):
-        cells.append([r["callbacks"].replace("none", "no callback"), r["sums_a_step"], r["bytes_a_step"],
-                      r["sums_an_epoch"], r["broadcasts_an_epoch"], r["sums_a_stage"]])
+        cells.append(
+            [
+                r["callbacks"].replace("none", "no callback"),
+                r["sums_a_step"],
+                r["bytes_a_step"],
+                r["sums_an_epoch"],
+                r["broadcasts_an_epoch"],
+                r["sums_a_stage"],
+            ]
+        )
     return markdown(cells)
 
 
 def constants_table(fit):
     cells = [["constant", "", "fitted to"]]
     for name, m in fit.machines.items():
-        cells += [[f"`{name}`, frozen part", f"{1e-9 / m.frozen:.3g} GFLOP/s", "a step alone with the head thawed, with all"],
-                  [f"`{name}`, trained part, forward and backward", f"{1e-9 / m.trained:.3g} GFLOP/s", "the same two"],
-                  [f"`{name}`, AdamW", f"{1e9 * m.optimizer:.3g} ns a parameter", "its step alone"]]
+        cells += [
+            [f"`{name}`, frozen part", f"{1e-9 / m.frozen:.3g} GFLOP/s", "a step alone with the head thawed, with all"],
+            [f"`{name}`, trained part, forward and backward", f"{1e-9 / m.trained:.3g} GFLOP/s", "the same two"],
+            [f"`{name}`, AdamW", f"{1e9 * m.optimizer:.3g} ns a parameter", "its step alone"],
+        ]
     cells.append(["seconds of the clock for one of the processor", f"{fit.clock:.3g}", "the median of all steps alone"])
-    cells.append(["copies of the Reducer", f"{1e9 * m.copies:.3g} ns a byte", "a step of `resnet34`, all thawed, two processes, loopback"])
+    cells.append(
+        [
+            "copies of the Reducer",
+            f"{1e9 * m.copies:.3g} ns a byte",
+            "a step of `resnet34`, all thawed, two processes, loopback",
+        ]
+    )
     for link in fit.alpha:
         alpha, bandwidth = fit.link(link)
         more = f", {fit.efficiency:.2f} of its rate" if rate_of(link) else ""
-        cells.append([f"link: {link}", f"{1e6 * alpha:.0f} us a message, {bandwidth / 1e6:.4g} MB/s{more}",
-                      "sums of two processes: to 4 KiB; from 4 MiB"])
+        cells.append(
+            [
+                f"link: {link}",
+                f"{1e6 * alpha:.0f} us a message, {bandwidth / 1e6:.4g} MB/s{more}",
+                "sums of two processes: to 4 KiB; from 4 MiB",
+            ]
+        )
     return markdown(cells)
 
 
@@ -313,8 +368,17 @@ def steps_table(fit):
             continue
         net = fit.networks[r["network"]]
         what = "head, kept features" if r["what"] == "cached" else stage_names(net.groups)[r["thawed"] - 1]
-        cells.append([f"`{r['network']}`, {what}", r["link"], r["processes"], seconds(measured), seconds(predicted),
-                      f"{100 * (predicted / measured - 1):+.0f} %", "fitted" if fitted else ""])
+        cells.append(
+            [
+                f"`{r['network']}`, {what}",
+                r["link"],
+                r["processes"],
+                seconds(measured),
+                seconds(predicted),
+                f"{100 * (predicted / measured - 1):+.0f} %",
+                "fitted" if fitted else "",
+            ]
+        )
     return markdown(cells)
 
 
@@ -324,8 +388,17 @@ def sums_table(fit):
         if r["what"] != "sum" or r["bytes"] not in (40, 1048576, 27262976):
             continue
         size = "40 B" if r["bytes"] == 40 else f"{r['bytes'] // MIB} MiB"
-        cells.append([size, r["link"], r["processes"], seconds(measured), seconds(predicted),
-                      f"{100 * (predicted / measured - 1):+.0f} %", "fitted" if fitted else ""])
+        cells.append(
+            [
+                size,
+                r["link"],
+                r["processes"],
+                seconds(measured),
+                seconds(predicted),
+                f"{100 * (predicted / measured - 1):+.0f} %",
+                "fitted" if fitted else "",
+            ]
+        )
     return markdown(cells)
 
 
@@ -334,8 +407,15 @@ def errors_table(fit):
         if fitted:
             return "fitted, all"
         if r["what"] == "sum":
-            size = "of 40 B or fewer" if r["bytes"] <= 40 else "of 4 to 256 KiB" if r["bytes"] < MIB else "of 1 MiB and more"
-            return f"sums {size}, {'2' if r['processes'] == 2 else '3 and 4' if r['processes'] < 8 else '8 and 16'} processes"
+            size = (
+                "of 40 B or fewer"
+                if r["bytes"] <= 40
+                else "of 4 to 256 KiB"
+                if r["bytes"] < MIB
+                else "of 1 MiB and more"
+            )
+            many = "2" if r["processes"] == 2 else "3 and 4" if r["processes"] < 8 else "8 and 16"
+            return f"sums {size}, {many} processes"
         if r["what"] == "cached":
             return "steps of a head on kept features, 2 and 4 processes"
         if r["processes"] == 1:
@@ -376,7 +456,10 @@ def gpu_step(net, stage, batch, n, compute, network, sums):
     """Seconds of a step. `sums`: "ring" as Gloo makes them today, "tree", or "none"."""
     alpha = TCP[network]
     small = {"ring": ring(n, 40, alpha, inf), "tree": tree(n, alpha), "none": 0}[sums]
-    all_reduce = lambda size: hierarchical(n, size, INSIDE[network], OUTSIDE[network])
+
+    def all_reduce(size):
+        return hierarchical(n, size, INSIDE[network], OUTSIDE[network])
+
     launch = LAUNCH[compute]
     if stage == 0:  # kept features: some thirty kernels, a forward and a backward pass of the head and its optimizer
         return 30 * launch + (0 if n == 1 else all_reduce(4 * net.trained(1))) + SUMS_A_STEP * small
@@ -386,7 +469,12 @@ def gpu_step(net, stage, batch, n, compute, network, sums):
 
 
 def stages(net):
-    return [("head, features kept", 0), ("head", 1), (f"+ {net.groups[-2].split('.')[-1]}", 2), ("all", len(net.groups))]
+    return [
+        ("head, features kept", 0),
+        ("head", 1),
+        (f"+ {net.groups[-2].split('.')[-1]}", 2),
+        ("all", len(net.groups)),
+    ]
 
 
 def efficiency(net, stage, batch, n, compute, network, sums, alone=None):
@@ -475,15 +563,34 @@ def pays_table(fit):
 
 
 def memory_table(fit):
-    cells = [["network, stage", "weights", "gradients", "AdamW's state", "the same over 8 by ZeRO", "activations of 64", "sum"]]
+    cells = [
+        [
+            "network, stage",
+            "weights",
+            "gradients",
+            "AdamW's state",
+            "the same over 8 by ZeRO",
+            "activations of 64",
+            "sum",
+        ]
+    ]
     for name in MFU:
         net = fit.networks[name]
         for title, stage in stages(net)[1:]:
             weights = 4e-6 * net.trained(len(net.groups))
             gradients = 4e-6 * net.trained(stage)
             kept = 64e-6 * net.kept[stage - 1]
-            cells.append([f"`{name}`, {title}", f"{weights:.0f}", f"{gradients:.3g}", f"{2 * gradients:.3g}",
-                          f"{2 * gradients / 8:.3g}", f"{kept:,.0f}", f"{weights + 3 * gradients + kept:,.0f}"])
+            cells.append(
+                [
+                    f"`{name}`, {title}",
+                    f"{weights:.0f}",
+                    f"{gradients:.3g}",
+                    f"{2 * gradients:.3g}",
+                    f"{2 * gradients / 8:.3g}",
+                    f"{kept:,.0f}",
+                    f"{weights + 3 * gradients + kept:,.0f}",
+                ]
+            )
     return markdown(cells)
 
 
@@ -493,8 +600,13 @@ def feeding_table(fit, a_core=318):
         net = fit.networks[name]
         for title, stage in stages(net)[1:]:
             rates = [BATCH / gpu_step(net, stage, BATCH, 1, c, c, "none") for c in (0, 1)]
-            cells.append([f"`{name}`, {title}", f"{number(rates[0])} to {number(rates[1])}",
-                          f"{ceil(rates[0] / a_core)} to {ceil(rates[1] / a_core)}"])
+            cells.append(
+                [
+                    f"`{name}`, {title}",
+                    f"{number(rates[0])} to {number(rates[1])}",
+                    f"{ceil(rates[0] / a_core)} to {ceil(rates[1] / a_core)}",
+                ]
+            )
     return markdown(cells)
 
 
@@ -535,8 +647,18 @@ def check():
     same(exposed([1, 2], [0.5, 0.5], 2), 0.5)  # all but the last is hidden
     same(exposed([1, 2], [3, 1], 2), 3)  # the link is busy from 1 to 5
     same(exposed([0.5], [0.1], 2), 0)
-    net = Network({"network": "x", "size": 8, "groups": ["a", "b", "head"], "kept": [0, 0, 0], "norms": [], "feature": 4,
-                   "input": 4, "parameters": [[0, 100, 10], [1, MIB, 20], [1, 5, 0], [2, 10, 2]]})
+    net = Network(
+        {
+            "network": "x",
+            "size": 8,
+            "groups": ["a", "b", "head"],
+            "kept": [0, 0, 0],
+            "norms": [],
+            "feature": 4,
+            "input": 4,
+            "parameters": [[0, 100, 10], [1, MIB, 20], [1, 5, 0], [2, 10, 2]],
+        }
+    )
     assert [net.trained(k) for k in (1, 2, 3)] == [10, MIB + 15, MIB + 115]
     assert net.operations(1) == (30, 3 * 2 - 2) and net.operations(2) == (10, 3 * 22 - 20)
     assert net.operations(3) == (0, 3 * 32 - 10)
@@ -569,7 +691,7 @@ def main():
             begin, end = f"<!-- planning.py: {name} -->\n", "\n<!-- end -->"
             if begin in page:
                 before, rest = page.split(begin)
-                page = before + begin + table + rest[rest.index(end):]
+                page = before + begin + table + rest[rest.index(end) :]
         if options.check and page != old:
             sys.exit(f"{options.page} has other tables than planning.py makes: planning.py --page {options.page}")
         if not options.check:

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Measures what planning.py fits its cost model to, and what it is held against.
-#   benchmarks/planning.sh [--program FILE] [--only WORD] > benchmarks/planning.jsonl       10 minutes; takes root, ip and tc
-# Processes on this machine, and on hosts that are network namespaces at a switch, over links of tc's speed.
+#   benchmarks/planning.sh [--program FILE] [--only WORD] > benchmarks/planning.jsonl
+# Processes on this machine, and on hosts that are network namespaces at a switch, over links of tc's speed. Takes root,
+# ip, tc and 15 minutes, in which other programs get little. WORD: table, counts, alone, sums or steps.
 # shellcheck disable=SC2329 # the trap calls a function by name
 set -euo pipefail
 root=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/..
@@ -9,11 +10,13 @@ program=$root/build/bench/benchmarks/planning only=''
 while (($#)); do
   case $1 in
     --program | --only) declare "${1#--}=${2:?}" && shift 2 ;;
-    *) sed -n '2,4s/^# //p' "${BASH_SOURCE[0]}" >&2 && exit 2 ;;
+    *) sed -n '2,5s/^# //p' "${BASH_SOURCE[0]}" >&2 && exit 2 ;;
   esac
 done
 [[ -x $program ]] || { echo "there is no $program: run ./dev bench, or name it by --program" >&2 && exit 2; }
-((EUID == 0)) && [[ -n $(command -v ip) && -n $(command -v tc) ]] || { echo "this takes root, ip and tc" >&2 && exit 77; }
+((EUID == 0)) && [[ -n $(command -v ip) && -n $(command -v tc) ]] || {
+  echo "this takes root, ip and tc" >&2 && exit 77
+}
 # What else runs here disturbs the times: where the kernel shares processors out by session, nice alone does nothing.
 [[ $(ps -o sid= $$ | tr -d ' ') == "$$" ]] || exec setsid --wait "$0" --program "$program" ${only:+--only "$only"}
 renice -n -10 -p $$ >/dev/null
