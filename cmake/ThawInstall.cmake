@@ -4,7 +4,7 @@ set(thaw_package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/thaw)
 # An export for each price: who lacks what one needs can have the others.
 foreach(target IN ITEMS thaw ${thaw_priced})
   string(REPLACE _ - export ${target}-targets)
-  install(TARGETS ${target} EXPORT ${export} FILE_SET HEADERS FILE_SET details)
+  install(TARGETS ${target} EXPORT ${export} FILE_SET HEADERS)
   install(EXPORT ${export} NAMESPACE thaw:: DESTINATION ${thaw_package_dir})
 endforeach()
 configure_package_config_file(cmake/thaw-config.cmake.in ${PROJECT_BINARY_DIR}/thaw-config.cmake

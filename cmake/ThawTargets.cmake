@@ -5,23 +5,9 @@ file(GLOB_RECURSE thaw_headers CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/include/t
 set(thaw_all_headers ${thaw_headers})
 list(FILTER thaw_headers EXCLUDE REGEX "/thaw/(weights|checkpoint|vision|text|distributed)/")
 
-# thaw_header_sets(<target> <header>...): the public headers are the file set HEADERS, each of which must compile alone
-# (./dev headers); what stands in a detail/ is the file set details, installed as they are.
-function(thaw_header_sets target)
-  set(details ${ARGN})
-  set(public ${ARGN})
-  list(FILTER details INCLUDE REGEX "/detail/")
-  list(FILTER public EXCLUDE REGEX "/detail/")
-  target_sources(
-    ${target} INTERFACE FILE_SET HEADERS BASE_DIRS ${PROJECT_SOURCE_DIR}/include FILES ${public}
-                        FILE_SET details TYPE HEADERS BASE_DIRS ${PROJECT_SOURCE_DIR}/include FILES ${details})
-  set_target_properties(${target} PROPERTIES INTERFACE_HEADER_SETS_TO_VERIFY HEADERS
-                                             VERIFY_INTERFACE_HEADER_SETS ${PROJECT_IS_TOP_LEVEL})
-endfunction()
-
 add_library(thaw INTERFACE)
 add_library(thaw::thaw ALIAS thaw)
-thaw_header_sets(thaw ${thaw_headers})
+target_sources(thaw INTERFACE FILE_SET HEADERS BASE_DIRS ${PROJECT_SOURCE_DIR}/include FILES ${thaw_headers})
 target_compile_features(thaw INTERFACE cxx_std_20) # Torch does not propagate it
 # The wheel ships its own fmt headers in its include folder, found before the system's: header-only fmt brings
 # the code that belongs to whichever header was found first.
@@ -44,7 +30,7 @@ function(thaw_priced_target name)
   add_library(thaw_${name} INTERFACE)
   add_library(thaw::${name} ALIAS thaw_${name})
   set_target_properties(thaw_${name} PROPERTIES EXPORT_NAME ${name})
-  thaw_header_sets(thaw_${name} ${headers})
+  target_sources(thaw_${name} INTERFACE FILE_SET HEADERS BASE_DIRS ${PROJECT_SOURCE_DIR}/include FILES ${headers})
   target_link_libraries(thaw_${name} INTERFACE thaw ${arg_NEEDS})
   set(thaw_priced ${thaw_priced} thaw_${name} PARENT_SCOPE)
 endfunction()
