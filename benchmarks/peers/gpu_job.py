@@ -14,10 +14,16 @@ import queue
 import sys
 import threading
 import time
+from pathlib import Path
 
 import torch
-import torchvision
 from torch.nn import functional
+
+sys.path.append(str(Path(__file__).resolve().parents[2] / "tests/reference"))
+from formula import define_torchvision_operators  # noqa: E402
+
+define_torchvision_operators()
+import torchvision  # noqa: E402
 
 HEAD_LR, BODY_LR, TOP_LR = 2e-3, 1e-5, 1e-3  # peaks of one-cycle
 RATES = [BODY_LR, (BODY_LR * TOP_LR) ** 0.5, TOP_LR]
