@@ -75,7 +75,8 @@ class Memory {
   [[nodiscard]] nlohmann::json peak_mb(std::int64_t less) const {
     if (device_.is_cpu()) return nullptr;
     const auto bytes = allocator().getDeviceStats(index()).allocated_bytes;
-    return static_cast<double>(bytes[static_cast<std::size_t>(c10::CachingAllocator::StatType::AGGREGATE)].peak - less) /
+    return static_cast<double>(bytes[static_cast<std::size_t>(c10::CachingAllocator::StatType::AGGREGATE)].peak -
+                               less) /
            (1 << 20);
   }
 
@@ -131,9 +132,8 @@ class Side {
         return learner_->fit({.name = "head", .freeze = thaw::FreezeTo{-1}, .lr = head_lr}).train_loss;
       });
     if (stage == "thawed")
-      return timed(job_.steps, [&] {
-        return learner_->fit({.name = "thawed", .freeze = thaw::Unfrozen{}, .lr = all}).train_loss;
-      });
+      return timed(job_.steps,
+                   [&] { return learner_->fit({.name = "thawed", .freeze = thaw::Unfrozen{}, .lr = all}).train_loss; });
     if (stage != "finder") throw std::invalid_argument("there is no stage " + stage);
     learner_->unfreeze();
     return timed(job_.finder_steps, [&] {

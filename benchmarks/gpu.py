@@ -71,14 +71,18 @@ class Case:
         self.sides = [side for side in sides if not side.down]
         self.turns = {(side.name, stage): [] for side in sides for stage in STAGES}
         self.warm_up, self.losses = {}, {}
+        self.took = {side.name: 0.0 for side in sides}
 
     def attempt(self, side, request):
         """The answer; a side that fails is out of this case."""
+        start = time.perf_counter()
         try:
             return side.ask(request)
         except Failed as error:
             self.say(f"  {side.name} FAILED: {str(error)[:500]}")
             self.sides.remove(side)
+        finally:
+            self.took[side.name] += time.perf_counter() - start
 
     def prepare(self, stages):
         for side in list(self.sides):
@@ -87,11 +91,11 @@ class Case:
             if answer := self.attempt(side, dict(stage="check")):
                 self.losses[side.name] = answer["loss"]
         for side in list(self.sides):
-            start = time.perf_counter()
+            before = self.took[side.name]
             for stage in stages:
                 if stage != "finder" and side in self.sides:  # it does what the thawed stage does
                     self.attempt(side, dict(stage=stage))
-            self.warm_up[side.name] = time.perf_counter() - start
+            self.warm_up[side.name] = self.took[side.name] - before
         self.say("  warm-up: " + ", ".join(f"{name} {took:.1f} s" for name, took in self.warm_up.items()))
         self.say("  loss of the first batch: " + ", ".join(f"{n} {loss:.5f}" for n, loss in self.losses.items()))
 
@@ -206,14 +210,15 @@ def main():
         for data in options.data
         for model in options.models
     ]
-    results, bad, took = [], [], 0
+    results, bad, plain, compiled = [], [], 0, 0  # and what a case took at most, but for the compiled side, and that one
     with tempfile.TemporaryDirectory() as folder:
         for job in jobs:
             left = end - time.monotonic()
-            # the compiled side takes as long as all others; images from the host are no matter of compiling
-            there = [s for s in sides if s.name != "compile" or (job["data"] == "device" and left > 3 * took)]
+            # images from the host are no matter of compiling
+            compiles = job["data"] == "device" and left > 1.2 * (plain + compiled)
+            there = [side for side in sides if side.name != "compile" or compiles]
             case = Case(dict(job, weights=f"{folder}/{job['model']}.pt"), there, say)
-            if left < took:
+            if left < 1.2 * plain:
                 say(f"{case.name}: LEFT OUT, {max(left, 0):.0f} s are left")
                 continue
             say(case.name + ("" if len(there) == len(sides) else " (not compiled)"))
@@ -225,7 +230,8 @@ def main():
             while rounds < options.rounds and (rounds == 0 or time.monotonic() < end):
                 case.round(rounds, options.stages)
                 rounds += 1
-            took = max(took, time.monotonic() - start)
+            compiled = max(compiled, case.took.pop("compile", 0))
+            plain = max(plain, sum(case.took.values()))
             say(f"  {rounds} rounds, {time.monotonic() - start:.0f} s")
             if not {"thaw", "eager"} <= {side.name for side in case.sides}:
                 bad.append(case.name + ": a side failed")

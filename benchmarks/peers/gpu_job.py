@@ -47,15 +47,12 @@ def in_groups(net, cuts):
     """The parameters of the three groups, each as those that decay and those that do not."""
     norms = (torch.nn.BatchNorm2d, torch.nn.LayerNorm)
     exempt = {f"{name}." for name, module in net.named_modules() if isinstance(module, norms)}
-    named = dict(net.named_parameters())
-    order = [n for n in named if not any(n.startswith(c) for c in cuts)]  # registered before, or beside, the first cut
-    order += [n for n in named if n not in order]
     groups, now = [([], []) for _ in range(3)], 0
-    for name in order:
-        while now < 2 and name.startswith(cuts[now]):
+    for name, parameter in net.named_parameters():  # in the order in which they run
+        if now < 2 and name.startswith(cuts[now]):
             now += 1
         plain = name.endswith("bias") or any(name.startswith(prefix) for prefix in exempt)
-        groups[now][plain].append(named[name])
+        groups[now][plain].append(parameter)
     return groups
 
 
