@@ -19,11 +19,14 @@ from pathlib import Path
 import torch
 from torch.nn import functional
 
-sys.path.append(str(Path(__file__).resolve().parents[2] / "tests/reference"))
-from formula import define_torchvision_operators  # noqa: E402
+try:
+    import torchvision
+except RuntimeError:  # a wheel for CUDA beside a CPU torch, as ./dev python may have it
+    sys.path.append(str(Path(__file__).resolve().parents[2] / "tests/reference"))
+    from formula import define_torchvision_operators
 
-define_torchvision_operators()
-import torchvision  # noqa: E402
+    define_torchvision_operators()
+    import torchvision
 
 HEAD_LR, BODY_LR, TOP_LR = 2e-3, 1e-5, 1e-3  # peaks of one-cycle
 RATES = [BODY_LR, (BODY_LR * TOP_LR) ** 0.5, TOP_LR]
