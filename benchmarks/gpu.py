@@ -49,6 +49,8 @@ class Side:
             self.process.stdin.write(json.dumps(request) + "\n")
             self.process.stdin.flush()
             line = self.process.stdout.readline()
+            while line and not line.startswith("{"):  # a library's
+                line = self.process.stdout.readline()
         except OSError:
             line = ""
         if not line:

@@ -121,11 +121,13 @@ machine() {
 # ---- build -------------------------------------------------------------------------------------------------------------
 
 configure() {
-  local found=("-DTorch_DIR=$torch_dir" "-DTHAW_PYTHON=$(command -v "$python")" "-DCMAKE_PREFIX_PATH=${deps:+$deps/usr}")
-  # with LibTorch's CUDA and no unity: many processors compile many small files
-  step configure build.log 90 cmake -S . -B "$build" -G Ninja "${found[@]}" \
-    "-DCMAKE_PROJECT_INCLUDE=$PWD/cmake/CudaRuntime.cmake" -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_FLAGS_RELEASE=-O1 \
-    -DTHAW_BUILD_BENCHMARKS=ON -DTHAW_BUILD_EXAMPLES=OFF -DTHAW_INSTALL=OFF
+  local found=("-DTorch_DIR=$torch_dir" "-DTHAW_PYTHON=$(command -v "$python")")
+  if [[ $deps ]]; then
+    found+=("-DCMAKE_PREFIX_PATH=$deps/usr" "-Dfmt_DIR=$(dirname "$(find "$deps/usr" -name fmt-config.cmake)")")
+  fi
+  step configure build.log 90 cmake --preset dev -B "$build" "${found[@]}" \
+    "-DCMAKE_PROJECT_INCLUDE=$PWD/cmake/CudaRuntime.cmake" -DTHAW_BUILD_BENCHMARKS=ON -DTHAW_BUILD_EXAMPLES=OFF \
+    -DTHAW_INSTALL=OFF
 }
 
 # targets <regular expression>: the executables that CMake made rules for
@@ -162,6 +164,7 @@ run_tests() {
 # ---- all of it ---------------------------------------------------------------------------------------------------------
 
 export TORCHINDUCTOR_CACHE_DIR=$build/inductor
+PATH=$PATH:$(dirname "$(command -v "$python")") # where pip puts CMake and Ninja
 if [[ $device == cuda ]]; then export THAW_TEST_DEVICE=cuda; fi
 machine
 configure || exit 1
