@@ -43,6 +43,7 @@ def network(job):
     if job.model == "resnet34":
         return torchvision.models.resnet34(num_classes=job.classes), ("layer3", "fc")
     vit = torchvision.models.vit_b_16(num_classes=job.classes, image_size=job.pixels)
+    torch.nn.init.normal_(vit.heads[-1].weight, std=0.02)  # of zeros the loss would be the same whatever the body does
     return vit, ("encoder.layers.encoder_layer_6", "heads")
 
 
