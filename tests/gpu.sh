@@ -131,7 +131,7 @@ configure() {
 }
 
 # targets <regular expression>: the executables that CMake made rules for
-targets() { ninja -C "$build" -t targets all | sed -n 's/: phony$//p' | grep -xE "$1" | sort; }
+targets() { ninja -C "$build" -t targets all | sed -n '/^cmake_/d; s/: phony$//p' | grep -xE "$1" | sort; }
 
 # ---- tests -------------------------------------------------------------------------------------------------------------
 
