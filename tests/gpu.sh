@@ -125,9 +125,11 @@ configure() {
   if [[ $deps ]]; then
     found+=("-DCMAKE_PREFIX_PATH=$deps/usr" "-Dfmt_DIR=$(dirname "$(find "$deps/usr" -name fmt-config.cmake)")")
   fi
+  # PyTorch 2.11's libtorch.so has a std::filesystem of its own, of which GCC 12's libstdc++ lacks a part: the system's
+  # comes before it
   step configure build.log 90 cmake --preset dev -B "$build" "${found[@]}" \
-    "-DCMAKE_PROJECT_INCLUDE=$PWD/cmake/CudaRuntime.cmake" -DTHAW_BUILD_BENCHMARKS=ON -DTHAW_BUILD_EXAMPLES=OFF \
-    -DTHAW_INSTALL=OFF
+    "-DCMAKE_PROJECT_INCLUDE=$PWD/cmake/CudaRuntime.cmake" -DCMAKE_EXE_LINKER_FLAGS=-Wl,--no-as-needed,-lstdc++,--as-needed \
+    -DTHAW_BUILD_BENCHMARKS=ON -DTHAW_BUILD_EXAMPLES=OFF -DTHAW_INSTALL=OFF
 }
 
 # targets <regular expression>: the executables that CMake made rules for
