@@ -35,9 +35,13 @@ def table(rows):
     for r in rows:
         numbers = [f"{r['ours']:.4g}", f"{r['theirs']:.4g}", r["unit"], f"{r['ratio']:.2f}x"]
         cells.append([r["name"], *numbers, r["target"], VERDICT[r["met"]]])
+    return aligned(cells, right={1, 2, 4})
+
+
+def aligned(cells, right):
+    """Lines of cells, the first its headers; the columns numbered in `right` are flush right."""
     widths = [max(map(len, column)) for column in zip(*cells)]
-    cells.insert(1, ["-" * width for width in widths])
-    right = {1, 2, 4}
+    cells = [cells[0], ["-" * width for width in widths], *cells[1:]]
     return "\n".join(
         "  ".join(c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(line, widths))).rstrip()
         for line in cells
