@@ -5,6 +5,7 @@
 #include <ATen/ops/ones.h>
 #include <ATen/ops/randn.h>
 #include <catch2/catch_test_macros.hpp>
+#include <catch2/generators/catch_generators.hpp>
 #include <map>
 #include <optional>
 #include <string>
@@ -16,8 +17,10 @@
 using thaw::test::is_simulated;
 using thaw::test::test_device;
 
-TEST_CASE("a batch from pinned memory arrives whole, and nobody waits for it") {
-  const at::Tensor input = at::randn({6, 3}).pin_memory(), target = at::arange(6).pin_memory();
+TEST_CASE("a batch arrives whole, and nobody waits for it") {
+  const bool pinned = GENERATE(false, true);
+  const auto host = [&](const at::Tensor& tensor) { return pinned ? tensor.pin_memory() : tensor; };
+  const at::Tensor input = host(at::randn({6, 3})), target = host(at::arange(6));
   const std::map<std::string, at::Tensor> named{{"a", input}, {"b", input}};
   std::optional<thaw::Batch> there;
   {

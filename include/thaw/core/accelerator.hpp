@@ -31,11 +31,11 @@ namespace thaw {
   return devices;
 }
 
-/// The tensor on a device. From the CPU it goes by way of page-locked memory, for which the host does not wait: what is
-/// made anew in each step, and small.
+/// The tensor on a device. From the CPU it goes by way of page-locked memory, for which the host does not wait.
 [[nodiscard]] inline at::Tensor send_to(const at::Device& device, const at::Tensor& tensor) {
   if (tensor.device() == device) return tensor;
-  if (!tensor.is_cpu() || at::getAccelerator() != device.type()) return tensor.to(device);
+  if (!tensor.is_cpu() || tensor.layout() != at::kStrided || at::getAccelerator() != device.type())
+    return tensor.to(device);
   return tensor.pin_memory().to(device, /*non_blocking=*/true);
 }
 

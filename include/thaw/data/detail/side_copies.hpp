@@ -12,6 +12,8 @@
 #include <utility>
 #include <vector>
 
+#include <thaw/core/accelerator.hpp>
+
 namespace thaw::detail {
 
 /// The stream by which this thread copies to a device, always the same: what is allocated on a stream is used again
@@ -31,7 +33,7 @@ namespace thaw::detail {
 }
 
 /// Copies tensors of the host to a device beside what that computes: by a stream of their own, for which the current
-/// one waits in `finish`. What the host is to do meanwhile needs page-locked memory (PrefetchOptions::pin_memory).
+/// one waits in `finish`. The host waits for neither.
 class SideCopies {
  public:
   explicit SideCopies(const at::Device& device) : device_(device), stream_(copy_stream(device)) {
@@ -44,7 +46,7 @@ class SideCopies {
     at::Tensor copy;
     {
       const c10::StreamGuard beside(*stream_);
-      copy = tensor.to(device_, /*non_blocking=*/true);
+      copy = send_to(device_, tensor);
     }
     copy.record_stream(current_.value());  // its memory is not used anew before that is done with it
     copied_ = true;
