@@ -28,7 +28,7 @@ enum class Decay {
 /// LibTorch's fused kernel over each group, or torch::optim::SGD's own loop where something has no such kernel: sparse
 /// gradients, complex numbers, half precision on the CPU, devices other than CPU and CUDA. The two differ by rounding;
 /// on a CPU they are about as fast.
-class SGD : public torch::optim::SGD, public detail::RevocableStep {
+class SGD : public torch::optim::SGD, public RevocableStep {
  public:
   using torch::optim::SGD::SGD;
 

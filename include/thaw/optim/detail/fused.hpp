@@ -17,6 +17,7 @@
 
 #include <thaw/core/error.hpp>
 #include <thaw/groups/optimizer_groups.hpp>
+#include <thaw/optim/revocable_step.hpp>
 
 namespace thaw::detail {
 
@@ -103,33 +104,6 @@ struct FusedCall {
     const at::Tensor step_tensor = at::full({}, static_cast<double>(step), parameters[0].options().dtype(at::kFloat));
     return std::vector<at::Tensor>(parameters.size(), step_tensor);
   }
-};
-
-/// What thaw's optimizers share: a step that the device may call off, so that the host need not wait for the reason.
-///
-///     optimizer.unless(overflow);  // one number on the device: where it is not 0, the next step does nothing
-///     optimizer.step();
-///     optimizer.settle(done);      // once the host has read that number; before the next step
-class RevocableStep {
- public:
-  RevocableStep() = default;
-  RevocableStep(const RevocableStep&) = default;
-  RevocableStep& operator=(const RevocableStep&) = default;
-  virtual ~RevocableStep() = default;
-
-  /// Whether kernels that can be called off do the whole of the next step, on this device.
-  [[nodiscard]] virtual bool revocable(const at::Device& device) = 0;
-  void unless(const at::Tensor& overflow) { overflow_ = overflow; }
-  /// Counts the last step where it was done, and forgets it where it was not.
-  void settle(bool done) {
-    for (void* parameter : std::exchange(unsettled_, {})) settled(parameter, done);
-  }
-
- protected:
-  virtual void settled(void* parameter, bool done) = 0;
-
-  std::optional<at::Tensor> overflow_;
-  std::vector<void*> unsettled_;  // whose state does not know of the last step yet: keys of Optimizer::state()
 };
 
 inline bool all_on(torch::optim::Optimizer& optimizer, const at::Device& device) {

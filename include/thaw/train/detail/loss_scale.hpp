@@ -13,7 +13,7 @@
 #include <utility>
 #include <vector>
 
-#include <thaw/optim/detail/fused.hpp>
+#include <thaw/optim/revocable_step.hpp>
 #include <thaw/train/detail/late_number.hpp>
 #include <thaw/train/run_state.hpp>
 
