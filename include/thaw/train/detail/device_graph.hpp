@@ -4,7 +4,6 @@
 #include <c10/core/Event.h>
 #include <c10/core/StreamGuard.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
-#include <c10/util/ScopeExit.h>
 
 #if __has_include(<ATen/core/GraphImplInterface.h>)
 #include <ATen/core/GraphImplInterface.h>
@@ -41,9 +40,12 @@ class DeviceGraph {
       reached.block(stream);
     };
     waits(stream_, current);
-    const auto end = c10::make_scope_exit([&] { waits(current, stream_); });
-    const c10::StreamGuard on_it(stream_);
-    work();
+    ended(
+        [&] {
+          const c10::StreamGuard on_it(stream_);
+          work();
+        },
+        [&] { waits(current, stream_); });
   }
 
   /// Captures what `work` has the device do; none of it is done. Memory that it allocates stays its own. What fails in
@@ -52,17 +54,7 @@ class DeviceGraph {
   void capture(const Work& work) {
     beside([&] {
       impl_->begin();
-      try {
-        work();
-      } catch (...) {
-        const std::exception_ptr failed = std::current_exception();
-        try {
-          impl_->end();
-        } catch (...) {  // NOLINT(bugprone-empty-catch): it fails because that did
-        }
-        std::rethrow_exception(failed);
-      }
-      impl_->end();
+      ended(work, [&] { impl_->end(); });
     });
   }
 
@@ -98,6 +90,22 @@ class DeviceGraph {
     std::unique_ptr<at::GraphImplInterface> graph;
   };
 #endif
+
+  /// Where the work fails, what `end` has to say counts for nothing.
+  template <class Work, class End>
+  static void ended(const Work& work, const End& end) {
+    try {
+      work();
+    } catch (...) {
+      const std::exception_ptr failed = std::current_exception();
+      try {
+        end();
+      } catch (...) {  // NOLINT(bugprone-empty-catch): it fails because that did
+      }
+      std::rethrow_exception(failed);
+    }
+    end();
+  }
 
   [[nodiscard]] static std::unique_ptr<Impl> make(const at::Device& device) {
 #ifdef THAW_HAS_CUDA_GRAPHS

@@ -98,6 +98,7 @@ inline EpochRecord Learner::run_stage(Run& run) {
     announce(run.callbacks, EpochEnd{.learner = *this, .record = record});
     announce(run.callbacks, SafePoint{.learner = *this, .after = SafePoint::After::epoch});
   }
+  if (loss_scale_) loss_scale_->settle();
   if (stop_) {
     record.stop = *stop_;
     if (record.epoch > 0) history_.epochs.back().stop = *stop_;  // else it was stopped before its first epoch

@@ -29,11 +29,7 @@ struct PassKey {
   NormRule norm;
 
   [[nodiscard]] static PassKey of(const LayerGroups& groups, const void* halves) {
-    PassKey key{.halves = halves,
-                .tensors = {},
-                .trained = {},
-                .frozen = groups.frozen(),
-                .norm = groups.norm_rule()};
+    PassKey key{.halves = halves, .tensors = {}, .trained = {}, .frozen = groups.frozen(), .norm = groups.norm_rule()};
     groups.each_tensor([&](const std::string&, const at::Tensor& tensor) {
       key.tensors.push_back(tensor.const_data_ptr());
       key.trained.push_back(tensor.requires_grad());
