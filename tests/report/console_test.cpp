@@ -47,13 +47,15 @@ struct Script {
                         .lr = rates,
                         .loss = loss});
   }
-  void epoch(thaw::Callback& to, std::int64_t epoch, std::optional<thaw::Evaluation> valid, double seconds) {
+  void epoch(thaw::Callback& to, std::int64_t epoch, std::optional<thaw::Evaluation> valid, double seconds,
+             std::int64_t peak_memory = 0) {
     const thaw::EpochRecord record{.stage = name,
                                    .epoch = epoch,
                                    .epochs = 2,
                                    .train_loss = 0.7 / static_cast<double>(epoch),
                                    .valid = valid,
-                                   .seconds = seconds};
+                                   .seconds = seconds,
+                                   .peak_memory = peak_memory};
     to.on(thaw::EpochEnd{*learner, record});
   }
   void end(thaw::Callback& to) { to.on(thaw::StageEnd{.learner = *learner, .record = {}, .history = {}, .stop = {}}); }
@@ -104,6 +106,21 @@ TEST_CASE("epochs without validation have a dash; new metrics, a new header; a n
   CHECK(s.text == head +
                       "   epoch  train loss  valid loss     time\n"
                       "     1/2      0.7000           -    1.00s\n");
+}
+
+TEST_CASE("the memory of a device has a column, in megabytes or gigabytes, and is never shortened") {
+  Script s;
+  s.columns = 60;
+  thaw::Callback console{Console{s.terminal}};
+  s.begin(console);
+  s.text.clear();
+  const thaw::Evaluation valid{0.5, {{"a_metric_with_quite_a_long_name", 0.5}}};
+  s.epoch(console, 1, valid, 1, 1'234'000'001);
+  s.epoch(console, 2, valid, 1, 12'340'000'000);
+  CHECK(s.text ==
+        "   epoch  train loss  valid loss  a_metric..      memory     time\n"
+        "     1/2      0.7000      0.5000      0.5000     1235 MB    1.00s\n"
+        "     2/2      0.3500      0.5000      0.5000     12.3 GB    1.00s\n");
 }
 
 TEST_CASE("on a terminal a progress line is drawn over itself, ten times a second, and erased") {
