@@ -96,8 +96,8 @@ TEST_CASE("a run is told line by line: sweeps, stages, epochs, by the documented
 
   const thaw::EpochRecord& last = learner.history().epochs.back();
   CHECK(lines[2]["epoch"] == 1);
-  CHECK(keys(lines[3]) == Keys{"epoch", "epochs", "event", "lr", "metrics", "run", "seconds", "stage", "steps_done",
-                               "time", "train_loss", "valid_loss"});
+  CHECK(keys(lines[3]) == Keys{"epoch", "epochs", "event", "lr", "metrics", "peak_memory", "run", "seconds", "stage",
+                               "steps_done", "time", "train_loss", "valid_loss"});
   CHECK(lines[3]["event"] == "epoch");
   CHECK(lines[3]["stage"] == "head \"1\"");
   CHECK(lines[3]["epoch"] == 2);
@@ -108,6 +108,7 @@ TEST_CASE("a run is told line by line: sweeps, stages, epochs, by the documented
   CHECK(lines[3]["metrics"] == Json{{"accuracy", last.valid->metrics[0].value}});
   CHECK(lines[3]["lr"] == Json{{"stem", 0}, {"body", 0}, {"head", last.lr[2]}});
   CHECK(lines[3]["seconds"] == last.seconds);
+  CHECK(lines[3]["peak_memory"].is_null());
 
   CHECK(keys(lines[4]) == Keys{"event", "run", "stage", "steps", "stop", "time"});
   CHECK(lines[4]["event"] == "stage_end");
