@@ -49,7 +49,8 @@ TEST_CASE("the sweep has fastai's rates, and its smoothing and early stop") {
   for (const auto& [name, run] : golden["curves"].items()) {
     CAPTURE(name);
     std::size_t i = 0;
-    const auto curve = LRFinder{}.run(bench.groups, bench.optimizer, [&] { return run["raw"][i++].get<double>(); });
+    const auto& raw = run["raw"];
+    const auto curve = LRFinder{}.run(bench.groups, bench.optimizer, [&] { return raw[i++].get<double>(); });
     REQUIRE(curve.lr.size() == run["visited"].get<std::size_t>());
     CHECK(curve.stopped_early == run["stopped_early"].get<bool>());
     CHECK(curve.planned == 100);

@@ -132,7 +132,7 @@ TEST_CASE("Metadata comes back") {
 TEST_CASE("Metadata that is no UTF-8 is an error, and leaves no file") {
   const thaw::test::Folder folder;
   for (const auto& [key, value] : {std::pair("note", "\xff"), std::pair("\xff", "note")})
-    CHECK_THAT(complaint<thaw::ConfigError>([&] {
+    CHECK_THAT(complaint<thaw::ConfigError>([&, key = key, value = value] {
                  save_weights(of("a", at::zeros({2})), folder / "a.safetensors", {.metadata = {{key, value}}});
                }),
                ContainsSubstring("a.safetensors: the metadata is no UTF-8") && ContainsSubstring("in base64"));
