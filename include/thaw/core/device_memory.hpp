@@ -28,7 +28,7 @@ std::int64_t most_bytes(const Type& type, at::DeviceIndex index, bool anew) {
 }  // namespace detail
 
 /// The most memory of a device that tensors took at once since this was made: what torch.cuda.max_memory_allocated()
-/// says, which starts anew with it. Not known for the CPU, nor in a LibTorch as old as 2.6.
+/// says, which starts anew with it. Not known for the CPU, nor in a LibTorch before 2.9.
 class PeakMemory {
  public:
   explicit PeakMemory(const at::Device& device) : device_(device) {

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <tuple>
 #include <type_traits>
 #include <unordered_map>
 #include <utility>
@@ -26,27 +27,32 @@ struct Buckets {
   std::vector<at::Tensor> parameters;
   std::unordered_map<std::size_t, std::string> names;
   std::vector<std::vector<std::size_t>> of;
-  std::vector<std::int64_t> limits;
+  std::vector<std::size_t> limits;
 };
 
-/// `Reducer` is c10d's, whose constructor takes more in later versions of LibTorch than in 2.6.
-template <class Reducer = c10d::Reducer>
-[[nodiscard]] std::unique_ptr<Reducer> make_reducer(const c10::intrusive_ptr<c10d::ProcessGroup>& group,
-                                                    const Buckets& buckets, bool find_unused) {
-  const auto make = [&](const auto&... more) {
-    constexpr bool gradient_as_bucket_view = false;  // zero_grad would throw on views
-    return std::make_unique<Reducer>(buckets.parameters, buckets.of, group,
-                                     std::vector<bool>(buckets.parameters.size(), false),
-                                     std::int64_t{c10d::kDefaultBucketBytesCap}, find_unused, gradient_as_bucket_view,
-                                     buckets.names, std::int64_t{c10d::kDefaultFirstBucketBytes}, more...);
-  };
-  if constexpr (std::is_constructible_v<Reducer, std::vector<at::Tensor>, std::vector<std::vector<std::size_t>>,
-                                        c10::intrusive_ptr<c10d::ProcessGroup>, std::vector<bool>, std::int64_t, bool,
-                                        bool, std::unordered_map<std::size_t, std::string>, std::int64_t, bool, bool,
-                                        std::vector<std::int64_t>>)
-    return make(/*skip_all_reduce_unused_params=*/false, /*use_python_reducer=*/false, buckets.limits);
+/// A T of the first of these that its constructor takes.
+template <class T, class... First, class... Others>
+[[nodiscard]] std::unique_ptr<T> make_of(const std::tuple<First...>& first, const Others&... others) {
+  if constexpr (std::is_constructible_v<T, const First&...> || sizeof...(Others) == 0)
+    return std::apply([](const First&... each) { return std::make_unique<T>(each...); }, first);
   else
-    return make();
+    return make_of<T>(others...);
+}
+
+/// c10d's constructor takes other things in each version of LibTorch.
+[[nodiscard]] inline std::unique_ptr<c10d::Reducer> make_reducer(const c10::intrusive_ptr<c10d::ProcessGroup>& group,
+                                                                 const Buckets& buckets, bool find_unused) {
+  constexpr bool gradient_as_bucket_view = false;  // zero_grad would throw on views
+  const std::tuple first(buckets.parameters, buckets.of);
+  const std::tuple then(group, std::vector<bool>(buckets.parameters.size(), false),
+                        std::int64_t{c10d::kDefaultBucketBytesCap}, find_unused, gradient_as_bucket_view, buckets.names,
+                        std::int64_t{c10d::kDefaultFirstBucketBytes});
+  const std::tuple switches(/*skip_all_reduce_unused_params=*/false, /*use_python_reducer=*/false);
+  const std::vector<std::int64_t> limits(buckets.limits.begin(), buckets.limits.end());
+  return make_of<c10d::Reducer>(std::tuple_cat(first, then, switches, std::tuple(limits)),  // 2.11 and newer
+                                std::tuple_cat(first, then, switches),                      // 2.8
+                                std::tuple_cat(first, then),                                // 2.7
+                                std::tuple_cat(first, std::tuple(buckets.limits), then));   // 2.6
 }
 
 }  // namespace detail
@@ -124,7 +130,7 @@ class GradientMean {
     std::ranges::reverse(of);  // the last layers' gradients are ready first
     std::ranges::reverse(limits);
     buckets.of = std::move(of);
-    buckets.limits.assign(limits.begin(), limits.end());
+    buckets.limits = std::move(limits);
     return detail::make_reducer(processes_.group(), buckets, find_unused_);
   }
 
