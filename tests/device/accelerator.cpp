@@ -178,14 +178,14 @@ struct Guard final : c10::impl::DeviceGuardImplInterface {
   void uncheckedSetDevice(c10::Device) const noexcept override {}
   c10::DeviceIndex deviceCount() const noexcept override { return 1; }
 
-  c10::Stream getStream(c10::Device) const override { return stream(current); }
+  c10::Stream getStream(c10::Device) const noexcept override { return stream(current); }
   c10::Stream getDefaultStream(c10::Device) const override { return stream(0); }
   c10::Stream getStreamFromGlobalPool(c10::Device, bool) const override {
     static std::atomic<c10::StreamId> made = 0;
     return stream(1 + made++ % 32);
   }
   c10::Stream getNewStream(c10::Device of, int) const override { return getStreamFromGlobalPool(of, false); }
-  c10::Stream exchangeStream(c10::Stream to) const override { return stream(std::exchange(current, to.id())); }
+  c10::Stream exchangeStream(c10::Stream to) const noexcept override { return stream(std::exchange(current, to.id())); }
 
   bool isStreamCapturing(const c10::Stream& of) const {  // no `override`: older LibTorchs do not ask
     const std::scoped_lock lock(state().mutex);

@@ -1,6 +1,7 @@
 // Batches on their way to the device: beside what it computes, and nobody waits for them.
 #include <thaw/data/detail/side_copies.hpp>
 
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/randn.h>
