@@ -117,7 +117,7 @@ TEST_CASE("load leaves no state that the file does not have, and nothing half lo
 }
 
 TEST_CASE("a batch that does not fit into memory is one clear error, and the weights are as before it") {
-#ifdef __SANITIZE_ADDRESS__
+#ifdef THAW_ADDRESS_SANITIZER
   SKIP("AddressSanitizer ends a program that asks for too much memory");
 #endif
   Bench bench;

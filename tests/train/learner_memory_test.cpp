@@ -12,7 +12,7 @@
 #include <malloc.h>
 #endif
 
-#ifdef __SANITIZE_ADDRESS__
+#ifdef THAW_ADDRESS_SANITIZER
 extern "C" std::size_t __sanitizer_get_current_allocated_bytes();  // not every g++ brings its header
 #endif
 
@@ -22,7 +22,7 @@ namespace {
 
 /// Bytes that are allocated now and not freed, those of tensors included; none where nobody counts them.
 std::int64_t live_bytes() {
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(THAW_ADDRESS_SANITIZER)
   return static_cast<std::int64_t>(__sanitizer_get_current_allocated_bytes());
 #elif defined(__GLIBC__)
   const struct mallinfo2 now = mallinfo2();
@@ -36,7 +36,7 @@ std::int64_t live_bytes() {
 template <class T>
 std::int64_t bytes_of(const std::vector<T>& values) {
   if (values.capacity() == 0) return 0;
-#ifdef __SANITIZE_ADDRESS__
+#ifdef THAW_ADDRESS_SANITIZER
   constexpr std::int64_t header = 0;
 #else
   constexpr std::int64_t header = sizeof(std::size_t);

@@ -89,7 +89,7 @@ template <class Number>
 std::string with_number(std::string bytes, std::string_view mark, std::size_t offset, Number number) {
   const std::size_t at = bytes.rfind(mark);
   REQUIRE(at != std::string::npos);
-  std::memcpy(bytes.data() + at + offset, &number, sizeof number);
+  std::memcpy(bytes.data() + (at + offset), &number, sizeof number);
   return bytes;
 }
 

@@ -154,7 +154,7 @@ TEST_CASE("A large file is opened without being read, and its tensors lie in it"
 }
 
 TEST_CASE("Without the map, memory that is not there is an error that names the file, not LibTorch's own") {
-#ifdef __SANITIZE_ADDRESS__
+#ifdef THAW_ADDRESS_SANITIZER
   SKIP("AddressSanitizer ends a program that asks for too much memory");
 #endif
   const thaw::test::Folder folder;
