@@ -46,6 +46,9 @@ target_precompile_headers(
   <torch/optim/sgd.h>
   <torch/serialize.h>
   <fmt/format.h>)
+if(THAW_SANITIZE) # and thaw itself: other builds tell whether the tests include what they use
+  target_precompile_headers(thaw_pch PRIVATE <thaw/thaw.hpp> <thaw/checkpoint/resume.hpp>)
+endif()
 
 # thaw_executable(<name> SOURCES <file>... [LINK <library>...])
 function(thaw_executable name)
