@@ -213,9 +213,9 @@ TEST_CASE("a worker's exception reaches whoever asks for the batch, and nobody e
 }
 
 TEST_CASE("a look at a pass that can be had again leaves random generators as they were") {
-  const at::Tensor x = at::zeros({6, 2});
+  const at::Tensor zeros = at::zeros({6, 2});
   const thaw::DataSource source =
-      thaw::InMemory({.input = x, .target = x, .batch_size = 3, .transform = [](const at::Tensor& batch) {
+      thaw::InMemory({.input = zeros, .target = zeros, .batch_size = 3, .transform = [](const at::Tensor& batch) {
                         return batch + at::rand_like(batch);
                       }});
   const thaw::RandomState random;
