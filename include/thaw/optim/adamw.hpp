@@ -17,7 +17,7 @@ namespace thaw {
 /// fastai's: betas (0.9, 0.99), eps 1e-5, weight decay 0.01. Options, state and serialisation are
 /// torch::optim::AdamW's, so what one saved the other loads; LibTorch's constructors are there too. `step` runs
 /// LibTorch's fused kernel over each group, or torch::optim::AdamW's own loop where something has no such kernel:
-/// sparse gradients, complex numbers, half precision on the CPU, devices other than CPU and CUDA. The two differ by
+/// sparse gradients, complex numbers, half precision on the CPU, most devices but CPU and CUDA. The two differ by
 /// rounding.
 class AdamW : public detail::FusedAdam<torch::optim::AdamW, torch::optim::AdamWParamState, torch::optim::AdamWOptions> {
  public:

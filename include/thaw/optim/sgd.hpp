@@ -26,7 +26,7 @@ enum class Decay {
 /// Weight decay leaves biases and norm layers alone, and is decoupled; with LibTorch's own constructors it is L2, as
 /// LibTorch's. Momentum, dampening, Nesterov, options, state and serialisation are torch::optim::SGD's. `step` runs
 /// LibTorch's fused kernel over each group, or torch::optim::SGD's own loop where something has no such kernel: sparse
-/// gradients, complex numbers, half precision on the CPU, devices other than CPU and CUDA. The two differ by rounding;
+/// gradients, complex numbers, half precision on the CPU, most devices but CPU and CUDA. The two differ by rounding;
 /// on a CPU they are about as fast.
 class SGD : public torch::optim::SGD, public RevocableStep {
  public:

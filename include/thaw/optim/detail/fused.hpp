@@ -1,5 +1,6 @@
 #pragma once
 
+#include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/zeros_like.h>
@@ -8,6 +9,7 @@
 #include <torch/optim/optimizer.h>
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -39,6 +41,18 @@ inline at::Tensor loss_of(const torch::optim::Optimizer::LossClosure& closure) {
   return closure();
 }
 
+/// Whether the kernels were brought for a device that is not LibTorch's own, or a way to do without.
+inline bool private_device_fuses() {
+  const c10::Dispatcher& dispatcher = c10::Dispatcher::singleton();
+  constexpr c10::DispatchKey key = c10::DispatchKey::PrivateUse1;
+  return dispatcher.hasBackendFallbackForDispatchKey(key) ||
+         std::ranges::all_of(std::array{"aten::_fused_adam_", "aten::_fused_adamw_", "aten::_fused_sgd_"},
+                             [&](const char* name) {
+                               const auto kernel = dispatcher.findSchema({name, ""});
+                               return kernel && kernel->hasKernelForDispatchKey(key);
+                             });
+}
+
 /// Whether LibTorch has fused kernels for all that has a gradient. They walk over memory, so it must be dense.
 inline bool can_fuse(torch::optim::Optimizer& optimizer) {
   const auto fits = [](const at::Tensor& parameter) {
@@ -46,7 +60,7 @@ inline bool can_fuse(torch::optim::Optimizer& optimizer) {
     const at::ScalarType type = parameter.scalar_type();
     return !gradient.defined() ||
            ((parameter.is_cuda() ? at::isFloatingType(type)
-                                 : (parameter.is_cpu() || parameter.is_privateuseone()) &&
+                                 : (parameter.is_cpu() || (parameter.is_privateuseone() && private_device_fuses())) &&
                                        (type == at::kFloat || type == at::kDouble)) &&
             parameter.layout() == at::kStrided && gradient.layout() == at::kStrided &&
             parameter.is_non_overlapping_and_dense() && gradient.scalar_type() == parameter.scalar_type() &&
