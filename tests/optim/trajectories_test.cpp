@@ -113,7 +113,8 @@ TEST_CASE("an own loop of thaw's pieces goes through PyTorch's and fastai's traj
         return group.index == 0 && at.step < 5;
       };
       // by name: Clang before 16 captures no structured bindings otherwise
-      const auto check_parameters = [&, dtype = dtype, relative = relative, absolute = absolute](const nlohmann::json& expected) {
+      const auto check_parameters = [&, dtype = dtype, relative = relative,
+                                     absolute = absolute](const nlohmann::json& expected) {
         for (std::size_t i = 0; i < 4; ++i) {
           CAPTURE(i);
           CHECK(at::allclose(net->parameters()[i], tensor(expected[i], dtype), relative, absolute));
