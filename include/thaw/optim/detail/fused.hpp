@@ -43,7 +43,7 @@ inline at::Tensor loss_of(const torch::optim::Optimizer::LossClosure& closure) {
 
 /// Whether the kernels were brought for a device that is not LibTorch's own, or a way to do without.
 inline bool private_device_fuses() {
-  const c10::Dispatcher& dispatcher = c10::Dispatcher::singleton();
+  c10::Dispatcher& dispatcher = c10::Dispatcher::singleton();
   constexpr c10::DispatchKey key = c10::DispatchKey::PrivateUse1;
   return dispatcher.hasBackendFallbackForDispatchKey(key) ||
          std::ranges::all_of(std::array{"aten::_fused_adam_", "aten::_fused_adamw_", "aten::_fused_sgd_"},
