@@ -18,7 +18,9 @@ class RevocableStep {
  public:
   RevocableStep() = default;
   RevocableStep(const RevocableStep&) = default;
+  RevocableStep(RevocableStep&&) = default;
   RevocableStep& operator=(const RevocableStep&) = default;
+  RevocableStep& operator=(RevocableStep&&) = default;
   virtual ~RevocableStep() = default;
 
   /// Whether kernels that can be called off do the whole of the next step, on this device.

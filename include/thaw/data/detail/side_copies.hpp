@@ -45,7 +45,7 @@ class SideCopies {
     if (!stream_ || !tensor.is_cpu()) return tensor.to(device_, /*non_blocking=*/!device_.is_cpu());
     at::Tensor copy;
     {
-      const c10::StreamGuard beside(*stream_);
+      const c10::StreamGuard beside(stream_.value());
       copy = send_to(device_, tensor);
     }
     copy.record_stream(current_.value());  // its memory is not used anew before that is done with it
@@ -56,7 +56,7 @@ class SideCopies {
   void finish() {
     if (!copied_) return;
     c10::Event arrived(device_.type());
-    arrived.record(*stream_);
+    arrived.record(stream_.value());
     arrived.block(current_.value());
   }
 

@@ -8,7 +8,7 @@
 
 #if defined(USE_C10D_NCCL) && __has_include(<nccl.h>)
 #include <torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp>
-#define THAW_HAS_NCCL 1
+#define THAW_HAS_NCCL 1  // NOLINT(cppcoreguidelines-macro-usage): for #if
 #endif
 
 #include <chrono>

@@ -144,14 +144,15 @@ class FusedAdam : public Base, public RevocableStep {
       std::vector<FusedCall> calls;
       for (const at::Tensor& parameter : group.params()) {
         if (!parameter.grad().defined()) continue;
-        auto& slot = this->state()[parameter.unsafeGetTensorImpl()];
+        void* const key = parameter.unsafeGetTensorImpl();
+        auto& slot = this->state()[key];
         if (!slot) slot = std::make_unique<State>();
         auto& state = static_cast<State&>(*slot);
         state.exp_avg(state_like(parameter, state.exp_avg()));
         state.exp_avg_sq(state_like(parameter, state.exp_avg_sq()));
         const std::int64_t step = state.step() + 1;
         if (overflow)
-          unsettled_.push_back(parameter.unsafeGetTensorImpl());
+          unsettled_.push_back(key);
         else
           state.step(step);
         FusedCall& call = FusedCall::of(calls, parameter, step);

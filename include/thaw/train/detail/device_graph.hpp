@@ -7,11 +7,11 @@
 
 #if __has_include(<ATen/core/GraphImplInterface.h>)
 #include <ATen/core/GraphImplInterface.h>
-#define THAW_HAS_GRAPH_REGISTRY 1
+#define THAW_HAS_GRAPH_REGISTRY 1  // NOLINT(cppcoreguidelines-macro-usage): for #if
 #endif
 #if __has_include(<c10/cuda/impl/cuda_cmake_macros.h>) && __has_include(<cuda_runtime_api.h>)  // LibTorch has CUDA
 #include <ATen/cuda/CUDAGraph.h>
-#define THAW_HAS_CUDA_GRAPHS 1
+#define THAW_HAS_CUDA_GRAPHS 1  // NOLINT(cppcoreguidelines-macro-usage): for #if
 #endif
 
 #include <exception>
