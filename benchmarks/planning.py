@@ -361,6 +361,12 @@ def measured_rows(fit):
         yield r, fit.is_fitted(r), measured, sum(predicted) if isinstance(predicted, tuple) else predicted
 
 
+def compared(measured, predicted, fitted):
+    """The last cells of a row of what was measured."""
+    error = f"{100 * (predicted / measured - 1):+.0f} %"
+    return [seconds(measured), seconds(predicted), error, "fitted" if fitted else ""]
+
+
 def steps_table(fit):
     cells = [["step", "link", "processes", "measured", "predicted", "error", ""]]
     for r, fitted, measured, predicted in measured_rows(fit):
@@ -373,10 +379,7 @@ def steps_table(fit):
                 f"`{r['network']}`, {what}",
                 r["link"],
                 r["processes"],
-                seconds(measured),
-                seconds(predicted),
-                f"{100 * (predicted / measured - 1):+.0f} %",
-                "fitted" if fitted else "",
+                *compared(measured, predicted, fitted),
             ]
         )
     return markdown(cells)
@@ -393,10 +396,7 @@ def sums_table(fit):
                 size,
                 r["link"],
                 r["processes"],
-                seconds(measured),
-                seconds(predicted),
-                f"{100 * (predicted / measured - 1):+.0f} %",
-                "fitted" if fitted else "",
+                *compared(measured, predicted, fitted),
             ]
         )
     return markdown(cells)

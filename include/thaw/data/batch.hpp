@@ -25,8 +25,8 @@ struct Batch {
   [[nodiscard]] std::int64_t size() const { return input[0].size(0); }
   /// How many that count.
   [[nodiscard]] std::int64_t counted() const { return stand_in ? 0 : size(); }
-  /// The same on a device. Copies from host memory run beside what the device computes, and do not keep the host
-  /// waiting where that memory is page-locked; the current stream waits for them.
+  /// The same on a device. Copies from host memory run beside what the device computes: the current stream waits for
+  /// them, the host does not. What is not in page-locked memory is copied there first (Prefetch does that ahead).
   [[nodiscard]] Batch to(const at::Device& device) const {
     detail::SideCopies move(device);
     const auto moved = [&](const at::Tensor& tensor) { return move(tensor); };
