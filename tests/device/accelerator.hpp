@@ -31,6 +31,15 @@ class NoSync {
   NoSync& operator=(const NoSync&) = delete;
 };
 
+/// While one lives, what waits for the device in this thread does not count: it stands for something on the device.
+class NotCounted {
+ public:
+  NotCounted();
+  ~NotCounted();
+  NotCounted(const NotCounted&) = delete;
+  NotCounted& operator=(const NotCounted&) = delete;
+};
+
 /// What was used before the stream that writes it was waited for, or freed while another stream uses it, since it was
 /// last asked for.
 std::vector<std::string> misuse();

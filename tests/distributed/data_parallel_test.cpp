@@ -7,6 +7,7 @@
 #include <catch2/generators/catch_generators.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 #include <csignal>
+#include <cstdlib>
 
 #include "distributed/spawn.hpp"
 
@@ -30,6 +31,11 @@ std::vector<at::Tensor> result_of(const Folder& folder, int rank) {
   return result;
 }
 
+void check_equal(const std::vector<at::Tensor>& a, const std::vector<at::Tensor>& b) {
+  REQUIRE(a.size() == b.size());
+  for (std::size_t i = 0; i < a.size(); ++i) CHECK(a[i].equal(b[i]));
+}
+
 /// What all processes came to: the same, bit for bit.
 std::vector<at::Tensor> ran(int size, const std::string& name, const Folder& folder,
                             const std::vector<std::string>& fault = {}) {
@@ -39,11 +45,7 @@ std::vector<at::Tensor> ran(int size, const std::string& name, const Folder& fol
     REQUIRE(each.well());
   }
   const std::vector<at::Tensor> first = result_of(folder, 0);
-  for (int rank = 1; rank < size; ++rank) {
-    const std::vector<at::Tensor> other = result_of(folder, rank);
-    REQUIRE(other.size() == first.size());
-    for (std::size_t i = 0; i < first.size(); ++i) CHECK(other[i].equal(first[i]));
-  }
+  for (int rank = 1; rank < size; ++rank) check_equal(result_of(folder, rank), first);
   return first;
 }
 
@@ -54,6 +56,14 @@ void check_near(const std::vector<at::Tensor>& a, const std::vector<at::Tensor>&
     CHECK((a[i] - b[i]).abs().max().item<double>() < tolerance);  // in double: sums in another order
   }
 }
+
+/// What processes do meanwhile, they do on the simulated accelerator.
+struct OnAccelerator {
+  OnAccelerator() { ::setenv("THAW_TEST_DEVICE", "accelerator", 1); }
+  ~OnAccelerator() { ::unsetenv("THAW_TEST_DEVICE"); }
+  OnAccelerator(const OnAccelerator&) = delete;
+  OnAccelerator& operator=(const OnAccelerator&) = delete;
+};
 
 /// So many processes give what one gives.
 void check_as_alone(int size, const std::string& name) {
@@ -195,9 +205,7 @@ TEST_CASE("with as many processes as before, a resumed run is bit for bit the sa
   const Folder uninterrupted, folder;
   const std::vector<at::Tensor> expected = ran(2, "dropout", uninterrupted);
   (void)run_case(2, "dropout", folder, {"0", "14", "die"});
-  const std::vector<at::Tensor> resumed = ran(2, "dropout", folder);
-  REQUIRE(resumed.size() == expected.size());
-  for (std::size_t i = 0; i < expected.size(); ++i) CHECK(resumed[i].equal(expected[i]));
+  check_equal(ran(2, "dropout", folder), expected);
 }
 
 TEST_CASE("a signal to one process ends all, after a checkpoint") {
@@ -214,4 +222,36 @@ TEST_CASE("a signal to one process ends all, after a checkpoint") {
     CHECK((WIFSIGNALED(each.status) && WTERMSIG(each.status) == SIGTERM));
   }
   CHECK(std::filesystem::exists(another / "runs/checkpoint-00000003.safetensors"));
+}
+
+TEST_CASE("on an accelerator processes give what one gives on the CPU, and nothing in a step waits for the device") {
+  const std::string name = GENERATE("plan", "sharded", "cached", "sync norm", "nan", "unused");
+  CAPTURE(name);
+  const Folder alone, folder;
+  const std::vector<at::Tensor> expected = ran(1, name, alone);
+  const OnAccelerator there;
+  check_near(ran(2, name, folder), expected);
+}
+
+TEST_CASE("float16: a step whose gradients overflow in one process has never been in any") {
+  const OnAccelerator there;
+  const Folder in_all, in_one, sharded;
+  const std::vector<at::Tensor> expected = ran(2, "half", in_all);
+  std::int64_t bad = 0;  // losses
+  for (const at::Tensor& each : expected) {
+    CHECK(each.isfinite().all().item<bool>());
+    bad += (each == -1).sum().item<std::int64_t>();
+  }
+  CHECK(bad >= 7);
+  check_equal(ran(2, "half, in one", in_one), expected);
+  check_equal(ran(2, "half, sharded", sharded), expected);
+}
+
+TEST_CASE("float16: a run that was killed behind a step that overflowed goes on bit for bit the same") {
+  const OnAccelerator there;
+  const Folder uninterrupted, folder;
+  const std::vector<at::Tensor> expected = ran(2, "half", uninterrupted);
+  for (const Ended& each : run_case(2, "half", folder, {"0", "20", "die"})) CHECK_FALSE(each.well());
+  CHECK(std::filesystem::exists(folder / "runs/checkpoint-00000006.safetensors"));  // of step 18, which overflowed
+  check_equal(ran(2, "half", folder), expected);
 }

@@ -2,7 +2,7 @@
 //   learner_run <case> <folder> [<rank> <step> [<fault>]]
 //   learner_run compare <result> <result>
 // What a case gives is written to <folder>/result-<rank>; each process says "done" at its end. THAW_TIMEOUT is in
-// seconds how long one waits for another, 60 by default.
+// seconds how long one waits for another, 60 by default. THAW_TEST_DEVICE=accelerator trains on the simulated one.
 
 #include <torch/data/dataloader.h>
 #include <torch/data/datasets/map.h>
@@ -29,6 +29,9 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <memory>
+#include <optional>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <thaw/checkpoint/checkpoint.hpp>
@@ -47,6 +50,11 @@
 #include <thaw/train/save_best.hpp>
 #include <thaw/train/weight_average.hpp>
 #include <thread>
+
+#include "device/accelerator.hpp"
+#include "device/accelerator_collectives.hpp"
+
+namespace accelerator = thaw::test::accelerator;
 
 namespace {
 
@@ -91,13 +99,15 @@ struct Breaking {
   [[nodiscard]] thaw::BatchStream stream(std::int64_t epoch) const { return stream(epoch, 0, {}); }
 };
 
-torch::nn::Sequential make_model(std::int64_t rank, bool dropout, bool unused) {
+at::Device device = at::kCPU;
+
+torch::nn::Sequential make_model(std::int64_t rank, bool dropout, bool unused, at::ScalarType type) {
   at::manual_seed(10 + static_cast<std::uint64_t>(rank));  // so that weights must come from rank 0
   torch::nn::Sequential model(torch::nn::Linear(6, 8), torch::nn::BatchNorm1d(8), torch::nn::ReLU(),
                               torch::nn::Linear(8, 8), torch::nn::Dropout(dropout ? 0.3 : 0.0),
                               torch::nn::Linear(8, 2));
   if (unused) model->register_module("unused", torch::nn::Linear(2, 2));
-  model->to(at::kDouble);
+  model->to(device, type);
   return model;
 }
 
@@ -112,8 +122,9 @@ std::int64_t remembered(torch::optim::Optimizer& optimizer) {
 /// All that a run gives, as tensors.
 std::vector<at::Tensor> result_of(thaw::Learner& learner) {
   std::vector<at::Tensor> result;
-  learner.groups().each_tensor(
-      [&](const std::string&, const at::Tensor& tensor) { result.push_back(tensor.detach().to(at::kDouble)); });
+  learner.groups().each_tensor([&](const std::string&, const at::Tensor& tensor) {
+    result.push_back(tensor.detach().to(at::kCPU, at::kDouble));
+  });
   std::vector<double> records;
   for (const thaw::EpochRecord& epoch : learner.history().epochs) {
     records.push_back(epoch.train_loss);
@@ -125,6 +136,8 @@ std::vector<at::Tensor> result_of(thaw::Learner& learner) {
   for (const thaw::LRCurve& curve : learner.sweeps())
     records.insert(records.end(), curve.loss.begin(), curve.loss.end());
   result.push_back(at::tensor(records, at::kDouble).nan_to_num(-1));
+  for (const auto& [name, tensor] : learner.run_state())
+    if (name.starts_with("loss scale")) result.push_back(tensor.to(at::kCPU, at::kDouble));
   return result;
 }
 
@@ -178,6 +191,26 @@ struct Fault {
   }
 };
 
+/// Makes some batches so large that gradients overflow in float16: in all processes, or in one.
+struct Overflows {
+  bool in_one;
+  void on_batch_ready(const thaw::BatchReady& event) const {
+    const std::int64_t step = event.learner.history().steps_done % 7;
+    if ((step != 2 && step != 3) || (in_one && event.learner.world().rank() != 1)) return;
+    event.batch.input = event.batch.input.map([](const at::Tensor& x) { return x * 1e30; });
+  }
+};
+
+/// Within an epoch nothing waits for the device, once c10d's Reducer has ordered its buckets in a stage's first.
+struct NothingWaits {
+  std::shared_ptr<std::optional<accelerator::NoSync>> refused = std::make_shared<std::optional<accelerator::NoSync>>();
+  void on_step_end(const thaw::StepEnd& event) const {
+    const std::int64_t step = (event.step - 1) % (event.steps / event.epochs) + 1;
+    if (event.epoch > 1 && step == 1) refused->emplace();
+    if (step == event.steps / event.epochs) refused->reset();
+  }
+};
+
 struct Arguments {
   std::string name, folder;
   std::int64_t fault_rank = -1, fault_step = -1;
@@ -187,27 +220,37 @@ struct Arguments {
 void run(const Arguments& arguments, const thaw::distributed::Processes& processes) {
   const auto& [name, folder, fault_rank, fault_step, fault] = arguments;
   const auto is = [&, &name = name](const char* which) { return name == which; };
-  auto model = make_model(processes.rank(), is("dropout"), is("unused") || is("unused, unsaid"));
+  const bool half = name.starts_with("half");
+  auto model = make_model(processes.rank(), is("dropout"), is("unused") || is("unused, unsaid"),
+                          half ? at::kFloat : at::kDouble);
   auto groups = thaw::LayerGroups::cut_before(model, {"3", "5"});
   thaw::InMemoryOptions numbers = random_numbers(33, 1);  // the last batch has three samples
   numbers.shuffle = true;
   numbers.drop_last = is("norm") || is("sync norm");  // no process can train norms on one sample
+  if (half) numbers.input = numbers.input[0].to(at::kFloat);
   if (is("nan")) numbers.input[0].select(0, 5).fill_(std::nan(""));
-  thaw::LearnerOptions options{.train = thaw::InMemory(numbers),
-                               .valid = thaw::InMemory(random_numbers(21, 2)),  // the last batch has one
-                               .metrics = {thaw::accuracy(), thaw::auroc()},
-                               .world = data_parallel(processes, {.sync_batch_norm = is("sync norm"),
-                                                                  .find_unused_parameters = is("unused"),
-                                                                  .shard_optimizer = is("sharded")})};
+  thaw::LearnerOptions options{
+      .train = thaw::InMemory(numbers),
+      .valid = thaw::InMemory(random_numbers(21, 2)),  // the last batch has one
+      .metrics = {thaw::accuracy(), thaw::auroc()},
+      .world = data_parallel(processes, {.sync_batch_norm = is("sync norm"),
+                                         .find_unused_parameters = is("unused"),
+                                         .shard_optimizer = is("sharded") || is("half, sharded")})};
   if (is("loader")) options.train = loader(numbers);
   if (is("data")) options.train = thaw::DataSource(Breaking{numbers, processes.rank() == fault_rank});
+  if (half) {
+    options.valid = {};
+    options.metrics.clear();
+    options.precision = thaw::Precision::float16;
+    options.callbacks.emplace_back(Overflows{.in_one = is("half, in one")});
+  }
   options.callbacks.emplace_back(Fault{fault_rank, fault_step, fault, folder});
   at::manual_seed(3);
   thaw::Learner learner{model, groups, cross_entropy, std::move(options)};
   if (is("plan") || is("sharded")) {
     learner.unfreeze(thaw::hold_everywhere);  // else each process would take statistics of its own
     (void)learner.find_lr({.steps = 20});
-    learner.fit(three_stages(), thaw::GradientAccumulation{3}, thaw::GradientClip{0.5});
+    learner.fit(three_stages(), thaw::GradientAccumulation{3}, thaw::GradientClip{0.5}, NothingWaits{});
     learner.fit({.name = "all, batch by batch", .epochs = 2, .lr = 1e-3});
     fmt::print("optimizer remembers {}\n", remembered(learner.optimizer()));
     learner.save(folder + "/learner.pt");
@@ -217,12 +260,13 @@ void run(const Arguments& arguments, const thaw::distributed::Processes& process
                  .freeze = thaw::FreezeTo{-1},
                  .lr = 1e-2,
                  .norm = thaw::hold_everywhere,
-                 .cache = thaw::Cache::memory});
+                 .cache = thaw::Cache::memory},
+                NothingWaits{});
     fmt::print("frozen part: {}\n", learner.history().stages[0].frozen_part);
   } else if (is("norm") || is("sync norm")) {
     if (is("sync norm")) (void)learner.find_lr({.steps = 20});
     learner.fit({.name = "all", .epochs = 2, .lr = 1e-2}, thaw::SWA{.start = 0.5});
-  } else if (is("resumed") || is("dropout") || is("ended")) {
+  } else if (half || is("resumed") || is("dropout") || is("ended")) {
     if (const thaw::ResumeReport found = thaw::resume(learner, folder + "/runs"))
       fmt::print("resumed from {}, {} passed over\n", found.from.string(), found.passed_over.size());
     learner.fit(three_stages(),
@@ -256,10 +300,12 @@ bool compare(const std::string& a, const std::string& b) {
 int main(int argc, char** argv) try {
   at::set_num_threads(1);
   if (std::string_view(argv[1]) == "compare") return compare(argv[2], argv[3]) ? 0 : 1;
+  if (std::getenv("THAW_TEST_DEVICE") != nullptr) device = accelerator::start();
   const char* timeout = std::getenv("THAW_TIMEOUT");
   const auto processes =
       thaw::distributed::init(thaw::distributed::environment(),
                               {.timeout = std::chrono::seconds(timeout != nullptr ? std::stoi(timeout) : 60)});
+  if (!device.is_cpu() && processes.size() > 1) accelerator::add_collectives(*processes.group());
   run({.name = argv[1],
        .folder = argv[2],
        .fault_rank = argc > 3 ? std::stoll(argv[3]) : -1,
@@ -267,6 +313,7 @@ int main(int argc, char** argv) try {
        .fault = argc > 5 ? argv[5] : ""},
       processes);
   processes.barrier();
+  for (const std::string& what : accelerator::misuse()) throw std::logic_error(what);
   fmt::print("rank {} of {}: done\n", processes.rank(), processes.size());
 } catch (const std::exception& error) {
   fmt::print(stderr, "{}\n", error.what());
