@@ -30,15 +30,6 @@ namespace {
 
 constexpr std::int64_t layers = 12, width = 1448;  // 8 MiB each, so that the last bucket is a fourth of all
 
-/// The least seconds of each side, in turns, the same ones in all processes: with two programs that wait for each
-/// other, what else the machine does only ever adds.
-std::vector<double> least(int rounds, const std::vector<std::function<void()>>& sides) {
-  std::vector<double> seconds(sides.size(), HUGE_VAL);
-  for (int round = 0; round < rounds; ++round)
-    for (std::size_t i = 0; i < sides.size(); ++i) seconds[i] = std::min(seconds[i], bench::timed(sides[i]));
-  return seconds;
-}
-
 /// As many numbers as there are gradients, in the buckets in which c10d's Reducer sends them.
 std::vector<at::Tensor> buckets_of(std::vector<at::Tensor> parameters) {
   std::ranges::reverse(parameters);  // the last layers' gradients are ready first
@@ -88,14 +79,14 @@ void run(const bench::Arguments& arguments, const thaw::distributed::Processes& 
   forward(samples);
   for (int i = 0; i < 2; ++i) both();  // so that the Reducer has its buckets
   for (int i = 0; i < 2; ++i) {
-    const std::vector<double> seconds = least(3, {backward, send});
+    const std::vector<double> seconds = bench::least(3, {backward, send});
     at::Tensor ratio = at::full({}, seconds[1] / seconds[0]);
     processes.broadcast({ratio});
     samples = std::clamp(std::lround(ratio.item<double>() * static_cast<double>(samples)), 16L, 4096L);
     forward(samples);
   }
 
-  const std::vector<double> seconds = least(arguments.quick ? 5 : 15, {backward, send, both});
+  const std::vector<double> seconds = bench::least(arguments.quick ? 5 : 15, {backward, send, both});
   const double sum = seconds[0] + seconds[1];
   if (processes.rank() != 0) return;
   fmt::print("{} processes, {} samples each, {:.1f} million gradients in {} buckets\n", processes.size(), samples,

@@ -194,8 +194,8 @@ class Processes {
   /// In bytes: one that short takes a link no longer than an empty one, more or less.
   static constexpr std::size_t short_message = 8192;
 
-  /// Everybody sends to everybody at once, which takes the time of one message; around the ring of Gloo's allreduce it
-  /// is that of 2 (n - 1) of them.
+  /// Everybody sends to everybody at once, so that it takes a message there and one back however many they are; around
+  /// the ring of Gloo's allreduce it takes 2 (n - 1) messages, one after the other.
   void sum_of_all(at::Tensor& values) const {
     at::Tensor copies = values.reshape({1, -1}).repeat({size(), 1}), all = at::empty_like(copies);
     detail::all_to_all(*group_, all, copies);
