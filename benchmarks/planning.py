@@ -17,7 +17,9 @@ from math import ceil, inf, log2
 from pathlib import Path
 
 MIB = 1 << 20
+PROCESSORS = 2  # of the machine that measured
 SUMS_A_STEP = 3  # Learner: planning.jsonl has the count
+SHORT = 8192  # bytes that Processes::sum sends to all at once
 FIRST_BUCKET, BUCKET = 1 * MIB, 25 * MIB  # c10d's Reducer
 
 
@@ -27,6 +29,12 @@ FIRST_BUCKET, BUCKET = 1 * MIB, 25 * MIB  # c10d's Reducer
 def ring(n, size, alpha, bandwidth):
     """An all-reduce of `size` bytes over a ring (Thakur et al. 2005): 2 (n - 1) messages, one after the other."""
     return 0 if n == 1 else 2 * (n - 1) * alpha + 2 * (n - 1) / n * size / bandwidth
+
+
+def short(n, size, alpha, bandwidth, each):
+    """The same of up to SHORT bytes, sent by everybody to everybody at once: two processes take alpha, a message there
+    and its answer; each further one is a message more to send and to read."""
+    return 0 if n == 1 else alpha + (n - 2) * each + (n - 1) * size / bandwidth
 
 
 def tree(n, alpha):
@@ -163,15 +171,16 @@ class Fit:
     def __init__(self, rows):
         self.rows = rows
         self.networks = {r["network"]: Network(r) for r in rows if r["what"] == "network"}
-        self.alpha, self.bandwidth, self.first_fit = {}, {}, {}
+        self.alpha, self.bandwidth = {}, {}
         for link in ("loopback", "1000 Mbit/s"):
             sums = self.of("sum", processes=2, link=link)
-            self.first_fit[link] = least_squares([(2, r["bytes"], r["least"]) for r in sums])
-            # The one thing that was changed after errors were seen: tc lets a burst through, so that a fit to all sizes
-            # finds more than the link's rate. Messages by the small ones, bandwidth by the large ones.
-            small = [r["least"] / 2 for r in sums if r["bytes"] <= 4096]
+            # Changed after errors were seen: tc lets a burst through, so that a fit to all sizes finds more than the
+            # link's rate. Messages by the small ones, bandwidth by the large ones.
+            small = [r["least"] for r in sums if r["bytes"] <= 4096]
             large = [r["bytes"] / r["least"] for r in sums if r["bytes"] >= 4 * MIB]
             self.alpha[link], self.bandwidth[link] = sum(small) / len(small), sum(large) / len(large)
+        eight = self.one("sum", processes=8, bytes=40)
+        self.each = (eight["least"] - self.alpha["loopback"]) / (6 * 8 / PROCESSORS)
         self.efficiency = self.bandwidth["1000 Mbit/s"] / rate_of("1000 Mbit/s")
         self.clock = median(r["least"] / r["processor"] for r in self.of("step", link="alone"))
         self.machines = {}
@@ -213,17 +222,23 @@ class Fit:
             return self.alpha[name], self.bandwidth[name]
         return self.alpha["1000 Mbit/s"], self.efficiency * rate_of(name)
 
-    def predicted(self, row, processors=2):
+    def sum(self, n, size, link):
+        """Where processes share processors, so do their messages."""
+        if size <= SHORT:
+            return short(n, size, *self.link(link), self.each * max(1, n / PROCESSORS))
+        return ring(n, size, *self.link(link))
+
+    def predicted(self, row):
         n = row["processes"]
-        alpha, bandwidth = self.link(row["link"]) if n > 1 else (0, inf)
         if row["what"] == "sum":
-            return ring(n, row["bytes"], alpha, bandwidth)
+            return self.sum(n, row["bytes"], row["link"])
         net, machine = self.networks[row["network"]].at(row["size"]), self.machines[row["network"]]
-        small = ring(n, 40, alpha, bandwidth)
+        if n > 1:
+            alpha, bandwidth = self.link(row["link"])
+            small = self.sum(n, 40, row["link"])
         if row["what"] == "cached":
-            return self.one("cached", network=row["network"], link="alone")["least"] * max(1, n / processors) + (
-                SUMS_A_STEP * small + ring(n, 4 * net.trained(1), alpha, bandwidth)
-            )
+            alone = self.one("cached", network=row["network"], link="alone")["least"] * max(1, n / PROCESSORS)
+            return alone + (SUMS_A_STEP * small + ring(n, 4 * net.trained(1), alpha, bandwidth) if n > 1 else 0)
         return step(
             net,
             row["thawed"],
@@ -231,12 +246,14 @@ class Fit:
             n,
             machine,
             lambda size: ring(n, size, alpha, bandwidth),
-            small,
-            share=1 if n == 1 else self.clock * max(1, n / processors),
+            small if n > 1 else 0,
+            share=1 if n == 1 else self.clock * max(1, n / PROCESSORS),
         )
 
     def is_fitted(self, row):
         if row["what"] == "sum":
+            if row["processes"] == 8:
+                return row["bytes"] == 40
             small_or_large = row["bytes"] <= 4096 or row["bytes"] >= 4 * MIB
             return row["processes"] == 2 and row["link"] in self.alpha and small_or_large
         groups = len(self.networks[row["network"]].groups)
@@ -343,10 +360,13 @@ def constants_table(fit):
         cells.append(
             [
                 f"link: {link}",
-                f"{1e6 * alpha:.0f} us a message, {bandwidth / 1e6:.4g} MB/s{more}",
+                f"{1e6 * alpha:.0f} us a message and its answer, {bandwidth / 1e6:.4g} MB/s{more}",
                 "sums of two processes: to 4 KiB; from 4 MiB",
             ]
         )
+    cells.append(
+        ["each further message of a short sum", f"{1e6 * fit.each:.3g} us", "a sum of 40 B in 8 processes, loopback"]
+    )
     return markdown(cells)
 
 
@@ -441,9 +461,17 @@ OF_MEMORY = (0.6, 0.9)
 LAUNCH = (10e-6, 5e-6)  # seconds a kernel, where it has too little work to hide its start
 INSIDE = ((10e-6, 0.6 * 450e9), (5e-6, 0.95 * 450e9))  # NVLink 4: 900 GB/s, half of it each way
 OUTSIDE = ((20e-6, 0.6 * 50e9), (5e-6, 0.95 * 50e9))  # 400 Gbit/s a GPU
-TCP = (50e-6, 20e-6)  # seconds a message of Gloo's
+TCP = (50e-6, 20e-6)  # seconds a message of Gloo's and its answer
+EACH = (10e-6, 5e-6)  # seconds each further one
 BATCH, GLOBAL_BATCH, SAMPLES, EPOCHS = 64, 1024, 100_000, 100
 GPUS = (8, 16, 64, 256, 1024)
+
+
+SAID = {"at once": "to all at once", "ring": "around Gloo's ring"}
+SMALL_SUMS = {
+    "at once": lambda n, alpha, each: short(n, 40, alpha, inf, each),
+    "ring": lambda n, alpha, each: ring(n, 40, alpha, inf),
+}
 
 
 def gpu(net, compute):
@@ -453,9 +481,8 @@ def gpu(net, compute):
 
 
 def gpu_step(net, stage, batch, n, compute, network, sums):
-    """Seconds of a step. `sums`: "ring" as Gloo makes them today, "tree", or "none"."""
-    alpha = TCP[network]
-    small = {"ring": ring(n, 40, alpha, inf), "tree": tree(n, alpha), "none": 0}[sums]
+    """Seconds of a step. `sums`: "at once" as thaw makes them, "ring" as Gloo would, or "none"."""
+    small = 0 if sums == "none" else SMALL_SUMS[sums](n, TCP[network], EACH[network])
 
     def all_reduce(size):
         return hierarchical(n, size, INSIDE[network], OUTSIDE[network])
@@ -513,7 +540,7 @@ def shares_table(fit):
     for name in MFU:
         net = fit.networks[name]
         for title, stage in stages(net):
-            for sums in ("ring", "tree"):
+            for sums in SMALL_SUMS:
                 values = []
                 for n in GPUS:
                     part = []
@@ -521,14 +548,15 @@ def shares_table(fit):
                         alone = gpu_step(net, stage, BATCH, 1, c, 1 - c, sums)
                         part.append(1 - alone / gpu_step(net, stage, BATCH, n, c, 1 - c, sums))
                     values.append(f"{100 * part[0]:.0f} to {100 * part[1]:.0f} %")
-                cells.append([f"`{name}`, {title}" if sums == "ring" else "", f"sums by a {sums}", *values])
+                cells.append([f"`{name}`, {title}" if sums == "at once" else "", f"sums {SAID[sums]}", *values])
     return markdown(cells)
 
 
 def small_sums_table(fit):
-    cells = [["three sums a step, by", *[f"{n:,} processes" for n in GPUS]]]
-    for name, cost in (("a ring, as today", lambda n, a: ring(n, 40, a, inf)), ("a tree", tree)):
-        cells.append([name, *[f"{seconds(3 * cost(n, TCP[1]))} to {seconds(3 * cost(n, TCP[0]))}" for n in GPUS]])
+    cells = [["three sums a step", *[f"{n:,} processes" for n in GPUS]]]
+    for sums, cost in SMALL_SUMS.items():
+        seen = [[seconds(3 * cost(n, TCP[i], EACH[i])) for i in (1, 0)] for n in GPUS]
+        cells.append([SAID[sums], *[f"{fast} to {slow}" for fast, slow in seen]])
     return markdown(cells)
 
 
@@ -548,13 +576,13 @@ def pays_until(net, stage, fixed, sums, compute, network):
 
 
 def pays_table(fit):
-    cells = [["network, stage", "64 a GPU, ring", "64 a GPU, tree", "1,024 in all, ring", "1,024 in all, tree"]]
+    cells = [["network, stage", *[f"{size}, {SAID[sums]}" for size in ("64 a GPU", "1,024 in all") for sums in SAID]]]
     for name in MFU:
         net = fit.networks[name]
         for title, stage in stages(net):
             values = []
             for fixed in ("each GPU's batch", "the batch"):
-                for sums in ("ring", "tree"):
+                for sums in SMALL_SUMS:
                     most = [pays_until(net, stage, fixed, sums, c, 1 - c) for c in (1, 0)]
                     text = [f"{m:,}" + ("+" if m == 4096 else "") for m in most]
                     values.append(text[0] if most[0] == most[1] else f"{text[0]} to {text[1]}")
@@ -621,9 +649,8 @@ def tables(fit):
         "sums": sums_table(fit),
         "small": small_sums_table(fit),
         "feeding": feeding_table(fit),
-        "weak": predictions_table(fit, "each GPU's batch", "ring"),
-        "weak, tree": predictions_table(fit, "each GPU's batch", "tree"),
-        "strong": predictions_table(fit, "the batch", "ring"),
+        "weak": predictions_table(fit, "each GPU's batch", "at once"),
+        "strong": predictions_table(fit, "the batch", "at once"),
         "shares": shares_table(fit),
         "pays": pays_table(fit),
     }
@@ -639,6 +666,7 @@ def check():
     same(ring(1, 1000, 1, 1), 0)
     same(ring(2, 100e6, 0, 125e6), 0.8)  # each sends half, twice
     same(ring(4, 80, 0.5, 10), 6 * 0.5 + 1.5 * 8)
+    same(short(1, 8, 1, 1, 1), 0), same(short(2, 8, 3, 4, 9), 3 + 2), same(short(5, 8, 3, 4, 9), 3 + 3 * 9 + 8)
     same(tree(8, 2), 12), same(tree(5, 1), 6)
     same(hierarchical(8, 800, (0, 100), (0, 1)), 14)  # 2 * 7/8 * 8
     same(hierarchical(16, 800, (0, 100), (0, 10)), 14 + 10)  # and 100 bytes of each GPU, once: 2 * 1/2

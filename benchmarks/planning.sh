@@ -2,7 +2,7 @@
 # Measures what planning.py fits its cost model to, and what it is held against.
 #   benchmarks/planning.sh [--program FILE] [--only WORD] > benchmarks/planning.jsonl
 # Processes on this machine, and on hosts that are network namespaces at a switch, over links of tc's speed. Takes root,
-# ip, tc and 15 minutes, in which other programs get little. WORD: table, counts, alone, sums or steps.
+# ip, tc and 10 minutes, in which other programs get little. WORD: table, counts, alone, sums or steps.
 # shellcheck disable=SC2329 # the trap calls a function by name
 set -euo pipefail
 root=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/..
