@@ -31,33 +31,38 @@ if(THAW_SANITIZE OR THAW_COVERAGE)
 endif()
 
 # One precompiled header for all: a file that includes LibTorch's headers takes 20-30 s to compile without, 4 s with.
+# thaw_precompile(<name>): by the flags of this directory, whose executables have it from then on
 file(WRITE ${PROJECT_BINARY_DIR}/thaw_pch.cpp "")
-add_library(thaw_pch OBJECT ${PROJECT_BINARY_DIR}/thaw_pch.cpp)
-target_link_libraries(thaw_pch PUBLIC thaw_dev)
-target_precompile_headers(
-  thaw_pch
-  PRIVATE
-  <torch/nn/module.h>
-  <torch/nn/modules/activation.h>
-  <torch/nn/modules/batchnorm.h>
-  <torch/nn/modules/container/any.h>
-  <torch/nn/modules/container/sequential.h>
-  <torch/nn/modules/conv.h>
-  <torch/nn/modules/dropout.h>
-  <torch/nn/modules/linear.h>
-  <torch/nn/modules/pooling.h>
-  <torch/optim/adamw.h>
-  <torch/optim/sgd.h>
-  <torch/serialize.h>
-  <fmt/format.h>)
-if(THAW_SANITIZE) # and thaw itself: other builds tell whether the tests include what they use
-  target_precompile_headers(thaw_pch PRIVATE <thaw/thaw.hpp> <thaw/checkpoint/resume.hpp>)
-endif()
+function(thaw_precompile name)
+  add_library(${name} OBJECT ${PROJECT_BINARY_DIR}/thaw_pch.cpp)
+  target_link_libraries(${name} PUBLIC thaw_dev)
+  target_precompile_headers(
+    ${name}
+    PRIVATE
+    <torch/nn/module.h>
+    <torch/nn/modules/activation.h>
+    <torch/nn/modules/batchnorm.h>
+    <torch/nn/modules/container/any.h>
+    <torch/nn/modules/container/sequential.h>
+    <torch/nn/modules/conv.h>
+    <torch/nn/modules/dropout.h>
+    <torch/nn/modules/linear.h>
+    <torch/nn/modules/pooling.h>
+    <torch/optim/adamw.h>
+    <torch/optim/sgd.h>
+    <torch/serialize.h>
+    <fmt/format.h>)
+  if(THAW_SANITIZE) # and thaw itself: other builds tell whether the tests include what they use
+    target_precompile_headers(${name} PRIVATE <thaw/thaw.hpp> <thaw/checkpoint/resume.hpp>)
+  endif()
+  set(thaw_precompiled ${name} PARENT_SCOPE)
+endfunction()
+thaw_precompile(thaw_pch)
 
 # thaw_executable(<name> SOURCES <file>... [LINK <library>...])
 function(thaw_executable name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;LINK")
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE thaw_dev ${arg_LINK})
-  target_precompile_headers(${name} REUSE_FROM thaw_pch)
+  target_precompile_headers(${name} REUSE_FROM ${thaw_precompiled})
 endfunction()
