@@ -2,13 +2,18 @@
 
 #include <torch/serialize.h>
 
+#include <ATen/ops/allclose.h>
 #include <ATen/ops/arange.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/randn.h>
 #include <c10/util/ScopeExit.h>
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/generators/catch_generators.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 #include <chrono>
 #include <csignal>
+#include <thread>
 
 #include "distributed/spawn.hpp"
 
@@ -52,6 +57,35 @@ TEST_CASE(
     for (std::int64_t rank = 0; rank < size; ++rank)
       expected.insert(expected.end(), static_cast<std::size_t>(rank + 1), rank);
     CHECK(together.back().equal(at::tensor(expected, at::kLong)));
+  }
+}
+
+TEST_CASE("a sum has the same bits in all processes: short and long ones, of each type, of a view, of nothing") {
+  constexpr std::int64_t size = 3;
+  const int port = thaw::test::free_port();
+  const auto given = [](std::int64_t rank) {
+    at::manual_seed(static_cast<std::uint64_t>(rank));
+    std::vector<at::Tensor> result{at::full({}, 0.1 * static_cast<double>(rank + 1)), at::empty({0, 3})};
+    for (const std::int64_t numel : {5, 1024, 1025, 30'000})  // of double 8 KiB are short
+      for (const at::ScalarType type : {at::kDouble, at::kFloat, at::kInt, at::kLong})
+        result.push_back((10 * at::randn({numel, 2}, at::kDouble)).to(type).select(1, 1));
+    return result;
+  };
+  std::vector<std::vector<at::Tensor>> all{given(0), given(1), given(2)}, sums = {given(0), given(1), given(2)};
+  {
+    std::vector<std::jthread> threads;
+    for (std::int64_t rank = 0; rank < size; ++rank)
+      threads.emplace_back([&, rank] {
+        const Processes processes =
+            thaw::distributed::init({.rank = rank, .size = size, .address = "127.0.0.1", .port = port});
+        for (at::Tensor& each : sums[static_cast<std::size_t>(rank)]) processes.sum(each);
+      });
+  }
+  for (std::size_t i = 0; i < all[0].size(); ++i) {
+    CAPTURE(i);
+    CHECK(at::allclose(sums[0][i], all[0][i] + all[1][i] + all[2][i]));
+    CHECK(sums[0][i].scalar_type() == all[0][i].scalar_type());
+    CHECK((sums[1][i].equal(sums[0][i]) && sums[2][i].equal(sums[0][i])));
   }
 }
 

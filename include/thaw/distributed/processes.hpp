@@ -123,8 +123,9 @@ class Processes {
     const c10::NoGradGuard no_grad;
     together("a sum over all processes", [&] {
       if (values.is_cpu() && values.nbytes() <= short_message) return sum_of_all(values);
-      std::vector<at::Tensor> all{values};
+      std::vector<at::Tensor> all{values.contiguous()};  // Gloo would take a view's memory as it lies there
       group_->allreduce(all)->wait();
+      if (!values.is_contiguous()) values.copy_(all[0]);
     });
   }
 
