@@ -83,7 +83,7 @@ TEST_CASE("a sum has the same bits in all processes: short and long ones, of eac
   }
   for (std::size_t i = 0; i < all[0].size(); ++i) {
     CAPTURE(i);
-    CHECK(at::allclose(sums[0][i], all[0][i] + all[1][i] + all[2][i]));
+    CHECK(at::allclose(sums[0][i], all[0][i] + all[1][i] + all[2][i], 0, 1e-5));  // of numbers to 50, in float
     CHECK(sums[0][i].scalar_type() == all[0][i].scalar_type());
     CHECK((sums[1][i].equal(sums[0][i]) && sums[2][i].equal(sums[0][i])));
   }
