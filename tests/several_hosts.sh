@@ -111,8 +111,8 @@ check "where one has 0.5 Mbit/s both take $seconds s, and end as before to the b
 network=far0 first=10.0.1.1
 mkdir "$work/far"
 start 3 "$program" plan "$work/far" && finish
-check "three hosts, 10 ms from each other, end alike to the byte, and $(difference plan far) from one alone; $seconds s" \
-  as_alone plan far
+off="$(difference plan far) from one alone"
+check "three hosts, 10 ms from each other, end alike to the byte, and $off; $seconds s" as_alone plan far
 
 # What else runs here disturbs the times, hence nice and three tries.
 # measure <hosts> <benchmark> <row>: sets what the row's groups are, and whether its target is met
@@ -131,8 +131,8 @@ if [[ -x $benchmarks/data_parallel && -x $benchmarks/short_sums ]]; then
   network=net0 first=10.0.0.1
   link 0 1000000 && link 1 1000000 # backward and sending at the same time
   measure 2 data_parallel "both, to $number backward \\+ $number sending +$number +[0-9.]+ +s +${number}x"
-  check "at 1 Gbit/s backward takes ${seen[0]} s, sending ${seen[1]} s, both ${seen[2]} s: ${seen[3]} of their sum; try $try" \
-    is_met
+  both="both ${seen[2]} s: ${seen[3]} of their sum"
+  check "at 1 Gbit/s backward takes ${seen[0]} s, sending ${seen[1]} s, $both; try $try" is_met
 else
   echo "SKIPPED: what is a matter of speed; there is no data_parallel or no short_sums in $benchmarks"
 fi
