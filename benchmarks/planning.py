@@ -218,6 +218,8 @@ class Fit:
 
     def link(self, name):
         """(seconds a message, bytes a second)"""
+        if name == "alone":
+            return 0, inf
         if name in self.alpha:
             return self.alpha[name], self.bandwidth[name]
         return self.alpha["1000 Mbit/s"], self.efficiency * rate_of(name)
@@ -233,12 +235,11 @@ class Fit:
         if row["what"] == "sum":
             return self.sum(n, row["bytes"], row["link"])
         net, machine = self.networks[row["network"]].at(row["size"]), self.machines[row["network"]]
-        if n > 1:
-            alpha, bandwidth = self.link(row["link"])
-            small = self.sum(n, 40, row["link"])
+        alpha, bandwidth = self.link(row["link"])
+        small = self.sum(n, 40, row["link"])
         if row["what"] == "cached":
             alone = self.one("cached", network=row["network"], link="alone")["least"] * max(1, n / PROCESSORS)
-            return alone + (SUMS_A_STEP * small + ring(n, 4 * net.trained(1), alpha, bandwidth) if n > 1 else 0)
+            return alone + SUMS_A_STEP * small + ring(n, 4 * net.trained(1), alpha, bandwidth)
         return step(
             net,
             row["thawed"],
@@ -246,7 +247,7 @@ class Fit:
             n,
             machine,
             lambda size: ring(n, size, alpha, bandwidth),
-            small if n > 1 else 0,
+            small,
             share=1 if n == 1 else self.clock * max(1, n / PROCESSORS),
         )
 
@@ -467,10 +468,10 @@ BATCH, GLOBAL_BATCH, SAMPLES, EPOCHS = 64, 1024, 100_000, 100
 GPUS = (8, 16, 64, 256, 1024)
 
 
-SAID = {"at once": "to all at once", "ring": "around Gloo's ring"}
+AT_ONCE = "to all at once"
 SMALL_SUMS = {
-    "at once": lambda n, alpha, each: short(n, 40, alpha, inf, each),
-    "ring": lambda n, alpha, each: ring(n, 40, alpha, inf),
+    AT_ONCE: lambda n, alpha, each: short(n, 40, alpha, inf, each),
+    "around Gloo's ring": lambda n, alpha, each: ring(n, 40, alpha, inf),
 }
 
 
@@ -481,7 +482,7 @@ def gpu(net, compute):
 
 
 def gpu_step(net, stage, batch, n, compute, network, sums):
-    """Seconds of a step. `sums`: "at once" as thaw makes them, "ring" as Gloo would, or "none"."""
+    """Seconds of a step. `sums`: a key of SMALL_SUMS, or "none"."""
     small = 0 if sums == "none" else SMALL_SUMS[sums](n, TCP[network], EACH[network])
 
     def all_reduce(size):
@@ -548,7 +549,7 @@ def shares_table(fit):
                         alone = gpu_step(net, stage, BATCH, 1, c, 1 - c, sums)
                         part.append(1 - alone / gpu_step(net, stage, BATCH, n, c, 1 - c, sums))
                     values.append(f"{100 * part[0]:.0f} to {100 * part[1]:.0f} %")
-                cells.append([f"`{name}`, {title}" if sums == "at once" else "", f"sums {SAID[sums]}", *values])
+                cells.append([f"`{name}`, {title}" if sums == AT_ONCE else "", f"sums {sums}", *values])
     return markdown(cells)
 
 
@@ -556,7 +557,7 @@ def small_sums_table(fit):
     cells = [["three sums a step", *[f"{n:,} processes" for n in GPUS]]]
     for sums, cost in SMALL_SUMS.items():
         seen = [[seconds(3 * cost(n, TCP[i], EACH[i])) for i in (1, 0)] for n in GPUS]
-        cells.append([SAID[sums], *[f"{fast} to {slow}" for fast, slow in seen]])
+        cells.append([sums, *[f"{fast} to {slow}" for fast, slow in seen]])
     return markdown(cells)
 
 
@@ -576,7 +577,7 @@ def pays_until(net, stage, fixed, sums, compute, network):
 
 
 def pays_table(fit):
-    cells = [["network, stage", *[f"{size}, {SAID[sums]}" for size in ("64 a GPU", "1,024 in all") for sums in SAID]]]
+    cells = [["network, stage", *[f"{size}, {sums}" for size in ("64 a GPU", "1,024 in all") for sums in SMALL_SUMS]]]
     for name in MFU:
         net = fit.networks[name]
         for title, stage in stages(net):
@@ -649,8 +650,8 @@ def tables(fit):
         "sums": sums_table(fit),
         "small": small_sums_table(fit),
         "feeding": feeding_table(fit),
-        "weak": predictions_table(fit, "each GPU's batch", "at once"),
-        "strong": predictions_table(fit, "the batch", "at once"),
+        "weak": predictions_table(fit, "each GPU's batch", AT_ONCE),
+        "strong": predictions_table(fit, "the batch", AT_ONCE),
         "shares": shares_table(fit),
         "pays": pays_table(fit),
     }

@@ -20,7 +20,7 @@ leave_out() { echo "SKIPPED: $*" && exit 77; }
 [[ -n $(command -v ip) && -n $(command -v tc) ]] || leave_out "there is no ip or no tc: apt install iproute2"
 
 # Hosts 0 to 3 at a switch, each a namespace. Host h is 10.0.0.<h + 1> on its net0, whose other end is port<h>; and
-# 10.0.1.<h + 1> on its far0, from where packets take 10 ms to any other host.
+# 10.0.1.<h + 1> on its far0, from where packets take 10 ms to any other host, where the kernel has TUN devices.
 work=$(mktemp -d) hosts=(0 1 2 3) patience=5 bad=0 network=net0 first=10.0.0.1
 clean_up() {
   local each
@@ -28,10 +28,8 @@ clean_up() {
     ip netns pids "thaw-$$-$each" 2>/dev/null | xargs -r kill -KILL
     ip netns del "thaw-$$-$each" 2>/dev/null
   done
-  [[ -z $far ]] || kill "$far" 2>/dev/null
   rm -rf "$work"
 }
-far=''
 trap clean_up EXIT
 trap 'exit 130' INT TERM
 on() { ip netns exec "thaw-$$-$1" "${@:2}"; }
@@ -43,10 +41,17 @@ make_hosts() {
       on "$host" ip link add net0 type veth peer name "port$host" netns "thaw-$$-switch" &&
       on "$host" ip addr add "10.0.0.$((host + 1))/24" dev net0 &&
       on "$host" ip link set lo up && on "$host" ip link set net0 up &&
-      on switch ip link set "port$host" master bridge up && link "$host" 1000000 &&
-      on "$host" ip tuntap add dev far0 mode tun && on "$host" ip addr add "10.0.1.$((host + 1))/24" dev far0 &&
+      on switch ip link set "port$host" master bridge up && link "$host" 1000000 || return
+  done
+}
+make_far() {
+  local host
+  for host in "${hosts[@]}"; do
+    on "$host" ip tuntap add dev far0 mode tun && on "$host" ip addr add "10.0.1.$((host + 1))/24" dev far0 &&
       on "$host" ip link set far0 mtu 60000 up || return
   done
+  on 0 "$tests/delay_line" 10 "${hosts[@]/#/thaw-$$-}" &
+  disown # without a word when it is killed
 }
 # link <host> <kbit/s>: of its link, each way
 link() {
@@ -57,8 +62,6 @@ shape() {
   on "$1" tc qdisc replace dev "$2" root tbf rate "$3kbit" burst "$burst" latency 200ms
 }
 make_hosts 2>"$work/said" || leave_out "no network namespaces here: $(tail -n 1 "$work/said")"
-"$tests/delay_line" 10 "${hosts[@]/#/thaw-$$-}" & far=$!
-disown # without a word when it is killed
 
 # start <hosts> <program> <argument>...: a process on each of the first
 start() {
@@ -108,18 +111,22 @@ as_before() { as_alone plan slower && cmp "$work/slow/result-0" "$work/slower/re
 check "where one has 0.5 Mbit/s both take $seconds s, and end as before to the byte" as_before
 
 # 2: hosts that are far from each other
-network=far0 first=10.0.1.1
-mkdir "$work/far"
-start 3 "$program" plan "$work/far" && finish
-off="$(difference plan far) from one alone"
-check "three hosts, 10 ms from each other, end alike to the byte, and $off; $seconds s" as_alone plan far
+if make_far 2>"$work/said"; then
+  network=far0 first=10.0.1.1
+  mkdir "$work/far"
+  start 3 "$program" plan "$work/far" && finish
+  off="$(difference plan far) from one alone"
+  check "three hosts, 10 ms from each other, end alike to the byte, and $off; $seconds s" as_alone plan far
+else
+  echo "SKIPPED: hosts far from each other; $(tail -n 1 "$work/said")"
+fi
 
 # What else runs here disturbs the times, hence nice and three tries.
 # measure <hosts> <benchmark> <row>: sets what the row's groups are, and whether its target is met
 measure() {
   for try in 1 2 3; do
     start "$1" nice -n -10 "$benchmarks/$2" --quick && finish
-    read -ra seen < <(sed -nE "s/^$3 .*/\1 \2 \3 \4/p" "$work/said0")
+    read -ra seen < <(sed -nE "s/^$3 .*/\1 \2 \3 \4/p" "$work/said0"; echo '? ? ? ?')
     met=$(grep -E "^$3 .* met *\$" "$work/said0") && return
   done
 }
@@ -127,7 +134,7 @@ is_met() { ended_well && [[ -n $met ]]; }
 if [[ -x $benchmarks/data_parallel && -x $benchmarks/short_sums ]]; then
   number='([0-9.]+)' # what processes agree on in a step is so short
   measure 4 short_sums "sum of (40) bytes over 4 processes +$number +$number +ms +${number}x"
-  check "over four of them a sum of 40 bytes takes ${seen[1]} ms, by Gloo's allreduce ${seen[2]} ms; try $try" is_met
+  check "over four hosts on $network a sum of 40 bytes takes ${seen[1]} ms, by Gloo's allreduce ${seen[2]} ms; try $try" is_met
   network=net0 first=10.0.0.1
   link 0 1000000 && link 1 1000000 # backward and sending at the same time
   measure 2 data_parallel "both, to $number backward \\+ $number sending +$number +[0-9.]+ +s +${number}x"

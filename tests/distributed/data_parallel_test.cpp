@@ -224,7 +224,7 @@ TEST_CASE("a signal to one process ends all, after a checkpoint") {
   CHECK(std::filesystem::exists(another / "runs/checkpoint-00000003.safetensors"));
 }
 
-TEST_CASE("on an accelerator processes give what one gives on the CPU, and nothing in a step waits for the device") {
+TEST_CASE("on an accelerator processes give what one gives on the CPU; but for what reads it, nothing waits for it") {
   const std::string name = GENERATE("plan", "sharded", "cached", "sync norm", "nan", "unused");
   CAPTURE(name);
   const Folder alone, folder;

@@ -14,11 +14,13 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <deque>
+#include <exception>
 #include <string>
 #include <system_error>
 #include <vector>
