@@ -186,21 +186,22 @@ TEST_CASE("on_validation watches the validation loss after each step, and wants 
   double validation = 3;
   const LRFinder finder{.steps = 3, .stop_early = false, .on_validation = true};
   const auto step = [&] { return calls += 's', 100.0; };
-  const auto curve = finder.run(bench.groups, bench.optimizer, step, [&] { return calls += 'v', validation++; });
+  const auto curve = finder.run(bench.groups, bench.optimizer, step,
+                                {.held_out = [&] { return calls += 'v', validation++; }});
   CHECK(calls == "svsvsv");
   CHECK(curve.loss == std::vector{3., 4., 5.});
 
   calls.clear();
   CHECK_THROWS_AS(finder.run(bench.groups, bench.optimizer, step), thaw::ConfigError);
   CHECK(calls.empty());
-  CHECK(LRFinder{.steps = 2}.run(bench.groups, bench.optimizer, step, [] { return 1.0; }).loss[0] == 100);
+  CHECK(LRFinder{.steps = 2}.run(bench.groups, bench.optimizer, step, {.held_out = [] { return 1.0; }}).loss[0] == 100);
 }
 
 TEST_CASE("a training loss that is not finite ends a sweep on validation, too") {
   Bench bench;
   int validations = 0;
   const auto curve = LRFinder{.on_validation = true}.run(
-      bench.groups, bench.optimizer, [] { return std::nan(""); }, [&] { return ++validations, 1.0; });
+      bench.groups, bench.optimizer, [] { return std::nan(""); }, {.held_out = [&] { return ++validations, 1.0; }});
   CHECK(curve.loss.size() == 1);
   CHECK(curve.stopped_early);
   CHECK(validations == 0);
@@ -378,4 +379,64 @@ TEST_CASE("errors show rates as people write them") {
   } catch (const thaw::ConfigError& error) {
     CHECK(error.problem() == "the sweep goes from 1e-07 to 1e-08");
   }
+}
+
+TEST_CASE("a paired sweep records by how much each step changed the loss of its own batch") {
+  Bench bench;
+  double loss = 5;
+  const LRFinder finder{.steps = 4, .stop_early = false};
+  const auto curve = finder.run(
+      bench.groups, bench.optimizer, [&] { return ++loss; }, {.same_batch = [&] { return loss - 0.25; }});
+  CHECK(curve.loss == std::vector{6., 7., 8., 9.});
+  CHECK(curve.change == std::vector{-0.25, -0.25, -0.25, -0.25});
+  CHECK(curve.held_out.empty());
+}
+
+TEST_CASE("held-out samples are measured before the first step, then after every second one, at its rate") {
+  Bench bench;
+  std::string calls;
+  const LRFinder finder{.steps = 5, .stop_early = false};
+  const auto curve = finder.run(
+      bench.groups, bench.optimizer, [&] { return calls += 's', 1.0; },
+      {.held_out = [&] { return calls += 'h', static_cast<double>(calls.size()); }});
+  CHECK(calls == "hsshssh" "s");
+  CHECK(curve.held_out == std::vector{1., 4., 7.});
+  CHECK(curve.held_out_lr == std::vector{0., curve.lr[1], curve.lr[3]});
+  CHECK(curve.change.empty());
+}
+
+TEST_CASE("with several processes what probes measure is the mean over them, too") {
+  Bench bench;
+  const LRFinder finder{.steps = 2, .stop_early = false, .held_out_every = 1, .mean_over_processes = [](double here) {
+                          return here + 10;
+                        }};
+  const auto curve = finder.run(
+      bench.groups, bench.optimizer, [] { return 1.0; },
+      {.same_batch = [] { return 0.5; }, .held_out = [] { return 2.0; }});
+  CHECK(curve.loss == std::vector{11., 11.});
+  CHECK(curve.change == std::vector{-0.5, -0.5});
+  CHECK(curve.held_out == std::vector{12., 12., 12.});
+}
+
+TEST_CASE("after a loss that is not finite nothing else is measured") {
+  Bench bench;
+  int calls = 0;
+  const auto count = [&] { return ++calls, 1.0; };
+  const auto curve = LRFinder{.held_out_every = 1}.run(
+      bench.groups, bench.optimizer, [] { return std::nan(""); }, {.same_batch = count, .held_out = count});
+  CHECK(calls == 1);  // before the first step
+  REQUIRE(curve.change.size() == 1);
+  CHECK(std::isnan(curve.change[0]));
+}
+
+TEST_CASE("a sweep of one group alone: the last group with a rate has the curve's, the others have 0") {
+  Bench bench;
+  std::vector<std::vector<double>> seen;
+  const LRFinder finder{.steps = 3, .rates = thaw::DiscriminativeLR::each({0, 7, 0})};
+  const auto curve = finder.run(bench.groups, bench.optimizer, [&] {
+    seen.push_back(thaw::OptimizerGroups(bench.optimizer, bench.groups).lr());
+    return 1.0;
+  });
+  REQUIRE(seen.size() == 3);
+  for (std::size_t i = 0; i < 3; ++i) CHECK(seen[i] == std::vector{0., curve.lr[i], 0.});
 }

@@ -23,15 +23,24 @@ namespace thaw {
 /// How the rate grows from step to step.
 enum class Sweep { exponential, linear };
 
+/// What a sweep looks at beside the loss of each step. Each is optional, and gives a loss as a number.
+struct LRProbes {
+  /// The loss, now, of the batch that the last step trained on, with the random numbers that it had then.
+  std::function<double()> same_batch = {};
+  /// The mean loss of samples that no step trains on, always the same ones, in evaluation mode.
+  std::function<double()> held_out = {};
+};
+
 /// The learning-rate range test: trains with a rate that grows from step to step, watches the loss, and puts
 /// everything back (see Snapshot), whether it ends well or by an exception.
 ///
 ///     lr_i = start_lr (end_lr / start_lr)^(i / steps), i = 0 .. steps - 1
 ///
 /// (linear: start_lr + (end_lr - start_lr) i / steps). The last layer group has rate lr_i; the others keep the ratios
-/// of `rates`. Stops when the smoothed loss exceeds `stop_factor` times its best (see `limit`), at a loss that is not
-/// finite, and at ctrl-C (Interrupted is thrown then, once all is put back; a handler of your own is left in place, and
-/// is asked instead). Momentum stays as the optimizer has it. Source: Smith 2015, arXiv:1506.01186; fastai's `lr_find`,
+/// of `rates`. Where the last group's rate is 0, the last group with another rate takes its place. Stops when the
+/// smoothed loss exceeds `stop_factor` times its best (see `limit`), at a loss that is not finite, and at ctrl-C
+/// (Interrupted is thrown then, once all is put back; a handler of your own is left in place, and is asked instead).
+/// Momentum stays as the optimizer has it. Source: Smith 2015, arXiv:1506.01186; fastai's `lr_find`,
 /// which keeps neither the ratios nor the generators.
 struct LRFinder {
   double start_lr = 1e-7;
@@ -42,30 +51,37 @@ struct LRFinder {
   double beta = 0.98;            ///< smoothing of the loss, see LRCurve::smoothed
   DiscriminativeLR rates = 1.0;  ///< only the ratios between groups count
   Sweep sweep = Sweep::exponential;
-  bool on_validation = false;  ///< watch the validation loss after each step (Smith's own way), not the training loss
+  bool on_validation = false;  ///< the curve is the whole validation loss after each step (Smith's own way)
+  bool paired = false;         ///< Learner: also measure LRCurve::change, by one more forward pass a step
+  /// Learner: how many validation samples LRCurve::held_out is measured on, spread over the data; 0 for none. In a loop
+  /// of your own they are what LRProbes::held_out looks at.
+  std::int64_t held_out_samples = 128;
+  std::int64_t held_out_every = 2;  ///< steps from one such measurement to the next
   /// With several processes: the mean of a loss over all of them, so that they see one curve and stop together.
   std::function<double(double)> mean_over_processes = {};
 
   /// `step()` does one optimizer step (on one batch, or on several whose gradients add up) and returns its loss as a
-  /// number. `validation_loss()` is called after each step when `on_validation` is set.
+  /// number. `probes` fill LRCurve::change and ::held_out; `on_validation` needs the second.
   /// Throws ConfigError when the sweep makes no sense, before anything is touched.
   template <std::invocable Step>
   [[nodiscard]] LRCurve run(const LayerGroups& groups, torch::optim::Optimizer& optimizer, Step step,
-                            const std::function<double()>& validation_loss = {}) const {
+                            const LRProbes& probes = {}) const {
     check();
-    if (on_validation && !validation_loss)
+    if (on_validation && !probes.held_out)
       throw ConfigError("LRFinder", "on_validation is asked for, but there is no validation loss",
-                        "give run() a function that computes it");
+                        "give run() a function that computes it: {.held_out = ...}");
     const OptimizerGroups live{optimizer, groups};
-    std::vector<double> ratios = rates(groups.size());
-    if (!(ratios.back() > 0))
-      throw ConfigError("LRFinder", "the last group's rate is 0",
-                        "give the last group a rate: the others are relative to it");
-    for (const double last = ratios.back(); double& ratio : ratios) ratio /= last;
+    const std::vector<double> ratios = ratios_of(groups.size());
+    const auto measured = [&](double loss) { return mean_over_processes ? mean_over_processes(loss) : loss; };
 
     const Interrupts interrupts;
     const Snapshot snapshot{*groups.module(), optimizer};
     LRCurve curve{.planned = steps};
+    const auto look = [&](double lr) {
+      curve.held_out_lr.push_back(lr);
+      curve.held_out.push_back(measured(probes.held_out()));
+    };
+    if (probes.held_out && !on_validation) look(0);
     double average = 0, best = std::numeric_limits<double>::infinity();
     for (std::int64_t i = 0; i < steps; ++i) {
       if (interrupts.seen() != 0) throw Interrupted("LRFinder");
@@ -75,8 +91,12 @@ struct LRFinder {
       live.set_lr(group_lr);
 
       auto loss = static_cast<double>(step());
-      if (on_validation && std::isfinite(loss)) loss = validation_loss();
-      if (mean_over_processes) loss = mean_over_processes(loss);
+      if (on_validation && std::isfinite(loss)) loss = probes.held_out();
+      loss = measured(loss);
+      if (probes.same_batch)
+        curve.change.push_back(std::isfinite(loss) ? measured(probes.same_batch()) - loss
+                                                   : std::numeric_limits<double>::quiet_NaN());
+      if (probes.held_out && !on_validation && std::isfinite(loss) && (i + 1) % held_out_every == 0) look(lr);
       average = beta * average + (1 - beta) * loss;
       const double smoothed = average / (1 - std::pow(beta, static_cast<double>(i + 1)));
       curve.lr.push_back(lr);
@@ -113,6 +133,25 @@ struct LRFinder {
     if (steps < 2) throw ConfigError("LRFinder", std::to_string(steps) + " steps", "give at least 2; 100 is usual");
     if (!(beta >= 0 && beta < 1))
       throw ConfigError("LRFinder", "beta is " + detail::number(beta), "give 0 <= beta < 1");
+    if (held_out_samples < 0 || held_out_every < 1)
+      throw ConfigError("LRFinder",
+                        std::to_string(held_out_samples) + " held-out samples, every " +
+                            std::to_string(held_out_every) + " steps",
+                        "give 0 samples or more, and at least every step");
+    if (paired && on_validation)
+      throw ConfigError("LRFinder", "both paired and on_validation are asked for",
+                        "take one: a paired sweep compares training losses");
+  }
+
+ private:
+  /// Of each group's rate to that of the last one that has a rate.
+  [[nodiscard]] std::vector<double> ratios_of(std::size_t groups) const {
+    std::vector<double> ratios = rates(groups);
+    const auto last = std::find_if(ratios.rbegin(), ratios.rend(), [](double rate) { return rate > 0; });
+    if (last == ratios.rend())
+      throw ConfigError("LRFinder", "every group's rate is 0", "give at least one group a rate");
+    for (const double reference = *last; double& ratio : ratios) ratio /= reference;
+    return ratios;
   }
 };
 

@@ -286,6 +286,8 @@ class Learner {
   void keep(const Run& run, const FrozenForward& prefix, detail::FeatureRoom& room, Halves& result);
   void update_halves(Run& run);
   LRCurve sweep(const LRFinder& finder, const std::vector<Callback>& callbacks);
+  double mean_loss_again(const std::vector<Batch>& batches, const std::vector<GeneratorState>& generators,
+                         const std::vector<Callback>& callbacks);
   std::int64_t batches_per_step(const std::vector<Callback>& callbacks);
   [[nodiscard]] std::shared_ptr<void> trial();
   void check_graphs(const std::vector<Callback>& callbacks) const;

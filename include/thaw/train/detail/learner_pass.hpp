@@ -10,7 +10,11 @@
 #include <functional>
 #include <limits>
 #include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
 
+#include <thaw/data/spread_sample.hpp>
 #include <thaw/train/detail/evaluate.hpp>
 #include <thaw/train/learner.hpp>
 
@@ -80,6 +84,26 @@ inline void Learner::update_norm_statistics() {
   }
 }
 
+/// The mean loss, now, of batches that a step trained on, as that step computed it from these random numbers.
+inline double Learner::mean_loss_again(const std::vector<Batch>& batches, const std::vector<GeneratorState>& generators,
+                                       const std::vector<Callback>& callbacks) {
+  const c10::NoGradGuard no_grad;
+  const RandomState random;
+  set_generator_states(generators);
+  at::Tensor sum;
+  double samples = 0;
+  for (const Batch& host : batches) {
+    const std::shared_ptr<void> in_forward = world_.in_forward(!host.stand_in);
+    Batch batch = host.to(device());
+    make_ready(nullptr, batch, callbacks);
+    const at::Tensor loss = loss_of(nullptr, batch, callbacks).to(at::kDouble) * static_cast<double>(host.counted());
+    sum = sum.defined() ? sum + loss : loss;
+    samples += static_cast<double>(host.counted());
+  }
+  if (!world_.alone()) world_.sum(sum);
+  return sum.item<double>() / world_.sums({samples})[0];
+}
+
 inline LRCurve Learner::sweep(const LRFinder& finder, const std::vector<Callback>& callbacks) {
   finder.check();
   if (resumed_ && sweep_ < sweeps_.size()) return sweeps_[sweep_++];
@@ -103,10 +127,22 @@ inline LRCurve Learner::sweep(const LRFinder& finder, const std::vector<Callback
     const std::shared_ptr<void> common = common_random();
     return data_.train.stream(epoch++, 0, world_.shard());
   };
-  BatchStream next = begin();
+  std::vector<Batch> drawn_in_step;
+  const auto recorded = [&](BatchStream pass) -> BatchStream {
+    if (!finder.paired) return pass;
+    return [pass = std::move(pass), &drawn_in_step] {
+      std::optional<Batch> batch = pass();
+      if (batch) drawn_in_step.push_back(*batch);
+      return batch;
+    };
+  };
+  std::vector<GeneratorState> generators;
+  BatchStream next = recorded(begin());
   const auto on_next_batch = [&] {
+    drawn_in_step.clear();
     std::optional<Drawn> drawn = draw(next);
-    if (!drawn && !stop_) drawn = draw(next = begin());
+    if (!drawn && !stop_) drawn = draw(next = recorded(begin()));
+    if (finder.paired) generators = generator_states();
     return step(nullptr, std::move(drawn), next, batches, callbacks);
   };
   const auto one_step = [&]() -> double {
@@ -120,7 +156,22 @@ inline LRCurve Learner::sweep(const LRFinder& finder, const std::vector<Callback
                       "give a source that can be run through again");
     return done->overflowed || done->skipped ? std::numeric_limits<double>::quiet_NaN() : done->loss.item<double>();
   };
-  LRCurve curve = finder.run(groups_, *optimizer_, one_step, [&] { return validate(data_.valid).loss; });
+  LRProbes probes;
+  if (finder.paired)
+    probes.same_batch = [&] {
+      groups_.train();
+      return mean_loss_again(drawn_in_step, generators, callbacks);
+    };
+  if (finder.on_validation) {
+    probes.held_out = [&] { return validate(data_.valid).loss; };
+  } else if (data_.valid && finder.held_out_samples > 0) {
+    probes.held_out = [&, sample = std::make_shared<const std::vector<Batch>>(
+                              spread_sample(data_.valid, finder.held_out_samples, world_.shard()))] {
+      groups_.eval();
+      return detail::evaluate(task_, {}, stream_of(sample), device(), world_).loss;
+    };
+  }
+  LRCurve curve = finder.run(groups_, *optimizer_, one_step, probes);
   stop_.reset();
   sweeps_.push_back(curve), ++sweep_;
   tell(callbacks, SweepEnd{.learner = *this, .curve = curve});

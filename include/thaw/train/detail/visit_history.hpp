@@ -123,6 +123,9 @@ inline void visit(const StateVisitor& state, LRCurve& curve) {
   state("smoothed", curve.smoothed);
   state("planned", curve.planned);
   state("stopped_early", curve.stopped_early);
+  state("change", curve.change);
+  state("held_out_lr", curve.held_out_lr);
+  state("held_out", curve.held_out);
 }
 
 inline void visit(const StateVisitor& state, std::vector<LRCurve>& curves) {
