@@ -23,6 +23,7 @@
 #include <thaw/train/metric.hpp>
 #include <thaw/vision/aug_transforms.hpp>
 #include <thaw/vision/contact_sheet.hpp>
+#include <thaw/vision/image_data.hpp>
 #include <thaw/vision/image_source.hpp>
 #include <thaw/vision/loss_tiles.hpp>
 #include <thaw/vision/resize.hpp>
@@ -53,9 +54,9 @@ thaw::vision::Split images(const Options& options) {
     if (options.per_class == 0) return {train, test};
     return {thaw::vision::split_per_class(train, options.per_class, options.seed).train, test};
   }
-  const thaw::vision::ImageList all = thaw::vision::image_folder(options.data);
-  return options.per_class > 0 ? thaw::vision::split_per_class(all, options.per_class, options.seed)
-                               : thaw::vision::stratified_split(all, 0.2, options.seed);
+  const auto data = thaw::vision::image_data(options.data, {.per_class = options.per_class, .seed = options.seed});
+  fmt::print("{}\n", data.how);
+  return {data.train, data.valid};
 }
 
 void run(const Options& options) {

@@ -75,3 +75,21 @@ TEST_CASE("the window leaves out the first tenth, the last five, and all from th
   CHECK(thaw::suggestion_window(curve).second == 0);
   CHECK(thaw::suggestions(curve).empty());
 }
+
+TEST_CASE("after a sweep that ended in NaN, suggestions equal fastai's, whose last five steps are NaN") {
+  const auto golden = json_fixture("find/lr_find_nan.json");
+  thaw::LRCurve curve{.lr = golden["lrs"], .smoothed = golden["smoothed"], .planned = golden["planned"]};
+  REQUIRE(curve.lr.size() == 88);
+  curve.lr.push_back(curve.lr.back() * 1.2);
+  curve.smoothed.push_back(std::numeric_limits<double>::quiet_NaN());
+  CHECK(thaw::suggestion_window(curve) == std::pair<std::size_t, std::size_t>{10, 78});
+  for (const auto& [method, _] : all) {
+    CAPTURE(method);
+    CHECK_THAT(thaw::suggestion(curve, method).value(), WithinRel(golden["suggestions"][method].get<double>(), 1e-6));
+  }
+  // of a NaN in the last five steps, only as many are left out as are missing from the tail
+  curve.planned = 90;
+  CHECK(thaw::suggestion_window(curve) == std::pair<std::size_t, std::size_t>{9, 76});
+  curve.smoothed.back() = std::numeric_limits<double>::infinity();  // where fastai stops, too
+  CHECK(thaw::suggestion_window(curve) == std::pair<std::size_t, std::size_t>{9, 75});
+}

@@ -253,6 +253,13 @@ TEST_CASE("what is missing is said before anything is read") {
   refused([](auto& o) { o.predict = Predict::keypoints, o.images.items[1].keypoints.clear(); }, "1.png: 0 keypoints");
   refused([](auto& o) { o.predict = Predict::values, o.images.items[1].values = {1}; }, "1.png: 1 values");
   refused([](auto& o) { o.predict = Predict::labels, o.images.classes = {}; }, "not in classes");
+  const auto masks = [](auto& o) { o.predict = Predict::mask, o.images.items[2].labels = {}; };
+  refused(
+      [&](auto& o) {
+        masks(o), o.images.classes = {}, o.images.items.erase(o.images.items.begin(), o.images.items.begin() + 2);
+      },
+      "2.png: there are no classes");
+  refused([&](auto& o) { masks(o), o.mask_values = {0, 255}; }, "2 mask_values and 3 classes");
 }
 
 TEST_CASE("an image that cannot be read, or does not fit its batch, ends the pass with its name") {
@@ -302,4 +309,31 @@ TEST_CASE("a Learner trains on images from disk, and may cache what a frozen bod
   options.predict = Predict::mask;
   CHECK_THROWS_MATCHES(ImageSource(options).with_input(at::zeros({24, 4})), thaw::DataError,
                        MessageMatches(ContainsSubstring("move with the images")));
+}
+
+TEST_CASE("masks of 0 and 255 are classes 0 and 1 as mask_values says, and never trained on without it") {
+  const Folder folder;
+  ImageSourceOptions options{.images = red_images(folder, 3), .normalization = bytes_to_unit, .predict = Predict::mask};
+  options.images.classes = {"back", "cell"};
+  for (ImageItem& item : options.images.items) item.labels = {};
+  cv::Mat mask = thaw::test::plain(20, 24, {0}, CV_8U);
+  mask.colRange(0, 5) = 255;
+  for (const char* name : {"mask0.png", "mask1.png", "mask2.png"}) thaw::vision::write_image(mask, folder / name);
+  CHECK_THROWS_MATCHES(ImageSource(options), thaw::DataError,
+                       MessageMatches(ContainsSubstring("mask0.png: a mask with the values 0, 255, and there are 2") &&
+                                      ContainsSubstring("mask_values = {0, 255}")));
+  options.mask_values = {0, 255};
+  const at::Tensor target = all(ImageSource(options))[0].target;
+  CHECK(target.sum().item<std::int64_t>() == 3 * 20 * 5);
+  CHECK(at::equal(target.select(1, 0).select(1, 4), at::tensor({1, 1, 1})));
+
+  mask.col(7) = 9;  // in a later file: the pass ends there
+  thaw::vision::write_image(mask, folder / "mask2.png");
+  CHECK_THROWS_MATCHES(all(ImageSource(options)), thaw::DataError,
+                       MessageMatches(ContainsSubstring("mask2.png: a mask with the values 0, 9, 255")));
+  options.mask_ignore = 9;
+  CHECK(at::Tensor(all(ImageSource(options))[0].target)[2][0][7].item<std::int64_t>() == 255);
+  options.mask_ignore = {};
+  options.mask_nearest = true;
+  CHECK(at::Tensor(all(ImageSource(options))[0].target)[2][0][7].item<std::int64_t>() == 0);
 }

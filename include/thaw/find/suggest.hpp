@@ -87,10 +87,13 @@ struct Suggestion {
 }
 
 /// The part of a curve that suggestions look at: from planned/10 on, without the last five steps, and cut before the
-/// first loss that is not finite. Returns the first index and the length.
+/// first loss that is not finite. After a NaN, the last five are those of the planned steps: fastai's sweep goes on to
+/// its end there, where ours stops at once. Returns the first index and the length.
 [[nodiscard]] inline std::pair<std::size_t, std::size_t> suggestion_window(const LRCurve& curve) {
   const auto first = static_cast<std::size_t>(curve.planned / 10);
-  const std::size_t end = curve.lr.size() > 5 ? curve.lr.size() - 5 : 0;
+  const bool ends_in_nan = !curve.smoothed.empty() && std::isnan(curve.smoothed.back());
+  const std::size_t steps = std::max(curve.lr.size(), ends_in_nan ? static_cast<std::size_t>(curve.planned) : 0);
+  const std::size_t end = std::min(curve.lr.size(), steps > 5 ? steps - 5 : 0);
   std::size_t last = std::min(first, end);
   while (last < end && std::isfinite(curve.smoothed[last])) ++last;
   return {std::min(first, last), last - std::min(first, last)};

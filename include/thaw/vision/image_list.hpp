@@ -50,8 +50,9 @@ inline bool has_image_extension(const std::filesystem::path& path) {
   return known.contains(extension);
 }
 
+/// What systems leave beside the files: .DS_Store, and macOS's folder in an archive.
 inline bool hidden(const std::filesystem::path& path) {
-  return path.filename().string().starts_with(".");
+  return path.filename().string().starts_with(".") || path.filename() == "__MACOSX";
 }
 
 }  // namespace detail

@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -38,6 +39,10 @@ struct ImageSourceOptions {
   Channels channels = Channels::rgb;
   Predict predict = Predict::label;
   std::vector<Color> mask_colors = {};  ///< of masks that are written in colours: that of each class
+  std::vector<int> mask_values = {};    ///< of masks in numbers: that of each class, as {0, 255}; if empty 0, 1, 2, ...
+  std::optional<int> mask_ignore = {};  ///< number of pixels that count for no class; in the target they are 255
+  bool mask_nearest =
+      false;  ///< take numbers between mask_values, as in a JPEG, for the nearest; otherwise refuse them
   std::int64_t batch_size = 64;
   bool shuffle = false;
   std::uint64_t seed = 0;  ///< with the epoch it fixes the order, and with epoch and image all that is drawn
@@ -59,7 +64,8 @@ struct ImageSourceOptions {
 class ImageSource {
  public:
   /// Throws DataError for an empty list, for images without the target that is to be predicted, for a class that is not
-  /// in `classes`; ConfigError for a normalization that does not fit the channels.
+  /// in `classes`; ConfigError for a normalization that does not fit the channels, and mask_* that do not fit the
+  /// classes. Of masks, the first is tried; another with a value that is no class's ends the pass with its name.
   explicit ImageSource(ImageSourceOptions options)
       : options_(std::make_shared<const ImageSourceOptions>(std::move(options))),
         order_{.samples = options_->images.size(),
@@ -75,6 +81,10 @@ class ImageSource {
                         "give at least one batch ahead, and 0 workers or more");
     check_targets(options_->images, options_->predict);
     targets_ = detail::known_targets(options_->images, options_->predict);
+    if (options_->predict == Predict::mask) {
+      mask_code(*options_).check("ImageSource", std::ssize(options_->images.classes));
+      (void)mask(*options_, options_->images.items[0]);
+    }
   }
 
   [[nodiscard]] std::int64_t samples() const { return order_.samples; }
@@ -133,11 +143,21 @@ class ImageSource {
     return [pass] { return pass->next(); };
   }
 
+  static MaskCode mask_code(const ImageSourceOptions& options) {
+    return {.colors = options.mask_colors,
+            .values = options.mask_values,
+            .ignore = options.mask_ignore,
+            .nearest = options.mask_nearest};
+  }
+  static cv::Mat mask(const ImageSourceOptions& options, const ImageItem& item) {
+    return read_mask(item.mask, mask_code(options), std::ssize(options.images.classes));
+  }
+
   static Sample sample(const ImageSourceOptions& options, std::int64_t i, std::int64_t epoch) {
     const ImageItem& item = options.images.items.at(static_cast<std::size_t>(i));
     Sample sample{.image = read_image(item.path, options.channels)};
     if (options.predict == Predict::mask) {
-      sample.mask = read_mask(item.mask, options.mask_colors);
+      sample.mask = mask(options, item);
       if (sample.mask.size() != sample.image.size())
         throw DataError(item.mask.string(), text(sample.mask) + ", and its image is " + text(sample.image),
                         "give a mask with a pixel for each of the image's");

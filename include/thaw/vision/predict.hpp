@@ -44,7 +44,8 @@ inline void check_targets(const ImageList& images, Predict predict) {
     if (predict == Predict::label)
       require(item.labels.size() == 1, std::to_string(item.labels.size()) + " labels where one is to be predicted",
               "give it one, or set predict to Predict::labels");
-    if (predict == Predict::labels) require(classes > 0, "there are no classes", "name them in the list's classes");
+    if (predict == Predict::labels || predict == Predict::mask)
+      require(classes > 0, "there are no classes", "name them in the list's classes");
     if (predict == Predict::mask) require(!item.mask.empty(), "has no mask", "make the list by with_masks");
     if (predict == Predict::keypoints) as_first(item.keypoints, images.items[0].keypoints, " keypoints");
     if (predict == Predict::values) as_first(item.values, images.items[0].values, " values");

@@ -3,52 +3,102 @@
 // The loop of loops: a member of Learner. Included by thaw/train/learner.hpp alone.
 
 #include <algorithm>
+#include <array>
 #include <limits>
 #include <optional>
+#include <string>
+#include <utility>
 
+#include <thaw/core/names.hpp>
 #include <thaw/find/suggest.hpp>
 #include <thaw/train/learner.hpp>
 
 namespace thaw {
 
+namespace detail {
+
+/// Throws ConfigError for what no round could be run by.
+inline void check(const UntilOverfit& how) {
+  const std::string where = "Learner::fit_until_overfit";
+  if (how.max_rounds < 1 || how.patience < 1)
+    throw ConfigError(where,
+                      std::to_string(how.max_rounds) + " rounds with a patience of " + std::to_string(how.patience),
+                      "give at least 1 of each");
+  if (!(how.max_lr > 0 && how.lr_mult > 0))
+    throw ConfigError(where, "max_lr is " + number(how.max_lr) + " and lr_mult " + number(how.lr_mult),
+                      "give more than 0 for each");
+  const std::array<std::string, 4> names{"valley", "slide", "steep", "minimum"};
+  if (std::ranges::find(names, how.suggestion) == names.end())
+    throw ConfigError(where, "there is no suggestion \"" + how.suggestion + "\"",
+                      "did you mean \"" + nearest_name(how.suggestion, names) + "\"? There are: " + join_names(names));
+  how.finder.check();
+}
+
+/// What a curve says of a round's rate, or else the round before. The rate, and `rate_from`.
+inline OverfitRound rate_of_round(const UntilOverfit& how, const LRCurve& curve, const UntilOverfitResult& before) {
+  const std::optional<double> suggested = suggestion(curve, how.suggestion);
+  if (suggested && *suggested <= how.max_lr) return {.lr = *suggested, .rate_from = how.suggestion};
+  if (suggested) return {.lr = how.max_lr, .rate_from = "max_lr (" + how.suggestion + ": " + number(*suggested) + ")"};
+  if (before.rounds.empty())
+    throw ConfigError("Learner::fit_until_overfit",
+                      "the finder gives no \"" + how.suggestion + "\": its sweep ended after " +
+                          std::to_string(curve.lr.size()) + " of " + std::to_string(curve.planned) + " steps",
+                      "give finder a smaller start_lr or more steps, or look at the model's first loss");
+  return {.lr = before.rounds.back().lr, .rate_from = before.rounds.back().last.stage};
+}
+
+/// Why no more rounds are run although patience is left.
+inline std::string out_of_rounds(const UntilOverfit& how, double train_loss, double valid_loss,
+                                 const std::string& best) {
+  const bool overfits = train_loss < valid_loss;
+  return "all " + std::to_string(how.max_rounds) + " rounds are done; training loss " + number(train_loss) +
+         (overfits ? " is below validation loss " : " is not below validation loss ") + number(valid_loss) +
+         (overfits ? ", which was lowest in " + best + "; more rounds may lower it"
+                   : ": the network does not overfit yet");
+}
+
+}  // namespace detail
+
 inline UntilOverfitResult Learner::fit_until_overfit(const UntilOverfit& how) {
   if (!data_.valid)
     throw DataError("Learner::fit_until_overfit", "there is no validation data",
                     "give LearnerOptions::valid: overfitting shows there alone");
-  if (how.max_rounds < 1 || how.patience < 1)
-    throw ConfigError("Learner::fit_until_overfit",
-                      std::to_string(how.max_rounds) + " rounds with a patience of " + std::to_string(how.patience),
-                      "give at least 1 of each");
+  detail::check(how);
+  LRFinder finder = how.finder;
+  finder.rates = DiscriminativeLR::slice(1 / how.lr_mult, 1);
   UntilOverfitResult result;
   double best_loss = std::numeric_limits<double>::infinity();
   if (!resumed_) best_round_.reset();
   while (result.stop.empty()) {
     const auto round = static_cast<std::int64_t>(result.rounds.size());
     unfreeze(how.norm);
-    const LRCurve curve = find_lr({.rates = DiscriminativeLR::slice(1 / how.lr_mult, 1)});
-    const double lr = std::min(suggestion(curve, how.suggestion).value_or(how.max_lr), how.max_lr);
+    OverfitRound next = detail::rate_of_round(how, find_lr(finder), result);
+    const double lr = next.lr;
     const EpochRecord last = fit({.name = "round " + std::to_string(round + 1),
                                   .epochs = how.epochs,
                                   .freeze = Unfrozen{},
                                   .lr = DiscriminativeLR::slice(lr / how.lr_mult, lr),
                                   .schedule = how.schedule,
                                   .norm = how.norm});
-    result.rounds.push_back({.lr = lr, .last = last});
+    next.last = last;
+    result.rounds.push_back(std::move(next));
     const double valid = last.valid.value().loss;
     if (valid < best_loss - how.min_delta || round == 0) {
       best_loss = valid;
       result.best = static_cast<std::size_t>(round);
       if (how.restore_best && !replays()) best_round_.emplace(*groups_.module());  // else the checkpoint has it
     }
+    const auto best_stage = [&] { return result.rounds[result.best].last.stage; };
     const auto since_best = round - static_cast<std::int64_t>(result.best);
     if (!last.stop.empty())
       result.stop = last.stop;
     else if (last.train_loss < valid && since_best >= how.patience)
       result.stop = "training loss " + detail::number(last.train_loss) + " is below validation loss " +
-                    detail::number(valid) + ", which was lowest in round " + std::to_string(result.best + 1) + " (" +
-                    detail::number(best_loss) + ")";
+                    detail::number(valid) + ", which was lowest in " + best_stage() + " (" + detail::number(best_loss) +
+                    ")";
     else if (round + 1 == how.max_rounds)
-      result.stop = "all " + std::to_string(how.max_rounds) + " rounds are done; the network does not overfit yet";
+      result.stop =
+          detail::out_of_rounds(how, last.train_loss, valid, best_stage() + " (" + detail::number(best_loss) + ")");
   }
   if (best_round_) best_round_->restore();
   best_round_.reset();

@@ -1,0 +1,68 @@
+#pragma once
+
+#include <algorithm>
+#include <cctype>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include <thaw/core/error.hpp>
+#include <thaw/vision/image_list.hpp>
+
+namespace thaw::vision::detail {
+
+using Path = std::filesystem::path;
+
+inline std::string lower(std::string text) {
+  std::ranges::transform(text, text.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return text;
+}
+
+inline std::string name_of(const Path& path) {
+  return path.filename().string();
+}
+
+/// The folders, or else the files, directly in a folder, in the order of their names; hidden ones left out.
+inline std::vector<Path> entries_of(const Path& folder, bool folders) {
+  std::vector<Path> found;
+  try {
+    for (const auto& entry : std::filesystem::directory_iterator(folder))
+      if (!hidden(entry.path()) && (folders ? entry.is_directory() : entry.is_regular_file()))
+        found.push_back(entry.path());
+  } catch (const std::filesystem::filesystem_error& error) {
+    throw FileError(folder.string(), "cannot be read: " + error.code().message(), "name a folder of images");
+  }
+  std::ranges::sort(found);
+  return found;
+}
+
+inline bool has_own_images(const Path& folder) {
+  return std::ranges::any_of(entries_of(folder, false), has_image_extension);
+}
+/// In it or in a folder within it.
+inline bool has_images(const Path& folder) {
+  return has_own_images(folder) || std::ranges::any_of(entries_of(folder, true), has_images);
+}
+inline bool has_class_folders(const Path& folder) {
+  return std::ranges::any_of(entries_of(folder, true), has_images);
+}
+
+/// "train", "valid" or "test" for a folder that is usually called so, in any case; otherwise empty.
+inline std::string part_of(const Path& folder) {
+  static const std::map<std::string, std::string> parts{
+      {"train", "train"}, {"training", "train"}, {"valid", "valid"},     {"val", "valid"},
+      {"test", "test"},   {"testing", "test"},   {"validation", "valid"}};
+  const auto found = parts.find(lower(name_of(folder)));
+  return found == parts.end() ? std::string() : found->second;
+}
+
+inline std::string images(std::int64_t n) {
+  return std::to_string(n) + (n == 1 ? " image" : " images");
+}
+inline std::string in_quotes(const std::string& name) {
+  return '"' + name + '"';
+}
+
+}  // namespace thaw::vision::detail
