@@ -7,8 +7,7 @@
 #include <span>
 #include <vector>
 
-#include <thaw/find/lr_curve.hpp>
-#include <thaw/find/suggest.hpp>
+#include <thaw/find/suggestion.hpp>
 
 namespace thaw {
 
@@ -49,8 +48,8 @@ inline double noise_of(std::span<const double> loss) {
 ///
 ///     1 - 3 sigma / (highest m_i behind it - b)
 ///
-/// in (0, 1): how far the rise stands out of the noise. None where the loss never rises for good, and where there are
-/// fewer than 20 losses.
+/// in (0, 1): how far the rise stands out of the noise. A loss that is not finite has risen, by any amount. None where
+/// the loss never rises for good, and where there are fewer than 20 losses.
 ///
 /// fastai's four rules look for a fall. A pretrained network that has just been thawed has none: its loss is flat, and
 /// then rises. Source: fastai's course and its article, "a rate just before the loss starts to rise".
@@ -65,14 +64,13 @@ inline double noise_of(std::span<const double> loss) {
   const double best = medians[lowest], band = 3 * detail::noise_of(loss.first(std::max(lowest, least)));
   std::size_t last = count - 1;
   while (medians[last] > best + band) --last;
-  if (last + 3 >= count) return std::nullopt;
+  const bool explodes = count < loss.size();
+  if (!explodes && last + 3 >= count) return std::nullopt;
   const double highest = *std::max_element(medians.begin() + static_cast<std::ptrdiff_t>(last), medians.end());
-  return Suggestion{
-      .name = "before_rise", .lr = lr[last], .loss = medians[last], .confidence = 1 - band / (highest - best)};
-}
-
-[[nodiscard]] inline std::optional<Suggestion> suggest_before_rise(const LRCurve& curve) {
-  return suggest_before_rise(curve.lr, curve.loss);
+  return Suggestion{.name = "before_rise",
+                    .lr = lr[last],
+                    .loss = medians[last],
+                    .confidence = explodes ? 1 : 1 - band / (highest - best)};
 }
 
 }  // namespace thaw

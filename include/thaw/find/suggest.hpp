@@ -10,16 +10,12 @@
 #include <utility>
 #include <vector>
 
+#include <thaw/core/error.hpp>
+#include <thaw/find/before_rise.hpp>
 #include <thaw/find/lr_curve.hpp>
+#include <thaw/find/suggestion.hpp>
 
 namespace thaw {
-
-/// A suggested rate, and the smoothed loss that the curve has there (to mark it in a plot).
-struct Suggestion {
-  std::string name;  ///< "valley", "slide", "steep" or "minimum"
-  double lr = 0;     ///< absolute rate of the last layer group
-  double loss = 0;
-};
 
 // The four suggestions, from rates that rise and a loss for each. None where the curve is too short. All are fastai's
 // (`callback/schedule.py`), which compares losses in float32; so do these, that near-ties fall alike.
@@ -99,7 +95,21 @@ struct Suggestion {
   return {std::min(first, last), last - std::min(first, last)};
 }
 
-/// Those of the four suggestions that this curve gives, in the order valley, slide, steep, minimum.
+/// How far the curve's fall stands out of its noise, in [0, 1]: 1 - 3 sigma / fall, where sigma is the noise of one
+/// loss and the fall is that of the medians of five losses, from the first to the lowest. 0 where the curve is flat:
+/// then what looks for a fall answers noise.
+[[nodiscard]] inline double confidence_of_fall(std::span<const double> loss) {
+  if (loss.size() < 2) return 0;
+  const std::vector<double> medians = detail::medians_ahead(loss);
+  const auto lowest = std::ranges::min_element(medians);
+  const auto until = static_cast<std::size_t>(lowest - medians.begin()) + 1;
+  const double fall = medians.front() - *lowest;
+  if (!(fall > 0)) return 0;
+  return std::max(0.0, 1 - 3 * detail::noise_of(loss.first(std::max<std::size_t>(until, 2))) / fall);
+}
+
+/// What this curve suggests, in the order valley, slide, steep, minimum, before_rise; rules that it gives nothing for
+/// are left out. fastai's four look for a fall, and share its confidence.
 [[nodiscard]] inline std::vector<Suggestion> suggestions(const LRCurve& curve) {
   const auto [first, count] = suggestion_window(curve);
   const std::span lr = std::span(curve.lr).subspan(first, count);
@@ -109,15 +119,39 @@ struct Suggestion {
     const auto i = static_cast<std::size_t>(above - curve.lr.begin());
     return curve.smoothed[std::min(i, curve.smoothed.size() - 1)];
   };
+  const double confidence =
+      curve.loss.size() >= first + count ? confidence_of_fall(std::span(curve.loss).subspan(first, count)) : 0;
   std::vector<Suggestion> found;
   const auto add = [&](const char* name, std::optional<double> rate) {
-    if (rate) found.push_back({.name = name, .lr = *rate, .loss = loss_at(*rate)});
+    if (rate) found.push_back({.name = name, .lr = *rate, .loss = loss_at(*rate), .confidence = confidence});
   };
   add("valley", suggest_valley(lr, loss));
   add("slide", suggest_slide(lr, loss));
   add("steep", suggest_steep(lr, loss));
   add("minimum", suggest_minimum(lr, loss));
+  if (std::optional<Suggestion> rise = suggest_before_rise(curve.lr, curve.loss)) {
+    rise->loss = loss_at(rise->lr);
+    rise->recommended = true;
+    found.push_back(*std::move(rise));
+  }
   return found;
+}
+
+/// The suggestion to take: before_rise. None where the curve says nothing: where its loss never rises for good, or not
+/// enough to stand out of the noise.
+[[nodiscard]] inline std::optional<Suggestion> recommended(const LRCurve& curve) {
+  for (const Suggestion& each : suggestions(curve))
+    if (each.recommended) return each;
+  return std::nullopt;
+}
+
+/// The rate to take. Throws ConfigError where the curve says nothing: what cannot be known is not made up.
+[[nodiscard]] inline double recommended_lr(const LRCurve& curve) {
+  if (const std::optional<Suggestion> found = recommended(curve)) return found->lr;
+  throw ConfigError("LRFinder",
+                    "the curve gives no rate: in " + std::to_string(curve.lr.size()) + " of " +
+                        std::to_string(curve.planned) + " steps the loss never rose for good",
+                    "look at the plot; raise end_lr or steps, thaw something that the loss depends on, or give a rate");
 }
 
 /// One suggestion by its name, if the curve gives it.

@@ -36,9 +36,9 @@ namespace thaw::detail {
   return axis_around(*core, raw.first(std::min(*best + 1, raw.size())), std::min(rise, 0.35));
 }
 
-/// "valley 3.0e-4".
+/// "valley 3.0e-4", "before_rise 1.0e-3 (recommended)".
 [[nodiscard]] inline std::string suggestion_label(const Suggestion& suggestion) {
-  return suggestion.name + " " + scientific(suggestion.lr, 1);
+  return suggestion.name + " " + scientific(suggestion.lr, 1) + (suggestion.recommended ? " (recommended)" : "");
 }
 
 }  // namespace thaw::detail

@@ -3,7 +3,6 @@
 // The loop of loops: a member of Learner. Included by thaw/train/learner.hpp alone.
 
 #include <algorithm>
-#include <array>
 #include <limits>
 #include <optional>
 #include <string>
@@ -11,6 +10,7 @@
 
 #include <thaw/core/names.hpp>
 #include <thaw/find/suggest.hpp>
+#include <thaw/find/suggestion.hpp>
 #include <thaw/train/learner.hpp>
 
 namespace thaw {
@@ -27,10 +27,10 @@ inline void check(const UntilOverfit& how) {
   if (!(how.max_lr > 0 && how.lr_mult > 0))
     throw ConfigError(where, "max_lr is " + number(how.max_lr) + " and lr_mult " + number(how.lr_mult),
                       "give more than 0 for each");
-  const std::array<std::string, 4> names{"valley", "slide", "steep", "minimum"};
-  if (std::ranges::find(names, how.suggestion) == names.end())
+  if (std::ranges::find(suggestion_names, how.suggestion) == suggestion_names.end())
     throw ConfigError(where, "there is no suggestion \"" + how.suggestion + "\"",
-                      "did you mean \"" + nearest_name(how.suggestion, names) + "\"? There are: " + join_names(names));
+                      "did you mean \"" + nearest_name(how.suggestion, suggestion_names) +
+                          "\"? There are: " + join_names(suggestion_names));
   how.finder.check();
 }
 
