@@ -3,8 +3,9 @@
 //
 //     segmentation --data camvid --classes sky,building,road --weights efficientnet-lite0-57934424.pth
 //
-// --data holds images/ and masks/, each mask a PNG file of its image's name with the classes' numbers. Without it, it
-// makes images of shapes, of which the right masks are known. Overlays of what was predicted land in --out.
+// --data holds images/ (or image/) and masks/ (or label/), each mask a file of its image's name with a number for each
+// class: 0, 1, 2, ..., or others, as 0 and 255, which go to --classes in rising order. Without --data, it makes images
+// of shapes, of which the right masks are known. Overlays of what was predicted land in --out.
 
 #include <fmt/format.h>
 
@@ -22,6 +23,7 @@
 #include <thaw/train/metric_segmentation.hpp>
 #include <thaw/vision/aug_transforms.hpp>
 #include <thaw/vision/image_source.hpp>
+#include <thaw/vision/mask_data.hpp>
 #include <thaw/vision/overlay.hpp>
 #include <thaw/vision/resize.hpp>
 #include <thaw/vision/split.hpp>
@@ -64,9 +66,9 @@ void run(Options options) {
     options.classes = {"background"};
     options.classes.insert(options.classes.end(), example::shape_names.begin(), example::shape_names.end());
   }
-  const auto all = thaw::vision::with_masks(
-      thaw::vision::image_files(options.data / "images"), options.classes,
-      [&](const std::filesystem::path& image) { return options.data / "masks" / (image.stem().string() + ".png"); });
+  const thaw::vision::MaskData data = thaw::vision::mask_data(options.data, {.classes = options.classes});
+  const thaw::vision::ImageList& all = data.images;
+  fmt::print("{}\n", data.how);
   const auto [train, valid] = thaw::vision::random_split(all, 0.2, options.seed);
   fmt::print("{} images to train on, {} held back, {} classes\n", train.size(), valid.size(), all.classes.size());
 
@@ -81,17 +83,21 @@ void run(Options options) {
                         .transforms = transforms,
                         .normalization = thaw::lite_statistics,
                         .predict = Predict::mask,
+                        .mask_values = data.values,
+                        .mask_ignore = data.ignore,
                         .batch_size = 8,
                         .shuffle = augmented,
                         .seed = options.seed});
   };
   const thaw::vision::ImageSource held_back = source(valid, false);
+  thaw::Metric foreground = thaw::iou({.background = false, .ignore_index = 255});
+  foreground.name = "foreground iou";
   thaw::Learner learner(
       model, thaw::LayerGroups::cut_before(model, thaw::models::unet_cuts(thaw::models::efficientnet_lite_cuts())),
       thaw::DiceCrossEntropy{},
       {.train = source(train, true),
        .valid = held_back,
-       .metrics = {thaw::iou({.ignore_index = 255}), thaw::dice({.ignore_index = 255})},
+       .metrics = {thaw::iou({.ignore_index = 255}), thaw::dice({.ignore_index = 255}), foreground},
        .callbacks = {thaw::Console{}}});
   learner.fit({.name = "decoder", .epochs = options.head_epochs, .freeze = thaw::FreezeTo{-1}, .lr = 3e-3});
   const thaw::EpochRecord last = learner.fit({.name = "thawed",
@@ -101,8 +107,9 @@ void run(Options options) {
                                               .norm = thaw::hold_everywhere});
   thaw::write_svg(learner.history(), options.out / "segmentation.svg");
   write_overlays(options, learner, held_back);
-  fmt::print("ok: mean IoU {:.3f}, Dice {:.3f}; see {}\n", last.valid->metrics[0].value, last.valid->metrics[1].value,
-             (options.out / "overlay_0.png").string());
+  const auto value = [&](std::size_t metric) { return last.valid->metrics[metric].value; };
+  fmt::print("ok: mean IoU {:.3f}, Dice {:.3f}, IoU of the foreground (all but {}) {:.3f}; see {}\n", value(0),
+             value(1), all.classes[0], value(2), (options.out / "overlay_0.png").string());
 }
 
 }  // namespace
@@ -112,7 +119,8 @@ int main(int argc, char** argv) {
   options.weights = std::filesystem::path(THAW_DATA_DIR) / "efficientnet-lite0-57934424.pth";
   CLI::App app("Trains a U-Net over EfficientNet-lite0 to say of each pixel what it shows.");
   options.add_to(app);
-  app.add_option("--classes", options.classes, "names of the masks' classes 0, 1, ... of --data")->delimiter(',');
+  app.add_option("--classes", options.classes, "names of the masks' classes, in the order of their values")
+      ->delimiter(',');
   app.add_option("--images", options.images, "how many to make without --data")->capture_default_str();
   app.add_option("--head-epochs", options.head_epochs, "of the decoder alone")->capture_default_str();
   app.add_option("--pictures", options.pictures, "how many overlays to write")->capture_default_str();
