@@ -2,7 +2,7 @@
 find_package(nlohmann_json 3.9 REQUIRED)
 find_package(xxHash 0.8 REQUIRED)
 set(THAW_DATA_DIR ${PROJECT_SOURCE_DIR}/.deps/data CACHE PATH "Where ./dev puts the weights and images it fetches")
-set(THAW_PYTHON python3 CACHE STRING "A Python with torch and safetensors, for the tests that ask one")
+set(THAW_PYTHON python3 CACHE STRING "A Python with torch and safetensors, for the tests labelled python")
 
 add_library(thaw_dev INTERFACE)
 # g++ 12 suspects LibTorch's intrusive_ptr of being uninitialised within std::optional. With more room for garbage (kB)
