@@ -2,7 +2,7 @@
 # Tries ./dev where nothing is set up: a minimal Debian, made by debootstrap, that holds a fresh clone of this checkout.
 #   tests/bare_machine.sh [bookworm|trixie]... [setup|test|demo]... [--libtorch=debian|wheel]     (as root)
 # Without words: both systems, test and demo. What the machine needs to reach its registries is carried in: proxies,
-# certificates, pip's configuration and the local folders that it names. Nothing of it is left behind.
+# certificates, pip's configuration and the local files and folders that it names. Nothing of it is left behind.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
 
