@@ -32,7 +32,7 @@ endif()
 
 # One precompiled header for all: a file that includes LibTorch's headers takes 20-30 s to compile without, 4 s with.
 # thaw_precompile(<name>): by the flags of this directory, whose executables have it from then on
-file(WRITE ${PROJECT_BINARY_DIR}/thaw_pch.cpp "")
+file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/thaw_pch.cpp CONTENT "") # left alone where it is there
 function(thaw_precompile name)
   add_library(${name} OBJECT ${PROJECT_BINARY_DIR}/thaw_pch.cpp)
   target_link_libraries(${name} PUBLIC thaw_dev)
