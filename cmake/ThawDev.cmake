@@ -2,7 +2,7 @@
 find_package(nlohmann_json 3.9 REQUIRED)
 find_package(xxHash 0.8 REQUIRED)
 set(THAW_DATA_DIR ${PROJECT_SOURCE_DIR}/.deps/data CACHE PATH "Where ./dev puts the weights and images it fetches")
-set(THAW_PYTHON python3 CACHE STRING "A Python with torch and safetensors, for the tests that ask one")
+set(THAW_PYTHON python3 CACHE STRING "A Python with torch and safetensors, for the tests labelled python")
 
 add_library(thaw_dev INTERFACE)
 # g++ 12 suspects LibTorch's intrusive_ptr of being uninitialised within std::optional. With more room for garbage (kB)
@@ -32,7 +32,7 @@ endif()
 
 # One precompiled header for all: a file that includes LibTorch's headers takes 20-30 s to compile without, 4 s with.
 # thaw_precompile(<name>): by the flags of this directory, whose executables have it from then on
-file(WRITE ${PROJECT_BINARY_DIR}/thaw_pch.cpp "")
+file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/thaw_pch.cpp CONTENT "") # left alone where it is there
 function(thaw_precompile name)
   add_library(${name} OBJECT ${PROJECT_BINARY_DIR}/thaw_pch.cpp)
   target_link_libraries(${name} PUBLIC thaw_dev)

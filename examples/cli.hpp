@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <c10/util/Exception.h>
+
 #include <CLI/CLI.hpp>
 #include <cstdint>
 #include <cstdlib>
@@ -37,6 +39,9 @@ int main(CLI::App& app, int argc, char** argv, Run run) try {
   CLI11_PARSE(app, argc, argv);
   run();
   return EXIT_SUCCESS;
+} catch (const c10::Error& error) {  // LibTorch's own, whose what() ends with a backtrace
+  fmt::print(stderr, "{}\n", error.what_without_backtrace());
+  return EXIT_FAILURE;
 } catch (const std::exception& error) {
   fmt::print(stderr, "{}\n", error.what());
   return EXIT_FAILURE;

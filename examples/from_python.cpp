@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <stdexcept>
 #include <string>
 #include <thaw/groups/script_module.hpp>
 #include <thaw/report/console.hpp>
@@ -31,7 +32,10 @@ thaw::InMemory images(const example::Common& options, const std::string& part, s
 }
 
 void run(const example::Common& options) {
-  thaw::ScriptModule model(torch::jit::load(options.weights.string()));
+  const std::string file = options.weights.string();
+  if (!std::filesystem::exists(file))
+    throw std::runtime_error(fmt::format("{0} is not there: python from_python.py make {0} makes it", file));
+  thaw::ScriptModule model(torch::jit::load(file));
   const auto groups = thaw::LayerGroups::cut_before(model, {"1"});  // body | head, by their names in Python
   const thaw::InMemory valid = images(options, "t10k", 1000);
   thaw::Learner learner(model, groups, thaw::cross_entropy,

@@ -4,6 +4,7 @@
     from_python --weights net.pt --out .   # C++: trains it, writes tuned.pt
     python from_python.py check tuned.pt   # Python: runs it on the data that C++ saved beside it
 """
+import os
 import sys
 
 import torch
@@ -14,6 +15,8 @@ if sys.argv[1] == "make":
     body = nn.Sequential(nn.Conv2d(1, 16, 3, 2), nn.BatchNorm2d(16), nn.ReLU(), nn.Conv2d(16, 32, 3, 2), nn.ReLU())
     head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 10))
     torch.jit.script(nn.Sequential(body, head)).save(sys.argv[2])
+elif not os.path.exists(sys.argv[2]):
+    sys.exit(f"{sys.argv[2]} is not there: from_python --weights net.pt --out . writes it")
 else:
     net = torch.jit.load(sys.argv[2]).eval()
     seen = torch.jit.load(sys.argv[2].replace("tuned", "seen"))

@@ -2,7 +2,7 @@
 # Tries ./dev where nothing is set up: a minimal Debian, made by debootstrap, that holds a fresh clone of this checkout.
 #   tests/bare_machine.sh [bookworm|trixie]... [setup|test|demo]... [--libtorch=debian|wheel]     (as root)
 # Without words: both systems, test and demo. What the machine needs to reach its registries is carried in: proxies,
-# certificates, pip's configuration and the local folders that it names. Nothing of it is left behind.
+# certificates, pip's configuration and the local files and folders that it names. Nothing of it is left behind.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
 
@@ -25,10 +25,14 @@ mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Lab
 rooms=$(mktemp -d "${TMPDIR:-/var/tmp}/thaw-bare.XXXXXX")
 trap 'rm -rf --one-file-system "$rooms"' EXIT # all mounts live in another mount namespace and end with it
 
-# What pip is told by its files and its environment: `pip config list` prints key='value value'.
-pip_folders() {
-  python3 -m pip config list | sed -nE "s/^[^=]*(find-links|index-url)='(.*)'$/\2/p" | tr ' ' '\n' |
-    sed -E 's|^file://||; s|/simple/?$||' | grep '^/' | sort -u
+# What is named by pip's files and by the environment: constraints, certificates, folders of wheels, indexes; and these
+# files of pip's. `pip config list` prints key='value value', of the variables PIP_* too.
+named() {
+  {
+    python3 -m pip config list | sed -E "s/^[^=]*=//; s/^'(.*)'$/\1/; s/\\\\n/ /g"
+    env | sed -nE 's/^([A-Z_]*CA_BUNDLE|SSL_CERT_FILE)=//p'
+    python3 -m pip config debug | sed -nE 's/^ *(\/.*), exists: True$/\1/p'
+  } | tr ' ' '\n' | sed -E 's|^file://||; s|/simple/?$||' | grep '^/' | sort -u
 }
 
 # make <root> <suite>: a minimal system that can reach what this machine can reach
@@ -43,8 +47,8 @@ make() {
   mkdir -p "$root/etc/ssl/certs" "$root/usr/local/share/ca-certificates"
   cp -L /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/"
   cp -L /usr/local/share/ca-certificates/*.crt "$root/usr/local/share/ca-certificates/" 2>/dev/null || true
-  python3 -m pip config debug | sed -nE 's/^ *(\/.*), exists: True$/\1/p' | while read -r each; do
-    install -D "$each" "$root$each"
+  named | while read -r each; do
+    [[ ! -f $each ]] || install -D -m 644 "$each" "$root$each"
   done
   git clone --quiet --no-local . "$root/root/thaw"
 }
@@ -63,7 +67,7 @@ inside() {
       mkdir -p "$root$folder"
       mount --bind -o ro "$folder" "$root$folder"
     done <<<"$2"
-    exec chroot "$root" env -i "${@:3}"' - "$1" "$(pip_folders)" \
+    exec chroot "$root" env -i "${@:3}"' - "$1" "$(named)" \
     PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 "THAW_LIBTORCH=$libtorch" "${keep[@]}" "${@:2}"
 }
 

@@ -121,7 +121,7 @@ machine() {
 # ---- build -------------------------------------------------------------------------------------------------------------
 
 configure() {
-  local found=("-DTorch_DIR=$torch_dir" "-DTHAW_PYTHON=$(command -v "$python")")
+  local found=("-DTorch_DIR=$torch_dir")
   if [[ $deps ]]; then
     found+=("-DCMAKE_PREFIX_PATH=$deps/usr" "-Dfmt_DIR=$(dirname "$(find "$deps/usr" -name fmt-config.cmake)")")
   fi
@@ -168,6 +168,8 @@ run_tests() {
 export TORCHINDUCTOR_CACHE_DIR=$build/inductor
 PATH=$PATH:$(dirname "$(command -v "$python")") # where pip puts CMake and Ninja
 if [[ $device == cuda ]]; then export THAW_TEST_DEVICE=cuda; fi
+THAW_PYTHON=$(command -v "$python") # for the tests that ask one
+export THAW_PYTHON
 machine
 configure || exit 1
 mapfile -t first < <(targets 'gpu|test_device')

@@ -115,7 +115,8 @@ disk() { # disk <options of a remount> <error>
   mount -o remount,rw,size=16m "$folder"
 }
 
-faults=(kill_now kill_now kill_now kill_now "ask_to_end TERM" "ask_to_end INT" turn_a_bit cut_short remove no_handles small_files)
+faults=(kill_now kill_now kill_now kill_now "ask_to_end TERM" "ask_to_end INT" cut_short remove no_handles small_files)
+if command -v python3 >/dev/null; then faults+=(turn_a_bit); else echo "SKIPPED: turned bits; there is no python3"; fi
 ((!may_mount)) || faults+=("disk size=200k No.space" "disk ro Read-only")
 SECONDS=0
 for ((run = 0; SECONDS < seconds; ++run)); do

@@ -194,7 +194,7 @@ TEST_CASE("the real torchrun starts the processes again when one was killed, and
   const Folder alone, folder;
   const std::optional<Ended> ended = thaw::test::by_torchrun(
       THAW_LEARNER_RUN " resumed " + folder.path.string() + " 1 14 'die at first'", "--max-restarts 1");
-  if (!ended) SKIP("no torch in " THAW_PYTHON ": ./dev python");
+  if (!ended) thaw::test::skip_without("torch");
   INFO(ended->said);
   REQUIRE(ended->well());
   CHECK_THAT(ended->said, ContainsSubstring("failed (exitcode"));  // once

@@ -93,7 +93,7 @@ TEST_CASE("the real torchrun starts two processes") {
   const Folder folder;
   const std::string file = folder / "weights";
   const std::optional<Ended> ended = thaw::test::by_torchrun(THAW_OWN_LOOP " " + file);
-  if (!ended) SKIP("no torch in " THAW_PYTHON ": ./dev python");
+  if (!ended) thaw::test::skip_without("torch");
   INFO(ended->said);
   REQUIRE(ended->well());
   std::vector<at::Tensor> weights;

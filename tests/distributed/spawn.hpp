@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "support/folder.hpp"
+#include "support/python_command.hpp"
 
 namespace thaw::test {
 
@@ -88,7 +89,7 @@ inline std::vector<Ended> in_processes(int size, const std::vector<std::string>&
 
 /// Runs the command by the real torchrun, in two processes; none where it is not there (./dev python).
 inline std::optional<Ended> by_torchrun(const std::string& command, const std::string& options = "") {
-  const std::string launch = THAW_PYTHON " -m torch.distributed.run";
+  const std::string launch = python_command() + " -m torch.distributed.run";
   if (std::system((launch + " --help >/dev/null 2>&1").c_str()) != 0) return std::nullopt;
   const Folder folder;
   const std::string log = folder / "log", port = std::to_string(free_port());

@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "support/bench.hpp"
+#include "support/folder.hpp"
 
 using Catch::Matchers::ContainsSubstring;
 using Catch::Matchers::MessageMatches;
@@ -28,17 +29,14 @@ std::vector<std::vector<std::string>> rows_of(const std::filesystem::path& path)
 }
 
 struct Place {
-  std::filesystem::path path;
-  explicit Place(const std::string& name) : path(std::filesystem::temp_directory_path() / name) {
-    std::filesystem::remove(path);
-  }
-  ~Place() { std::filesystem::remove(path); }
+  thaw::test::Folder folder;
+  std::filesystem::path path = folder / "log.csv";
 };
 
 }  // namespace
 
 TEST_CASE("CsvLog writes a row per epoch, all digits, under one header for all stages") {
-  const Place place("thaw_csv_log.csv");
+  const Place place;
   Bench bench;
   const CsvLog log{place.path};
   thaw::Callback shared = log;
@@ -61,7 +59,7 @@ TEST_CASE("CsvLog writes a row per epoch, all digits, under one header for all s
 }
 
 TEST_CASE("CsvLog starts anew, or appends to a log with the same columns") {
-  const Place place("thaw_csv_log_append.csv");
+  const Place place;
   Bench bench, other({.valid = false});
   bench.learner->fit({}, CsvLog{place.path});
   bench.learner->fit({}, CsvLog{place.path});
@@ -87,7 +85,7 @@ TEST_CASE("cells with commas, quotes or line breaks are quoted") {
 }
 
 TEST_CASE("CsvLog keeps its columns when a stage has no validation") {
-  const Place file("thaw_csv_columns.csv");
+  const Place file;
   thaw::test::Bench bench;
   thaw::Learner learner{bench.net,
                         thaw::LayerGroups::cut_before(bench.net, {"head"}),
@@ -108,7 +106,7 @@ TEST_CASE("CsvLog keeps its columns when a stage has no validation") {
 }
 
 TEST_CASE("a resumed run cuts off rows that were written after its checkpoint, and writes again those that are gone") {
-  const Place place("thaw_csv_log_resumed.csv");
+  const Place place;
   struct Take {
     std::vector<thaw::RunState>* states;
     void on_safe_point(const thaw::SafePoint& event) const {

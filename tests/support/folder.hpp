@@ -3,6 +3,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -14,7 +16,7 @@ namespace thaw::test {
 
 /// A new folder, gone afterwards with all that is in it.
 struct Folder {
-  Folder() { std::filesystem::create_directories(path); }
+  Folder() = default;
   ~Folder() {
     std::error_code ignored;
     std::filesystem::remove_all(path, ignored);
@@ -25,13 +27,13 @@ struct Folder {
   [[nodiscard]] std::filesystem::path operator/(const std::string& name) const { return path / name; }
   [[nodiscard]] auto files() const { return std::distance(std::filesystem::directory_iterator(path), {}); }
 
-  std::filesystem::path path = next();
+  std::filesystem::path path = make();
 
  private:
-  static std::filesystem::path next() {
-    static int count = 0;
-    const std::string name = "thaw-test-" + std::to_string(::getpid()) + "-" + std::to_string(++count);
-    return std::filesystem::temp_directory_path() / name;
+  static std::filesystem::path make() {
+    std::string name = (std::filesystem::temp_directory_path() / "thaw-test-XXXXXX").string();
+    if (::mkdtemp(name.data()) == nullptr) throw std::system_error(errno, std::generic_category(), name);
+    return name;
   }
 };
 

@@ -23,6 +23,7 @@
 #include <thaw/train/metric.hpp>
 #include <thaw/train/mixup.hpp>
 
+#include "support/folder.hpp"
 #include "support/nets.hpp"
 
 using Catch::Matchers::ContainsSubstring;
@@ -314,14 +315,12 @@ TEST_CASE("a callback that changes the inputs is refused in a cached stage") {
 }
 
 TEST_CASE("a disk without room is an error that names the folder, and no file stays") {
-  const auto folder = std::filesystem::temp_directory_path() / "thaw-cache-test";
-  std::filesystem::create_directory(folder);
+  const thaw::test::Folder folder;
   Setup setup;
   Cache cache = Cache::disk;
-  cache.directory = folder;
+  cache.directory = folder.path;
   setup.fit(cache, 1);
-  CHECK(std::filesystem::is_empty(folder));
+  CHECK(std::filesystem::is_empty(folder.path));
   cache.directory = folder / "missing";
   CHECK_THROWS_MATCHES(setup.fit(cache, 1), thaw::FileError, MessageMatches(ContainsSubstring("missing")));
-  std::filesystem::remove_all(folder);
 }

@@ -3,7 +3,6 @@
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_exception.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
-#include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -15,6 +14,7 @@
 #include <vector>
 
 #include "support/bench.hpp"
+#include "support/folder.hpp"
 
 using Catch::Matchers::ContainsSubstring;
 using Catch::Matchers::MessageMatches;
@@ -97,7 +97,8 @@ TEST_CASE("a model that works in place does not change the data") {
 
 TEST_CASE("load leaves no state that the file does not have, and nothing half loaded") {
   Bench bench({.sgd = false});
-  const auto file = (std::filesystem::temp_directory_path() / "thaw-learner-load.pt").string();
+  const thaw::test::Folder folder;
+  const auto file = folder / "learner.pt";
   bench.learner->fit({.freeze = thaw::FreezeTo{-1}});
   const std::size_t head_only = bench.learner->optimizer().state().size();
   bench.learner->save(file);
@@ -113,7 +114,6 @@ TEST_CASE("load leaves no state that the file does not have, and nothing half lo
   const std::size_t all = other.optimizer().state().size();
   CHECK_THROWS_AS(other.load(file), thaw::FileError);
   CHECK(other.optimizer().state().size() == all);
-  std::filesystem::remove(file);
 }
 
 TEST_CASE("a batch that does not fit into memory is one clear error, and the weights are as before it") {

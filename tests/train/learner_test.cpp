@@ -2,7 +2,6 @@
 
 #include <torch/optim/sgd.h>
 #include <torch/serialize.h>
-#include <unistd.h>
 
 #include <ATen/ops/randint.h>
 #include <ATen/ops/tensor.h>
@@ -11,7 +10,6 @@
 #include <catch2/matchers/catch_matchers_string.hpp>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <string>
 #include <thaw/data/in_memory.hpp>
 #include <thaw/groups/freeze_combine.hpp>
@@ -278,7 +276,8 @@ TEST_CASE("any LibTorch optimizer will do") {
 // ---- save and load ----
 
 TEST_CASE("save and load bring weights, statistics and optimizer state back, bit for bit") {
-  const auto path = std::filesystem::temp_directory_path() / "thaw_learner_test.pt";
+  const thaw::test::Folder folder;
+  const auto path = folder / "learner.pt";
   Trained bench;
   bench.learner.fit({.epochs = 1, .freeze = Unfrozen{}});
   bench.learner.save(path);
@@ -292,22 +291,21 @@ TEST_CASE("save and load bring weights, statistics and optimizer state back, bit
   CHECK(thaw::test::same_state(saved, *other.net));
   other.learner.fit({.epochs = 1});
   CHECK(thaw::test::same_state(after, *other.net));
-  std::filesystem::remove(path);
 }
 
 TEST_CASE("saving replaces the file whole, and leaves nothing beside it") {
-  const auto folder = std::filesystem::temp_directory_path() / ("thaw_learner_save_" + std::to_string(::getpid()));
-  std::filesystem::create_directories(folder / "a.pt.part");  // a name that another program may use
+  const thaw::test::Folder folder;
+  std::filesystem::create_directory(folder / "a.pt.part");  // a name that another program may use
   Trained bench;
   bench.learner.save(folder / "a.pt");
   bench.learner.save(folder / "a.pt");
   bench.learner.load(folder / "a.pt");
-  CHECK(std::distance(std::filesystem::directory_iterator(folder), {}) == 2);
-  std::filesystem::remove_all(folder);
+  CHECK(folder.files() == 2);
 }
 
 TEST_CASE("trap 4: load refuses a file of another shape, names every difference, and changes nothing") {
-  const auto path = std::filesystem::temp_directory_path() / "thaw_learner_shape_test.pt";
+  const thaw::test::Folder folder;
+  const auto path = folder / "learner.pt";
   Trained bench;
   bench.learner.save(path);
   TinyNet wide(10);
@@ -322,20 +320,19 @@ TEST_CASE("trap 4: load refuses a file of another shape, names every difference,
   Learner other{plain, LayerGroups::cut_before(plain, {"body", "head"}), thaw::cross_entropy, {.train = samples(16)}};
   CHECK_THROWS_WITH(other.load(path),
                     ContainsSubstring("stem.2 is unexpected") || ContainsSubstring("stem.1.weight is unexpected"));
-  std::filesystem::remove(path);
 }
 
 TEST_CASE("a file that is missing, damaged or of another kind is a FileError with its name") {
   Trained bench;
-  const auto path = std::filesystem::temp_directory_path() / "thaw_learner_damaged_test.pt";
+  const thaw::test::Folder folder;
+  const auto path = folder / "damaged.pt";
   CHECK_THROWS_AS(bench.learner.load("/no/such/file.pt"), thaw::FileError);
   CHECK_THROWS_WITH(bench.learner.save("/no/such/folder/file.pt"),
                     ContainsSubstring("/no/such/folder/file.pt: cannot be created: No such file"));
   bench.learner.save(path);
   std::filesystem::resize_file(path, std::filesystem::file_size(path) / 2);
-  CHECK_THROWS_WITH(bench.learner.load(path), ContainsSubstring("thaw_learner_damaged_test.pt"));
+  CHECK_THROWS_WITH(bench.learner.load(path), ContainsSubstring("damaged.pt"));
   CHECK_THROWS_AS(bench.learner.load(path), thaw::FileError);
-  std::filesystem::remove(path);
 }
 
 TEST_CASE("load says which tensors and modules a file lacks, and asks for none of a module without any") {

@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "support/bench.hpp"
+#include "support/folder.hpp"
 
 using thaw::SaveBest;
 using thaw::test::Bench;
@@ -16,8 +17,8 @@ const thaw::Stage rise_and_fall{.epochs = 4, .lr = 1.0, .schedule = [](double t)
 }  // namespace
 
 TEST_CASE("SaveBest goes back to the best epoch at the stage's end") {
-  const auto path = std::filesystem::temp_directory_path() / "thaw_save_best.pt";
-  std::filesystem::remove(path);
+  const thaw::test::Folder folder;
+  const auto path = folder / "best.pt";
   Bench bench;
   bench.learner->fit(rise_and_fall, SaveBest{path});
   const auto& epochs = bench.learner->history().epochs;
@@ -25,15 +26,14 @@ TEST_CASE("SaveBest goes back to the best epoch at the stage's end") {
   REQUIRE(epochs[1].valid->loss < epochs[3].valid->loss);
   CHECK(bench.learner->validate().loss == epochs[1].valid->loss);
   CHECK(std::filesystem::exists(path));
-  std::filesystem::remove(path);
 }
 
 TEST_CASE("SaveBest may leave the last weights in place") {
-  const auto path = std::filesystem::temp_directory_path() / "thaw_save_best_kept.pt";
+  const thaw::test::Folder folder;
+  const auto path = folder / "best.pt";
   Bench bench;
   bench.learner->fit(rise_and_fall, SaveBest{.path = path, .restore = false});
   CHECK(bench.learner->validate().loss == bench.learner->history().epochs[3].valid->loss);
   bench.learner->load(path);
   CHECK(bench.learner->validate().loss == bench.learner->history().epochs[1].valid->loss);
-  std::filesystem::remove(path);
 }

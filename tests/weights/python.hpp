@@ -6,10 +6,12 @@
 #include <string>
 #include <vector>
 
+#include "support/python_command.hpp"
+
 namespace thaw::test {
 
 inline bool python(const std::string& arguments) {
-  return std::system((THAW_PYTHON " " + arguments).c_str()) == 0;
+  return std::system((python_command() + " " + arguments).c_str()) == 0;
 }
 
 /// A script of tests/reference.
@@ -22,7 +24,7 @@ inline bool python(const std::string& script, const std::vector<std::string>& ar
 inline void need_python(const std::vector<std::string>& modules) {
   for (const std::string& module : modules)
     if (!python("-c 'import importlib.util, sys; sys.exit(importlib.util.find_spec(\"" + module + "\") is None)'"))
-      SKIP(THAW_PYTHON " has no " + module + ": run ./dev python, or set THAW_PYTHON when configuring");
+      skip_without(module);
 }
 
 }  // namespace thaw::test
