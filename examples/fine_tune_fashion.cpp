@@ -2,7 +2,7 @@
 // trained it, give it a head for ten kinds of clothes, and fine-tune it in stages on 2,000 images.
 //
 //   1. the body frozen: only the new head learns (its random weights would send noise through the body)
-//   2. the LR finder: where does the loss fall, where does it explode?
+//   2. the LR finder before each stage: at which rate does the loss begin to rise?
 //   3. thawed, with discriminative rates: early layers slower than late ones, those slower than the head
 //   4. the same weights on larger images (progressive resizing)
 //
@@ -20,6 +20,7 @@
 #include <thaw/models/efficientnet_lite.hpp>
 #include <thaw/models/heads.hpp>
 #include <thaw/thaw.hpp>
+#include <thaw/train/keep_best.hpp>
 #include <thaw/weights/load.hpp>
 
 #include "fashion_mnist.hpp"
@@ -62,10 +63,6 @@ struct Result {
   double accuracy, seconds;
 };
 
-double accuracy_of(const thaw::EpochRecord& record) {
-  return record.valid->metrics[0].value;
-}
-
 double seconds_of(const thaw::History& history) {
   double sum = 0;
   for (const thaw::EpochRecord& epoch : history.epochs) sum += epoch.seconds;
@@ -102,26 +99,32 @@ std::vector<Result> fine_tune(const Options& options, const example::Processes& 
                                                                          .results_per_stage = true}},
                          .world = processes.world()}};
   std::vector<Result> results;
-  const auto note = [&](const std::string& name, const thaw::EpochRecord& last) {
-    results.push_back({name, accuracy_of(last), seconds_of(learner.history())});
+  const auto stage = [&](const std::string& name, thaw::Stage how) {
+    how.name = name;
+    learner.fit(how, thaw::KeepBest{"accuracy"});  // ends with its best epoch, or as it began
+    results.push_back({name, learner.validate().metrics[0].value, seconds_of(learner.history())});
+  };
+  // No rate is given: each stage takes the last one before the finder's loss rises.
+  const auto find_lr = [&](const DiscriminativeLR& ratios) {
+    const thaw::LRCurve curve = learner.find_lr({.rates = ratios});
+    fmt::print("\n{}\n", curve);
+    if (processes.first()) thaw::write_svg(curve, options.out / "lr_finder.svg");
+    return thaw::recommended_lr(curve);
   };
 
-  note("head only",
-       learner.fit({.name = "head", .epochs = options.head_epochs, .freeze = thaw::FreezeTo{-1}, .lr = 3e-3}));
+  // Batch norm is held from here to the end. This network's norm momentum is .01: in the few hundred steps that follow,
+  // its running statistics could not catch up with weights that move (tried in Python: 0.79 instead of 0.87).
+  learner.freeze(thaw::hold_everywhere);
+  stage("head only", {.epochs = options.head_epochs, .lr = find_lr(1.0)});
 
-  // From here on batch norm is held everywhere. This network's norm momentum is .01: in the few hundred steps that
-  // follow, its running statistics could not catch up with weights that move (tried in Python: 0.79 instead of 0.87).
   learner.unfreeze(thaw::hold_everywhere);
-  const thaw::LRCurve curve = learner.find_lr({.rates = DiscriminativeLR::slice(1e-4, 1e-3)});
-  if (processes.first()) thaw::write_svg(curve, options.out / "lr_finder.svg");
-  fmt::print("\n{}\n", curve);
-
-  note("thawed",
-       learner.fit({.name = "thawed", .epochs = options.thawed_epochs, .lr = DiscriminativeLR::slice(1e-4, 1e-3)}));
+  double rate = find_lr(DiscriminativeLR::slice(0.1, 1));
+  stage("thawed", {.epochs = options.thawed_epochs, .lr = DiscriminativeLR::slice(rate / 10, rate)});
 
   learner.data({.train = batches(train, options.larger, true), .valid = batches(valid, options.larger, false)});
-  note(fmt::format("resized to {} px", options.larger),
-       learner.fit({.name = "resized", .epochs = options.resized_epochs, .lr = DiscriminativeLR::slice(3e-5, 3e-4)}));
+  rate = find_lr(DiscriminativeLR::slice(0.1, 1));
+  stage(fmt::format("resized to {} px", options.larger),
+        {.epochs = options.resized_epochs, .lr = DiscriminativeLR::slice(rate / 10, rate)});
 
   if (processes.first()) thaw::write_svg(learner.history(), options.out / "run.svg");
   learner.save(options.out / "fashion.pt");

@@ -2,13 +2,12 @@
 //
 //     image_classifier --data flowers --weights resnet34-b627a593.pth --model resnet34
 //
-// The whole recipe: head, rate finder, thawed with discriminative rates, then larger images (progressive resizing),
-// with augmentation throughout; then what it still takes for what. By default it takes what ./dev fetched:
+// The whole recipe: head, thawed with discriminative rates, larger images (progressive resizing), each at the rate that
+// the finder recommends, with augmentation throughout; then what it still takes for what. By default it takes what ./dev fetched:
 // EfficientNet-lite0 and Fashion-MNIST, of which it makes such a folder.
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <filesystem>
@@ -20,6 +19,7 @@
 #include <thaw/report/html_report.hpp>
 #include <thaw/report/lr_plot.hpp>
 #include <thaw/report/run_plot.hpp>
+#include <thaw/train/keep_best.hpp>
 #include <thaw/train/metric.hpp>
 #include <thaw/vision/aug_transforms.hpp>
 #include <thaw/vision/contact_sheet.hpp>
@@ -40,7 +40,7 @@ struct Options : example::Common {
   std::string model = "efficientnet_lite0";
   std::int64_t per_class = 0;  // images to train on; 0: 80 % of all
   std::int64_t head_epochs = 3, larger_epochs = 3;
-  double rate = 2e-3;  // 0: as the finder suggests
+  double rate = 0;  // 0: as the finder recommends
   int larger = 0;
   bool flip = true;
 };
@@ -97,31 +97,36 @@ void run(const Options& options) {
   const auto learner = network.learner(
       {.train = augmented(), .valid = plain(), .metrics = {thaw::accuracy()}, .callbacks = {thaw::Console{}, report}});
 
+  // Each stage takes the last rate before the finder's loss rises, and can only gain: it ends with its best epoch, or
+  // as it began.
+  const auto rate = [&](const thaw::DiscriminativeLR& ratios) {
+    if (options.rate > 0) return options.rate;
+    const thaw::LRCurve curve = learner->find_lr({.rates = ratios});
+    thaw::write_svg(curve, options.out / "lr_finder.svg");
+    const double found = thaw::recommended_lr(curve);
+    fmt::print("the finder's rate, just before the loss rises: {:.1e}\n", found);
+    return found;
+  };
+  const auto fit = [&](const std::string& name, std::int64_t epochs, const thaw::DiscriminativeLR& lr) {
+    learner->fit({.name = name, .epochs = epochs, .lr = lr}, thaw::KeepBest{"accuracy"});
+  };
+
   // 1. The head alone. Its weights are random: what they would send back through the body is noise. Batch norm is held
   // from here to the end: a few hundred images are too few to measure its statistics anew.
-  learner->fit({.name = "head",
-                .epochs = options.head_epochs,
-                .freeze = thaw::FreezeTo{-1},
-                .lr = 3e-3,
-                .norm = thaw::hold_everywhere});
+  learner->freeze(thaw::hold_everywhere);
+  fit("head", options.head_epochs, rate(1.0));
 
-  // 2. How fast may all of it learn? Look at the curve: on a few hundred images its suggestions are low, so --rate has
-  // a default.
+  // 2. All of it, early layers more slowly than late ones.
   learner->unfreeze(thaw::hold_everywhere);
-  const thaw::LRCurve curve = learner->find_lr({.rates = thaw::DiscriminativeLR::slice(1e-4, 1e-3)});
-  thaw::write_svg(curve, options.out / "lr_finder.svg");
-  const double rate =
-      options.rate > 0 ? options.rate : std::clamp(thaw::suggestion(curve, "minimum").value_or(2e-3), 5e-4, 4e-3);
+  const double thawed = rate(thaw::DiscriminativeLR::slice(0.1, 1));
+  fit("thawed", options.epochs, thaw::DiscriminativeLR::slice(thawed / 10, thawed));
 
-  // 3. All of it, early layers more slowly than late ones.
-  learner->fit({.name = "thawed", .epochs = options.epochs, .lr = thaw::DiscriminativeLR::slice(rate / 10, rate)});
-
-  // 4. The same weights on larger images: finer detail, and a last bit of accuracy.
+  // 3. The same weights on larger images: finer detail, and a last bit of accuracy.
   size = options.larger > 0 ? options.larger : static_cast<int>(std::lround(options.size * 4.0 / 3));
   learner->data({.train = augmented(), .valid = plain()});
-  const thaw::EpochRecord last = learner->fit({.name = fmt::format("{} px", size),
-                                               .epochs = options.larger_epochs,
-                                               .lr = thaw::DiscriminativeLR::slice(rate / 30, rate / 3)});
+  const double larger = rate(thaw::DiscriminativeLR::slice(0.1, 1));
+  fit(fmt::format("{} px", size), options.larger_epochs, thaw::DiscriminativeLR::slice(larger / 10, larger));
+
   thaw::write_svg(learner->history(), options.out / "run.svg");
   network.export_to(options.out / "classifier.safetensors",
                     {.model = network.name,
@@ -130,7 +135,7 @@ void run(const Options& options) {
                      .std = {network.statistics.std.begin(), network.statistics.std.end()},
                      .image_size = size});
   fmt::print("\n{}\n", results);
-  fmt::print("ok: valid accuracy {:.3f}, after {} epochs; see {}\n", last.valid->metrics[0].value,
+  fmt::print("ok: valid accuracy {:.3f}, after {} epochs; see {}\n", learner->validate().metrics[0].value,
              learner->history().epochs.size(), (options.out / "run.html").string());
 }
 
@@ -147,7 +152,7 @@ int main(int argc, char** argv) {
   app.add_option("--head-epochs", options.head_epochs)->capture_default_str();
   app.add_option("--larger-epochs", options.larger_epochs)->capture_default_str();
   app.add_option("--larger", options.larger, "size of the last stage; 0: four thirds of --size");
-  app.add_option("--rate", options.rate, "of the head, once thawed; 0: by the rate finder");
+  app.add_option("--rate", options.rate, "of the last layers in each stage; 0: by the rate finder");
   app.add_flag("--flip,!--no-flip", options.flip, "whether left and right may be exchanged");
   return example::main(app, options, argc, argv, [&] { run(options); });
 }

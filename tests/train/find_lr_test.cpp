@@ -18,8 +18,10 @@
 #include <csignal>
 #include <functional>
 #include <thaw/data/in_memory.hpp>
+#include <thaw/train/gradient_accumulation.hpp>
 #include <thaw/train/learner.hpp>
 #include <thaw/train/loss.hpp>
+#include <thaw/train/mixup.hpp>
 #include <thaw/train/terminate_on_nan.hpp>
 
 #include "support/bench.hpp"
@@ -116,6 +118,58 @@ TEST_CASE("find_lr on validation leaves no trace, in the validation data neither
     check_no_trace(
         [&] { return memory ? shuffled_memory() : loader(0); },
         [](Learner& learner) { CHECK(learner.find_lr({.steps = 10, .on_validation = true}).lr.size() == 10); });
+}
+
+TEST_CASE("a paired sweep that looks at held-out samples leaves no trace, and has the curve of one that does not") {
+  for (const bool memory : {false, true})
+    check_no_trace([&] { return memory ? shuffled_memory() : loader(0); },
+                   [](Learner& learner) {
+                     const auto plain = learner.find_lr({.steps = 10});
+                     const auto more = learner.find_lr({.steps = 10, .paired = true, .held_out_samples = 8});
+                     CHECK(more.loss == plain.loss);
+                     CHECK(more.change.size() == 10);
+                     CHECK(more.held_out.size() == 6);
+                   });
+}
+
+TEST_CASE("what a paired sweep compares has the same random numbers: dropout, mixed samples, several batches a step") {
+  at::manual_seed(11);
+  torch::nn::Sequential net(torch::nn::Linear(4, 6), torch::nn::Tanh(), torch::nn::Dropout(0.5),
+                            torch::nn::Linear(6, 3));
+  Learner learner(net, thaw::LayerGroups::cut_at(net, {3}), thaw::cross_entropy,
+                  {.train = shuffled_memory(), .valid = shuffled_memory()});
+  const thaw::LRFinder still{.start_lr = 1e-12, .end_lr = 2e-12, .steps = 12, .paired = true};
+  const auto check = [](const thaw::LRCurve& curve) {
+    REQUIRE(curve.change.size() == 12);
+    for (const double change : curve.change) CHECK(std::abs(change) < 1e-6);
+  };
+  check(learner.find_lr(still));
+  check(learner.find_lr(still, thaw::GradientAccumulation{3}));
+  check(learner.find_lr(still, thaw::MixUp{}));
+  const auto moved = learner.find_lr({.start_lr = 1e-2, .end_lr = 2e-2, .steps = 12, .paired = true});
+  for (const double change : moved.change) CHECK(change < -1e-4);  // a step lowers the loss of its own batch
+}
+
+TEST_CASE("held-out samples are looked at in evaluation mode, before and after steps, and are always the same") {
+  at::manual_seed(11);
+  torch::nn::Sequential net(torch::nn::Linear(4, 6), torch::nn::BatchNorm1d(6), torch::nn::Dropout(0.5),
+                            torch::nn::Linear(6, 3));
+  Learner learner(net, thaw::LayerGroups::cut_at(net, {3}), thaw::cross_entropy,
+                  {.train = shuffled_memory(),
+                   .valid = thaw::InMemory({.input = inputs, .target = labels, .batch_size = 5})});
+  learner.unfreeze(thaw::hold_everywhere);
+  const double loss = learner.validate().loss;
+  const auto curve = learner.find_lr({.start_lr = 1e-12, .end_lr = 2e-12, .steps = 6, .held_out_samples = 24});
+  REQUIRE(curve.held_out.size() == 4);
+  for (const double each : curve.held_out) CHECK(std::abs(each - loss) < 1e-5);
+}
+
+TEST_CASE("held-out samples want validation data") {
+  torch::nn::Sequential net(torch::nn::Linear(4, 3));
+  Learner learner(net, thaw::LayerGroups::cut_at(net, {}), thaw::cross_entropy, {.train = shuffled_memory()});
+  CHECK_THROWS_MATCHES(
+      learner.find_lr({.held_out_samples = 8}), thaw::ConfigError,
+      MessageMatches(ContainsSubstring("held_out_samples are asked for, but there is no validation data")));
 }
 
 TEST_CASE("describe leaves no trace, with loaders that shuffle") {
