@@ -150,6 +150,24 @@ TEST_CASE("a CSV file in the folder, or named itself; where its images lie is fo
           "lists images and labels: labels.CSV, other.csv");
 }
 
+TEST_CASE("a CSV file's images are looked for in train/, not in test/; a table beside folders of classes is no list") {
+  const Folder folder;
+  put(folder, "test", 6), put(folder, "extra", 1), put(folder, "train", 4);
+  write_text(folder / "train.csv", "id,label\n0,a\n1,a\n2,b\n3,b\n");
+  const ImageData data = image_data(folder.path);
+  CHECK(data.train.items[0].path.parent_path() == folder / "train");
+  CHECK_THAT(data.how, ContainsSubstring("4 images that train.csv lists, in train/: 2 to train on"));
+  write_text(folder / "train.csv", "id,label\n0,a\n1,a\n2,b\n9,b\n");
+  refused(folder / "train.csv", "row 4: the image " + (folder / "train/9").string(), "say by folder");
+
+  const Folder classes;
+  put(classes, "a", 3), put(classes, "b", 5);
+  write_text(classes / "notes.csv", "file,camera\n0.jpg,x\n4.jpg,y\n9.jpg,y\n");
+  const ImageData by_class = image_data(classes.path);
+  CHECK(by_class.train.classes == Names{"a", "b"});
+  CHECK_THAT(by_class.how, ContainsSubstring("8 images in 2 folders") && ContainsSubstring("; notes.csv is not used"));
+}
+
 TEST_CASE("a CSV file's own column says what is held back") {
   const Folder folder;
   put(folder, ".", 4);

@@ -150,6 +150,15 @@ TEST_CASE("a value that is no class's is refused, with the values that the mask 
                        MessageMatches(ContainsSubstring("part.tiff: a mask with numbers that are not whole")));
 }
 
+TEST_CASE("half a mask is an error: a JPEG whose end is missing") {
+  const thaw::test::Folder folder;
+  thaw::test::write_as_it_is(cv::Mat(64, 64, CV_8U, cv::Scalar(1)), folder / "m.jpg");
+  CHECK(cv::countNonZero(read_mask(folder / "m.jpg") == 1) == 64 * 64);
+  std::filesystem::resize_file(folder / "m.jpg", std::filesystem::file_size(folder / "m.jpg") - 2);
+  CHECK_THROWS_MATCHES(read_mask(folder / "m.jpg"), thaw::FileError,
+                       MessageMatches(ContainsSubstring("m.jpg: is a JPEG that ends too early")));
+}
+
 TEST_CASE("a code that does not fit the classes") {
   using thaw::vision::MaskCode;
   const auto refused = [](const MaskCode& code, std::int64_t classes, const std::string& what) {

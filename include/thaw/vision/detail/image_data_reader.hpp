@@ -193,36 +193,45 @@ struct ImageDataReader {
     return data;
   }
 
-  /// Sets folder and extension so that the first path of the CSV file is a file's. False where none fits.
-  [[nodiscard]] bool find_images(const Path& csv) {
+  /// Where a CSV file's images may lie: beside it, or in a folder there, first of all train/, but not test/ or valid/.
+  [[nodiscard]] std::vector<Path> folders_of(const Path& csv) const {
+    if (!options.csv.folder.empty()) return {options.csv.folder};
+    std::vector<Path> folders = entries_of(csv.has_parent_path() ? csv.parent_path() : ".", true);
+    std::erase_if(folders, [](const Path& each) { return !part_of(each).empty() && part_of(each) != "train"; });
+    std::ranges::stable_partition(folders, [](const Path& each) { return !part_of(each).empty(); });
+    folders.insert(folders.begin(), csv.parent_path());
+    return folders;
+  }
+
+  /// Sets folder and extension so that all paths of the CSV file are files'; or else, for image_csv to say what is
+  /// missing, so that the first one is, and gives false.
+  bool find_images(const Path& csv) {
     ImageCsvOptions& how = options.csv;
     const auto rows = read_csv(csv, how.delimiter);
     if (rows.size() < 2) return false;
     const auto named = std::ranges::find(rows[0], how.path);
     const std::size_t column =
         how.path.empty() || named == rows[0].end() ? 0 : static_cast<std::size_t>(named - rows[0].begin());
-    const std::string& first = rows[1].at(column);
-    std::vector<Path> folders{how.folder};
-    if (how.folder.empty()) {
-      folders = entries_of(csv.parent_path(), true);
-      folders.insert(folders.begin(), csv.parent_path());
-    }
     std::vector<std::string> extensions{how.extension};
     if (how.extension.empty())
       extensions = {"", ".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG", ".tif", ".bmp", ".webp"};
-    for (const Path& folder : folders)
-      for (const std::string& extension : extensions)
-        if (std::filesystem::is_regular_file(folder / (first + extension))) {
-          how.folder = folder;
-          how.extension = extension;
-          return true;
-        }
+    const std::vector<Path> folders = folders_of(csv);
+    for (const auto last : {rows.end(), rows.begin() + 2})
+      for (const Path& folder : folders)
+        for (const std::string& extension : extensions)
+          if (std::all_of(rows.begin() + 1, last, [&](const auto& row) {
+                return std::filesystem::is_regular_file(folder / (row.at(column) + extension));
+              })) {
+            how.folder = folder;
+            how.extension = extension;
+            return last == rows.end();
+          }
     return false;
   }
 
   ImageData table(const Path& csv) {
     const bool said = !options.csv.folder.empty();
-    (void)find_images(csv);  // where none fits, image_csv says what it looked for
+    (void)find_images(csv);
     if (options.csv.classes.empty()) options.csv.classes = options.classes;
     const ImageList all = image_csv(csv, options.csv);
     if (std::ranges::find(all.classes, "") != all.classes.end())
@@ -286,7 +295,13 @@ struct ImageDataReader {
     std::ranges::copy_if(folders, std::back_inserter(with_images), has_images);
     std::ranges::copy_if(entries_of(path, false), std::back_inserter(csvs),
                          [](const Path& file) { return lower(file.extension().string()) == ".csv"; });
-    if (csvs.size() == 1 && (with_images.size() < 2 || find_images(csvs[0]))) return table(csvs[0]);
+    if (csvs.size() == 1) {
+      const ImageCsvOptions asked = options.csv;
+      if (find_images(csvs[0]) || with_images.size() < 2) {
+        options.csv = asked;
+        return table(csvs[0]);
+      }
+    }
     const auto is_part = [](const Path& folder) { return !part_of(folder).empty(); };
     if (std::ranges::all_of(with_images, is_part) || (csvs.size() > 1 && with_images.size() < 2))
       refuse(with_images, csvs);
