@@ -1,11 +1,10 @@
-// One cell of the regret benchmark: a data set, frozen or thawed, a seed. Prints lines of JSON; regret.py runs it, keeps
-// the lines and makes the table of docs/outcome.md.
+// One cell of the regret benchmark: a data set, frozen or thawed, a seed. Prints lines of JSON; regret.py runs it,
+// keeps the lines and makes the table of docs/outcome.md.
 //
 //   build/bench/benchmarks/regret --job '{"data": "cats-dogs", "what": "thawed", "rates": [1e-4, 1e-3], ...}'
 //
 //   head    accuracy of the head alone, trained on cached features: where `thawed` begins
 //   sweep   the finder's curve, and what each rule says of it
-//   groups  what find_group_lrs says
 //   rate    accuracy after training at a rate: of a grid, the same for all rules
 
 #include "bench.hpp"
@@ -20,7 +19,6 @@
 #include <thaw/models/heads.hpp>
 #include <thaw/thaw.hpp>
 #include <thaw/train/detail/weight_copy.hpp>
-#include <thaw/train/find_group_lrs.hpp>
 #include <thaw/vision/image_data.hpp>
 #include <thaw/vision/image_source.hpp>
 #include <thaw/vision/resize.hpp>

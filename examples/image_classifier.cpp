@@ -1,10 +1,10 @@
-// Fine-tunes an ImageNet network on any folder of images that has a folder for each class:
+// Fine-tunes an ImageNet network on a folder of images: train/ and valid/, a folder for each class, or a CSV file.
 //
 //     image_classifier --data flowers --weights resnet34-b627a593.pth --model resnet34
 //
 // The whole recipe: head, thawed with discriminative rates, larger images (progressive resizing), each at the rate that
-// the finder recommends, with augmentation throughout; then what it still takes for what. By default it takes what ./dev fetched:
-// EfficientNet-lite0 and Fashion-MNIST, of which it makes such a folder.
+// the finder recommends, with augmentation throughout; then what it still takes for what. By default it takes what
+// ./dev fetched: EfficientNet-lite0 and Fashion-MNIST, of which it makes such a folder.
 
 #include <fmt/format.h>
 

@@ -93,7 +93,7 @@ int main() try {
 
   const auto ratios = DiscriminativeLR::slice(0.1, 1);  // the stem at a tenth of the head's rate
   const thaw::LRCurve curve = find_lr(model, groups, optimizer, train_data, ratios);
-  const double lr = thaw::suggestion(curve, "valley").value_or(1e-3);
+  const double lr = thaw::recommended_lr(curve);
   fmt::print("{}\nrate: {:.1e}\n", curve, lr);
 
   train(model, groups, optimizer, train_data, /*epochs=*/3, DiscriminativeLR::slice(0.1 * lr, lr));

@@ -18,13 +18,16 @@ int main() {
       groups,
       thaw::cross_entropy,
       {.train = train, .valid = valid, .metrics = {thaw::accuracy()}, .callbacks = {thaw::Console{}}}};
-  learner.fit({.name = "head", .epochs = 3, .freeze = thaw::FreezeTo{-1}, .lr = 3e-3});
+  learner.freeze(thaw::hold_everywhere);  // all but the head; batch norm stays as it was pretrained
+  learner.fit({.name = "head", .epochs = 3, .lr = thaw::recommended_lr(learner.find_lr())}, thaw::KeepBest{"accuracy"});
 
   learner.unfreeze(thaw::hold_everywhere);
-  const thaw::LRCurve curve = learner.find_lr();  // nothing is left changed, not even the random generator
+  const auto slice = [](double lr) { return thaw::DiscriminativeLR::slice(lr / 10, lr); };  // the stem learns slower
+  const thaw::LRCurve curve = learner.find_lr({.rates = slice(1)});  // nothing is left changed, not even the generator
   thaw::write_svg(curve, "lr_finder.svg");
   fmt::print("{}", curve);
 
-  learner.fit({.name = "all", .epochs = 5, .lr = thaw::DiscriminativeLR::slice(1e-4, 1e-3)});
+  const double lr = thaw::recommended_lr(curve);  // the last rate before the loss rises
+  learner.fit({.name = "all", .epochs = 5, .lr = slice(lr)}, thaw::KeepBest{"accuracy"});
   learner.save("fashion.pt");
 }

@@ -47,9 +47,11 @@
 #include <thaw/schedule/step_decay.hpp>
 #include <thaw/schedule/warm_up.hpp>
 #include <thaw/train/early_stop.hpp>
+#include <thaw/train/find_group_lrs.hpp>
 #include <thaw/train/frozen_split.hpp>
 #include <thaw/train/gradient_accumulation.hpp>
 #include <thaw/train/gradient_clip.hpp>
+#include <thaw/train/keep_best.hpp>
 #include <thaw/train/learner.hpp>
 #include <thaw/train/loss.hpp>
 #include <thaw/train/metric.hpp>

@@ -7,9 +7,11 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
+#include <thaw/core/error.hpp>
 #include <thaw/core/random_state.hpp>
 #include <thaw/data/source.hpp>
 
@@ -20,12 +22,13 @@ namespace thaw {
 /// were. Costs a pass over the data, and holds a batch at a time beside the sample.
 [[nodiscard]] inline std::vector<Batch> spread_sample(const DataSource& source, std::int64_t samples,
                                                       const Shard& shard = {}) {
+  if (samples < 1) throw ConfigError("spread_sample", std::to_string(samples) + " samples", "ask for at least one");
   const RandomState random;
   const std::int64_t count = source.batches();
   std::vector<Batch> sample;
   std::int64_t every = 0, skip = 0;
   for (BatchStream next = source.stream(0, 0, shard); const std::optional<Batch> batch = next();) {
-    if (every == 0) every = std::max<std::int64_t>(1, batch->size() * shard.count * count / std::max<std::int64_t>(1, samples));
+    if (every == 0) every = std::max<std::int64_t>(1, batch->size() * shard.count * count / samples);
     const std::int64_t first = skip;
     if (first < batch->size()) {
       const auto rows = [&](const at::Tensor& all) { return all.slice(0, first, all.size(0), every).clone(); };

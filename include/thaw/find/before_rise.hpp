@@ -60,7 +60,8 @@ inline double noise_of(std::span<const double> loss) {
   constexpr std::size_t least = 20, tail = 5;
   if (count < least) return std::nullopt;
   const std::vector<double> medians = detail::medians_ahead(loss.first(count));
-  const auto lowest = static_cast<std::size_t>(std::min_element(medians.begin(), medians.end() - tail) - medians.begin());
+  const auto lowest =
+      static_cast<std::size_t>(std::min_element(medians.begin(), medians.end() - tail) - medians.begin());
   const double best = medians[lowest], band = 3 * detail::noise_of(loss.first(std::max(lowest, least)));
   std::size_t last = count - 1;
   while (medians[last] > best + band) --last;

@@ -87,8 +87,7 @@ class Learner {
     return fit(fine_tune_plan(epochs, base_lr, how), std::move(callbacks)...);
   }
 
-  /// Thaws all, then finds a rate and trains, again and again, until the training loss is below the validation loss and
-  /// the validation loss falls no more. See UntilOverfit.
+  /// The article's loop: thaw all, find a rate, train, again and again until the network overfits. See UntilOverfit.
   UntilOverfitResult fit_until_overfit(const UntilOverfit& how = {});
 
   /// Freezes groups [0, n) until told otherwise; a negative n counts from the end.
@@ -286,8 +285,7 @@ class Learner {
   void keep(const Run& run, const FrozenForward& prefix, detail::FeatureRoom& room, Halves& result);
   void update_halves(Run& run);
   LRCurve sweep(const LRFinder& finder, const std::vector<Callback>& callbacks);
-  double mean_loss_again(const std::vector<Batch>& batches, const std::vector<GeneratorState>& generators,
-                         const std::vector<Callback>& callbacks);
+  double loss_again(const std::vector<Batch>& batches, const std::vector<Callback>& callbacks);
   std::int64_t batches_per_step(const std::vector<Callback>& callbacks);
   [[nodiscard]] std::shared_ptr<void> trial();
   void check_graphs(const std::vector<Callback>& callbacks) const;

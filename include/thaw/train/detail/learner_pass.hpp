@@ -85,12 +85,9 @@ inline void Learner::update_norm_statistics() {
   }
 }
 
-/// The mean loss, now, of batches that a step trained on, as that step computed it from these random numbers.
-inline double Learner::mean_loss_again(const std::vector<Batch>& batches, const std::vector<GeneratorState>& generators,
-                                       const std::vector<Callback>& callbacks) {
+/// The mean loss, now, of batches that a step trained on, as a step computes it.
+inline double Learner::loss_again(const std::vector<Batch>& batches, const std::vector<Callback>& callbacks) {
   const c10::NoGradGuard no_grad;
-  const RandomState random;
-  set_generator_states(generators);
   at::Tensor sum;
   double samples = 0;
   for (const Batch& host : batches) {
@@ -162,8 +159,10 @@ inline LRCurve Learner::sweep(const LRFinder& finder, const std::vector<Callback
   LRProbes probes;
   if (finder.paired)
     probes.same_batch = [&] {
+      const RandomState after_step;
+      set_generator_states(generators);
       groups_.train();
-      return mean_loss_again(drawn_in_step, generators, callbacks);
+      return loss_again(drawn_in_step, callbacks);
     };
   if (finder.on_validation) {
     probes.held_out = [&] { return validate(data_.valid).loss; };
