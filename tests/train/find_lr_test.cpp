@@ -124,7 +124,7 @@ TEST_CASE("a paired sweep that looks at held-out samples leaves no trace, and ha
   for (const bool memory : {false, true})
     check_no_trace([&] { return memory ? shuffled_memory() : loader(0); },
                    [](Learner& learner) {
-                     const auto plain = learner.find_lr({.steps = 10});
+                     const auto plain = learner.find_lr({.steps = 10, .held_out_samples = 0});
                      const auto more = learner.find_lr({.steps = 10, .paired = true, .held_out_samples = 8});
                      CHECK(more.loss == plain.loss);
                      CHECK(more.change.size() == 10);
@@ -164,12 +164,14 @@ TEST_CASE("held-out samples are looked at in evaluation mode, before and after s
   for (const double each : curve.held_out) CHECK(std::abs(each - loss) < 1e-5);
 }
 
-TEST_CASE("held-out samples want validation data") {
+TEST_CASE("without validation data, or where none are asked for, no held-out samples are looked at") {
   torch::nn::Sequential net(torch::nn::Linear(4, 3));
-  Learner learner(net, thaw::LayerGroups::cut_at(net, {}), thaw::cross_entropy, {.train = shuffled_memory()});
-  CHECK_THROWS_MATCHES(
-      learner.find_lr({.held_out_samples = 8}), thaw::ConfigError,
-      MessageMatches(ContainsSubstring("held_out_samples are asked for, but there is no validation data")));
+  const auto groups = thaw::LayerGroups::cut_at(net, {});
+  Learner alone(net, groups, thaw::cross_entropy, {.train = shuffled_memory()});
+  CHECK(alone.find_lr({.steps = 5}).held_out.empty());
+  Learner both(net, groups, thaw::cross_entropy, {.train = shuffled_memory(), .valid = shuffled_memory()});
+  CHECK(both.find_lr({.steps = 5, .held_out_samples = 0}).held_out.empty());
+  CHECK(both.find_lr({.steps = 5}).held_out.size() == 3);
 }
 
 TEST_CASE("describe leaves no trace, with loaders that shuffle") {

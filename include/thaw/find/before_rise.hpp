@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <limits>
 #include <optional>
 #include <span>
 #include <vector>
 
+#include <thaw/find/lr_curve.hpp>
 #include <thaw/find/suggestion.hpp>
 
 namespace thaw {
@@ -40,11 +42,12 @@ inline double noise_of(std::span<const double> loss) {
 
 }  // namespace detail
 
-/// The article's rule: the last rate before the loss starts to rise.
+/// The article's rule: just before the loss starts to rise. Half of the last rate before it does, since the sweep was
+/// at that rate for a step, and training will be for epochs.
 ///
-/// Over the losses as they came, m_i is the median of loss i and the four after it, b the lowest m_i, and sigma the
-/// noise of one loss, as far as the lowest point (or over the first 20 steps). The loss has risen where m_i leaves the
-/// band b + 3 sigma for good; the rate suggested is that of the last step before. Its confidence is
+/// Over training losses as they came: m_i is the median of loss i and the four after it, b the lowest m_i, and sigma
+/// the noise of one loss, as far as the lowest point (or over the first 20 steps). The loss has risen where m_i leaves
+/// the band b + 3 sigma for good. Its confidence is
 ///
 ///     1 - 3 sigma / (highest m_i behind it - b)
 ///
@@ -69,9 +72,40 @@ inline double noise_of(std::span<const double> loss) {
   if (!explodes && last + 3 >= count) return std::nullopt;
   const double highest = *std::max_element(medians.begin() + static_cast<std::ptrdiff_t>(last), medians.end());
   return Suggestion{.name = "before_rise",
-                    .lr = lr[last],
+                    .lr = lr[last] / 2,
                     .loss = medians[last],
                     .confidence = explodes ? 1 : 1 - band / (highest - best)};
+}
+
+/// The same over the losses of held-out samples, which tell more: a small training set is learnt by heart within a
+/// sweep, so that its loss goes on falling at rates that ruin all else. They are the same samples each time, so there
+/// is no noise of batches: the loss has risen where it is for good more than a tenth of |b| above its lowest value b.
+/// None where it never rises for good (`ends_badly`: the sweep stopped there, as the training loss exploded), where the
+/// lowest rate raises it already, and where there are fewer than five losses.
+[[nodiscard]] inline std::optional<Suggestion> suggest_before_held_out_rise(std::span<const double> lr,
+                                                                            std::span<const double> loss,
+                                                                            bool ends_badly) {
+  if (loss.size() < 5) return std::nullopt;
+  double best = loss[0], highest = loss[0];
+  for (const double each : loss) best = std::min(best, std::isfinite(each) ? each : best);
+  const double band = 0.1 * std::abs(best);
+  std::size_t last = loss.size() - 1;
+  while (last > 0 && !(loss[last] <= best + band)) {
+    highest = std::max(highest, std::isfinite(loss[last]) ? loss[last] : std::numeric_limits<double>::infinity());
+    --last;
+  }
+  if (!(loss[last] <= best + band) || lr[last] == 0) return std::nullopt;
+  if (last + 1 == loss.size())
+    return ends_badly ? std::optional(Suggestion{.name = "before_rise", .lr = lr[last] / 2, .confidence = 1})
+                      : std::nullopt;
+  return Suggestion{.name = "before_rise", .lr = lr[last] / 2, .confidence = 1 - band / (highest - best)};
+}
+
+/// By the curve's held-out losses, or else by its training losses.
+[[nodiscard]] inline std::optional<Suggestion> suggest_before_rise(const LRCurve& curve) {
+  if (!curve.held_out.empty())
+    return suggest_before_held_out_rise(curve.held_out_lr, curve.held_out, curve.stopped_early);
+  return suggest_before_rise(curve.lr, curve.loss);
 }
 
 }  // namespace thaw

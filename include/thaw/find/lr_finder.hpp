@@ -53,9 +53,9 @@ struct LRFinder {
   Sweep sweep = Sweep::exponential;
   bool on_validation = false;  ///< the curve is the whole validation loss after each step (Smith's own way)
   bool paired = false;         ///< Learner: also measure LRCurve::change, by one more forward pass a step
-  /// Learner: how many validation samples LRCurve::held_out is measured on, spread over the data; 0 for none. In a loop
-  /// of your own they are what LRProbes::held_out looks at.
-  std::int64_t held_out_samples = 0;
+  /// Learner: on how many validation samples, spread over the data, LRCurve::held_out is measured, where there is
+  /// validation data; 0 for none. In a loop of your own they are what LRProbes::held_out looks at.
+  std::int64_t held_out_samples = 128;
   std::int64_t held_out_every = 2;  ///< steps from one such measurement to the next
   /// With several processes: the mean of a loss over all of them, so that they see one curve and stop together.
   std::function<double(double)> mean_over_processes = {};

@@ -129,7 +129,7 @@ namespace thaw {
   add("slide", suggest_slide(lr, loss));
   add("steep", suggest_steep(lr, loss));
   add("minimum", suggest_minimum(lr, loss));
-  if (std::optional<Suggestion> rise = suggest_before_rise(curve.lr, curve.loss)) {
+  if (std::optional<Suggestion> rise = suggest_before_rise(curve)) {
     rise->loss = loss_at(rise->lr);
     rise->recommended = true;
     found.push_back(*std::move(rise));

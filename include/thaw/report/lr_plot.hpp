@@ -19,12 +19,17 @@
 
 namespace thaw {
 
-/// The curve as a figure: loss by rate (logarithmic), raw and smoothed, with every suggestion that it gives. The far
+/// The curve as a figure: loss by rate (logarithmic), raw and smoothed, and of held-out samples where there are some,
+/// with every suggestion that it gives. The far
 /// end, where the loss explodes, is cut off so that the part before it can be read.
 [[nodiscard]] inline Figure to_figure(const LRCurve& curve) {
   Panel panel{.title = "loss", .y = detail::loss_axis(curve, curve.loss), .height = 300};
   panel.series = {{.name = "raw", .x = curve.lr, .y = curve.loss, .thin = true},
                   {.name = "smoothed", .x = curve.lr, .y = curve.smoothed}};
+  if (curve.held_out.size() > 1)  // the first was before any step
+    panel.series.push_back({.name = "held-out",
+                            .x = {curve.held_out_lr.begin() + 1, curve.held_out_lr.end()},
+                            .y = {curve.held_out.begin() + 1, curve.held_out.end()}});
   for (const Suggestion& s : suggestions(curve))
     panel.markers.push_back(
         {.label = detail::suggestion_label(s), .x = s.lr, .y = s.loss, .color = 1 + panel.markers.size()});

@@ -11,7 +11,6 @@
 #include <limits>
 #include <memory>
 #include <optional>
-#include <string>
 #include <utility>
 #include <vector>
 
@@ -115,10 +114,8 @@ inline LRCurve Learner::sweep(const LRFinder& finder, const std::vector<Callback
   sweeping_ = true;
   check_graphs(callbacks);
   check_data();
-  if ((finder.on_validation || finder.held_out_samples > 0) && !data_.valid)
-    throw ConfigError("LRFinder",
-                      std::string(finder.on_validation ? "on_validation is" : "held_out_samples are") +
-                          " asked for, but there is no validation data",
+  if (finder.on_validation && !data_.valid)
+    throw ConfigError("LRFinder", "on_validation is asked for, but there is no validation data",
                       "give LearnerOptions::valid, or watch the training loss");
   stop_.reset();
   const std::int64_t batches = batches_per_step(callbacks);
@@ -166,7 +163,7 @@ inline LRCurve Learner::sweep(const LRFinder& finder, const std::vector<Callback
     };
   if (finder.on_validation) {
     probes.held_out = [&] { return validate(data_.valid).loss; };
-  } else if (finder.held_out_samples > 0) {
+  } else if (data_.valid && finder.held_out_samples > 0) {
     probes.held_out = [&, sample = std::make_shared<const std::vector<Batch>>(
                               spread_sample(data_.valid, finder.held_out_samples, world_.shard()))] {
       groups_.eval();
