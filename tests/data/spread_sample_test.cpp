@@ -28,7 +28,8 @@ std::vector<std::int64_t> values_in(const std::vector<thaw::Batch>& batches) {
 
 TEST_CASE("a sample is spread evenly over a source, whatever its batches") {
   for (const std::int64_t batch_size : {1, 2, 3, 4, 6, 12})
-    CHECK(values_in(thaw::spread_sample(counting(24, batch_size), 6)) == std::vector<std::int64_t>{0, 4, 8, 12, 16, 20});
+    CHECK(values_in(thaw::spread_sample(counting(24, batch_size), 6)) ==
+          std::vector<std::int64_t>{0, 4, 8, 12, 16, 20});
 }
 
 TEST_CASE("a source that is no larger than the sample is taken whole") {

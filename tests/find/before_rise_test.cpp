@@ -17,15 +17,15 @@ using thaw::suggest_before_rise;
 
 namespace {
 
-struct Curve {
+struct Swept {
   std::vector<double> lr, loss;
 };
 
 /// 100 rates from 1e-7 to 10; the loss is `shape(log10 of the rate)` and noise.
-Curve curve(const std::function<double(double)>& shape, double noise, unsigned seed = 1) {
+Swept swept(const std::function<double(double)>& shape, double noise, unsigned seed = 1) {
   std::mt19937 random(seed);
   std::normal_distribution<double> normal;
-  Curve c;
+  Swept c;
   for (int i = 0; i < 100; ++i) {
     const double exponent = -7 + 0.08 * i;
     c.lr.push_back(std::pow(10, exponent));
@@ -35,12 +35,12 @@ Curve curve(const std::function<double(double)>& shape, double noise, unsigned s
 }
 
 /// As a network that was just thawed: flat, then a steep rise from 1e-3 on.
-double thawed(double exponent) {
+double flat_then_rising(double exponent) {
   return 0.3 + (exponent > -3 ? 2 * (exponent + 3) : 0);
 }
 
 /// As a new head: falls from 1e-4 on, is lowest at 1e-2, then rises.
-double head(double exponent) {
+double falling_then_rising(double exponent) {
   if (exponent < -4) return 2.3;
   return exponent < -2 ? 2.3 - 0.7 * (exponent + 4) : 0.9 + 3 * (exponent + 2);
 }
@@ -50,7 +50,7 @@ double head(double exponent) {
 TEST_CASE("on a flat curve with noise, half the rate before the loss rises") {
   for (unsigned seed = 1; seed <= 50; ++seed) {
     CAPTURE(seed);
-    const Curve c = curve(thawed, 0.05, seed);
+    const Swept c = swept(flat_then_rising, 0.05, seed);
     const auto found = suggest_before_rise(c.lr, c.loss);
     REQUIRE(found);
     CHECK(found->name == "before_rise");
@@ -62,7 +62,7 @@ TEST_CASE("on a flat curve with noise, half the rate before the loss rises") {
 TEST_CASE("on a curve that falls first, half the rate before it rises from its lowest point") {
   for (unsigned seed = 1; seed <= 50; ++seed) {
     CAPTURE(seed);
-    const Curve c = curve(head, 0.05, seed);
+    const Swept c = swept(falling_then_rising, 0.05, seed);
     const auto found = suggest_before_rise(c.lr, c.loss);
     REQUIRE(found);
     CHECK((2 * found->lr > 5e-3 && 2 * found->lr < 3e-2));
@@ -73,21 +73,21 @@ TEST_CASE("a curve that never rises suggests no rate: flat, falling, and noise a
   for (unsigned seed = 1; seed <= 50; ++seed) {
     CAPTURE(seed);
     for (const auto& shape : {+[](double) { return 1.0; }, +[](double exponent) { return -exponent; }}) {
-      const Curve c = curve(shape, 0.1, seed);
+      const Swept c = swept(shape, 0.1, seed);
       CHECK_FALSE(suggest_before_rise(c.lr, c.loss));
     }
   }
 }
 
 TEST_CASE("two bad batches are no rise") {
-  Curve c = curve([](double) { return 1.0; }, 0.01);
+  Swept c = swept([](double) { return 1.0; }, 0.01);
   c.loss[60] = c.loss[61] = 30;
   CHECK_FALSE(suggest_before_rise(c.lr, c.loss));
 }
 
 TEST_CASE("a loss that is not finite has risen") {
   for (const double end : {std::nan(""), std::numeric_limits<double>::infinity()}) {
-    Curve c = curve([](double) { return 1.0; }, 0.01);
+    Swept c = swept([](double) { return 1.0; }, 0.01);
     c.loss[70] = end;
     c.loss.resize(71);
     c.lr.resize(71);
@@ -100,7 +100,7 @@ TEST_CASE("a loss that is not finite has risen") {
 
 TEST_CASE("neither the loss's unit nor its zero matters") {
   for (unsigned seed = 1; seed <= 20; ++seed) {
-    Curve c = curve(thawed, 0.05, seed);
+    Swept c = swept(flat_then_rising, 0.05, seed);
     const auto found = suggest_before_rise(c.lr, c.loss);
     for (double& loss : c.loss) loss = 4 * loss - 8;
     const auto other = suggest_before_rise(c.lr, c.loss);
@@ -111,18 +111,18 @@ TEST_CASE("neither the loss's unit nor its zero matters") {
 }
 
 TEST_CASE("fewer than 20 losses say nothing") {
-  Curve c = curve([](double exponent) { return exponent > -6 ? 9.0 : 0.0; }, 0);
+  Swept c = swept([](double exponent) { return exponent > -6 ? 9.0 : 0.0; }, 0);
   for (auto* values : {&c.lr, &c.loss}) values->resize(19);
   CHECK_FALSE(suggest_before_rise(c.lr, c.loss));
   CHECK_FALSE(suggest_before_rise({}, {}));
 }
 
 TEST_CASE("fastai's rules are trusted where the curve falls, and not at all where it is flat") {
-  const auto of = [](const Curve& c) {
+  const auto of = [](const Swept& c) {
     return thaw::suggestions({.lr = c.lr, .loss = c.loss, .smoothed = c.loss, .planned = 100});
   };
-  for (const thaw::Suggestion& each : of(curve(head, 0.05))) CHECK(each.confidence > 0.8);
-  for (const thaw::Suggestion& each : of(curve(thawed, 0.05)))
+  for (const thaw::Suggestion& each : of(swept(falling_then_rising, 0.05))) CHECK(each.confidence > 0.8);
+  for (const thaw::Suggestion& each : of(swept(flat_then_rising, 0.05)))
     if (each.name == "before_rise")
       CHECK((each.recommended && each.confidence > 0.9));
     else
@@ -130,7 +130,7 @@ TEST_CASE("fastai's rules are trusted where the curve falls, and not at all wher
 }
 
 TEST_CASE("what is recommended is before_rise, or nothing") {
-  const Curve rises = curve(thawed, 0.05), flat = curve([](double) { return 1.0; }, 0.05);
+  const Swept rises = swept(flat_then_rising, 0.05), flat = swept([](double) { return 1.0; }, 0.05);
   const thaw::LRCurve said{.lr = rises.lr, .loss = rises.loss, .smoothed = rises.loss, .planned = 100};
   REQUIRE(thaw::recommended(said));
   CHECK(thaw::recommended(said)->lr == suggest_before_rise(rises.lr, rises.loss)->lr);
@@ -142,7 +142,7 @@ TEST_CASE("what is recommended is before_rise, or nothing") {
 }
 
 TEST_CASE("held-out losses decide where there are some, however well the training set is learnt by heart") {
-  const Curve falls = curve([](double exponent) { return -exponent; }, 0);
+  const Swept falls = swept([](double exponent) { return -exponent; }, 0);
   thaw::LRCurve c{.lr = falls.lr, .loss = falls.loss, .smoothed = falls.loss, .planned = 100};
   CHECK_FALSE(thaw::recommended(c));
   c.held_out_lr = {0, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1};

@@ -27,12 +27,12 @@ struct TwoScalesImpl : torch::nn::Module {
 };
 TORCH_MODULE(TwoScales);
 
-struct Setup {
+struct TwoScaleBench {
   TwoScales net;
   thaw::LayerGroups groups;
   thaw::Learner learner;
 
-  Setup() : groups(seeded(net)), learner(net, groups, thaw::mse, options()) {}
+  TwoScaleBench() : groups(seeded(net)), learner(net, groups, thaw::mse, options()) {}
   static thaw::LayerGroups seeded(TwoScales& net) {
     at::manual_seed(5);
     net = TwoScales();
@@ -47,15 +47,15 @@ struct Setup {
   }
 };
 
-const thaw::LRFinder finder{.start_lr = 1e-6, .end_lr = 100};
+const thaw::LRFinder wide_sweep{.start_lr = 1e-6, .end_lr = 100};
 
 }  // namespace
 
 TEST_CASE("each group's rate is as its own curve says, shared out among the groups") {
-  Setup setup;
+  TwoScaleBench setup;
   setup.learner.unfreeze();
   const auto before = thaw::test::state_of(*setup.net);
-  const thaw::GroupLRs found = thaw::find_group_lrs(setup.learner, finder);
+  const thaw::GroupLRs found = thaw::find_group_lrs(setup.learner, wide_sweep);
   REQUIRE(found.groups.size() == 2);
   REQUIRE(found.groups[0].suggested);
   REQUIRE(found.groups[1].suggested);
@@ -69,9 +69,9 @@ TEST_CASE("each group's rate is as its own curve says, shared out among the grou
 }
 
 TEST_CASE("a frozen group is left out, and gets a rate of 0") {
-  Setup setup;
+  TwoScaleBench setup;
   setup.learner.freeze_to(1);
-  const thaw::GroupLRs found = thaw::find_group_lrs(setup.learner, finder);
+  const thaw::GroupLRs found = thaw::find_group_lrs(setup.learner, wide_sweep);
   CHECK(found.groups[0].curve.lr.empty());
   CHECK_FALSE(found.groups[0].suggested);
   REQUIRE(found.lr);
@@ -81,7 +81,7 @@ TEST_CASE("a frozen group is left out, and gets a rate of 0") {
 }
 
 TEST_CASE("where one thawed group's curve says nothing, there are no rates") {
-  Setup setup;
+  TwoScaleBench setup;
   setup.learner.unfreeze();
   const thaw::GroupLRs found = thaw::find_group_lrs(setup.learner, {.start_lr = 1e-9, .end_lr = 1e-3});
   CHECK_FALSE(found.groups[1].suggested);

@@ -16,13 +16,13 @@ using thaw::test::Bench;
 namespace {
 
 /// Two good epochs, then rates that ruin all.
-const thaw::Stage rise_and_fall{.epochs = 4, .lr = 1.0, .schedule = [](double t) { return t < 0.5 ? 0.05 : 50.0; }};
+const thaw::Stage good_then_ruined{.epochs = 4, .lr = 1.0, .schedule = [](double t) { return t < 0.5 ? 0.05 : 50.0; }};
 
 }  // namespace
 
 TEST_CASE("KeepBest ends a stage with its best epoch") {
   Bench bench;
-  bench.learner->fit(rise_and_fall, KeepBest{});
+  bench.learner->fit(good_then_ruined, KeepBest{});
   const auto& epochs = bench.learner->history().epochs;
   REQUIRE(epochs[1].valid->loss < epochs[0].valid->loss);
   REQUIRE(epochs[1].valid->loss < epochs[3].valid->loss);
@@ -31,7 +31,7 @@ TEST_CASE("KeepBest ends a stage with its best epoch") {
 
 TEST_CASE("a stage of which every epoch is worse ends as it began, bit for bit") {
   Bench bench;
-  bench.learner->fit(rise_and_fall, KeepBest{});
+  bench.learner->fit(good_then_ruined, KeepBest{});
   const auto before = thaw::test::state_of(*bench.learner->groups().module());
   const double loss = bench.learner->validate().loss;
   bench.learner->fit({.epochs = 2, .lr = 50.0, .schedule = thaw::Constant{}}, KeepBest{});
