@@ -37,11 +37,10 @@ struct LRProbes {
 ///     lr_i = start_lr (end_lr / start_lr)^(i / steps), i = 0 .. steps - 1
 ///
 /// (linear: start_lr + (end_lr - start_lr) i / steps). The last layer group has rate lr_i; the others keep the ratios
-/// of `rates`. Where the last group's rate is 0, the last group with another rate takes its place. Stops when the
-/// smoothed loss exceeds `stop_factor` times its best (see `limit`), at a loss that is not finite, and at ctrl-C
-/// (Interrupted is thrown then, once all is put back; a handler of your own is left in place, and is asked instead).
-/// Momentum stays as the optimizer has it. Source: Smith 2015, arXiv:1506.01186; fastai's `lr_find`,
-/// which keeps neither the ratios nor the generators.
+/// of `rates`. Where one group alone has a rate, lr_i is that group's. Stops when the smoothed loss exceeds
+/// `stop_factor` times its best (see `limit`), at a loss that is not finite, and at ctrl-C (Interrupted is thrown then,
+/// once all is put back; a handler of your own is left in place, and is asked instead). Momentum stays as the optimizer
+/// has it. Source: Smith 2015, arXiv:1506.01186; fastai's `lr_find`, which keeps neither the ratios nor the generators.
 struct LRFinder {
   double start_lr = 1e-7;
   double end_lr = 10;
@@ -144,13 +143,15 @@ struct LRFinder {
   }
 
  private:
-  /// Of each group's rate to that of the last one that has a rate.
+  /// Of each group's rate to that of the last one, or of the only one that has a rate.
   [[nodiscard]] std::vector<double> ratios_of(std::size_t groups) const {
     std::vector<double> ratios = rates(groups);
-    const auto last = std::find_if(ratios.rbegin(), ratios.rend(), [](double rate) { return rate > 0; });
-    if (last == ratios.rend())
-      throw ConfigError("LRFinder", "every group's rate is 0", "give at least one group a rate");
-    for (const double reference = *last; double& ratio : ratios) ratio /= reference;
+    const bool one_alone = std::ranges::count_if(ratios, [](double rate) { return rate > 0; }) == 1;
+    const double reference = one_alone ? *std::ranges::max_element(ratios) : ratios.back();
+    if (!(reference > 0))
+      throw ConfigError("LRFinder", "the last group's rate is 0",
+                        "give the last group a rate, since the others are relative to it, or one group alone");
+    for (double& ratio : ratios) ratio /= reference;
     return ratios;
   }
 };
