@@ -134,7 +134,8 @@ std::vector<at::Tensor> result_of(thaw::Learner& learner) {
   }
   for (const thaw::StepRecord& step : learner.history().steps) records.push_back(step.loss);
   for (const thaw::LRCurve& curve : learner.sweeps())
-    records.insert(records.end(), curve.loss.begin(), curve.loss.end());
+    for (const auto* losses : {&curve.loss, &curve.change, &curve.held_out})
+      records.insert(records.end(), losses->begin(), losses->end());
   result.push_back(at::tensor(records, at::kDouble).nan_to_num(-1));
   for (const auto& [name, tensor] : learner.run_state())
     if (name.starts_with("loss scale")) result.push_back(tensor.to(at::kCPU, at::kDouble));
@@ -251,7 +252,7 @@ void run(const Arguments& arguments, const thaw::distributed::Processes& process
   thaw::Learner learner{model, groups, cross_entropy, std::move(options)};
   if (is("plan") || is("sharded")) {
     learner.unfreeze(thaw::hold_everywhere);  // else each process would take statistics of its own
-    (void)learner.find_lr({.steps = 20});
+    (void)learner.find_lr({.steps = 20, .paired = true});
     learner.fit(three_stages(), thaw::GradientAccumulation{3}, thaw::GradientClip{0.5});
     learner.fit({.name = "all, batch by batch", .epochs = 2, .lr = 1e-3});
     fmt::print("optimizer remembers {}\n", remembered(learner.optimizer()));
@@ -265,7 +266,7 @@ void run(const Arguments& arguments, const thaw::distributed::Processes& process
                  .cache = thaw::Cache::memory});
     fmt::print("frozen part: {}\n", learner.history().stages[0].frozen_part);
   } else if (is("norm") || is("sync norm")) {
-    if (is("sync norm")) (void)learner.find_lr({.steps = 20});
+    if (is("sync norm")) (void)learner.find_lr({.steps = 20, .paired = true});
     learner.fit({.name = "all", .epochs = 2, .lr = 1e-2}, thaw::SWA{.start = 0.5});
   } else if (half || is("resumed") || is("dropout") || is("ended")) {
     if (const thaw::ResumeReport found = thaw::resume(learner, folder + "/runs"))
