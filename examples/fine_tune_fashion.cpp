@@ -121,13 +121,24 @@ std::vector<Result> fine_tune(const Options& options, const example::Processes& 
   double rate = find_lr(DiscriminativeLR::slice(0.1, 1));
   stage("thawed", {.epochs = options.thawed_epochs, .lr = DiscriminativeLR::slice(rate / 10, rate)});
 
-  learner.data({.train = batches(train, options.larger, true), .valid = batches(valid, options.larger, false)});
+  // Larger images have to be worth it: otherwise the network, and the size, of before are kept.
+  learner.save(options.out / "fashion.pt");
+  const auto look_at = [&](std::int64_t size) {
+    learner.data({.train = batches(train, size, true), .valid = batches(valid, size, false)});
+  };
+  look_at(options.larger);
   rate = find_lr(DiscriminativeLR::slice(0.1, 1));
   stage(fmt::format("resized to {} px", options.larger),
         {.epochs = options.resized_epochs, .lr = DiscriminativeLR::slice(rate / 10, rate)});
+  if (results[2].accuracy < results[1].accuracy) {
+    learner.load(options.out / "fashion.pt");
+    look_at(options.size);
+    results[2].name += fmt::format(": {:.3f}, so {} px are kept", results[2].accuracy, options.size);
+    results[2].accuracy = learner.validate().metrics[0].value;
+  }
 
-  if (processes.first()) thaw::write_svg(learner.history(), options.out / "run.svg");
   learner.save(options.out / "fashion.pt");
+  if (processes.first()) thaw::write_svg(learner.history(), options.out / "run.svg");
   return results;
 }
 

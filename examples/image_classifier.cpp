@@ -83,11 +83,10 @@ void run(const Options& options) {
   };
 
   // A page about the run: as each stage ends, it shows what is taken for what, and the images with the largest losses.
-  thaw::ClassResults results;
   const auto look = [&](thaw::Learner& learner, thaw::HtmlPart& page) {
     using namespace thaw::vision;
     const ImageSource source = plain();
-    results = thaw::class_results(learner, source, {.classes = source.images().classes}, {.most = 18});
+    const thaw::ClassResults results = thaw::class_results(learner, source, {.classes = source.images().classes}, {.most = 18});
     add_to(page, results);
     page.picture(to_picture(contact_sheet(loss_tiles(results.losses, source), {.columns = 6}),
                             "The largest losses: predicted / actual, loss / probability"));
@@ -121,11 +120,21 @@ void run(const Options& options) {
   const double thawed = rate(thaw::DiscriminativeLR::slice(0.1, 1));
   fit("thawed", options.epochs, thaw::DiscriminativeLR::slice(thawed / 10, thawed));
 
-  // 3. The same weights on larger images: finer detail, and a last bit of accuracy.
+  // 3. The same weights on larger images: finer detail, and a last bit of accuracy. Where it brings none, the network
+  // and the size of before are kept.
+  const auto accuracy = [&] { return learner->validate().metrics[0].value; };
+  const double before = accuracy();
+  learner->save(options.out / "classifier.pt");
   size = options.larger > 0 ? options.larger : static_cast<int>(std::lround(options.size * 4.0 / 3));
   learner->data({.train = augmented(), .valid = plain()});
   const double larger = rate(thaw::DiscriminativeLR::slice(0.1, 1));
   fit(fmt::format("{} px", size), options.larger_epochs, thaw::DiscriminativeLR::slice(larger / 10, larger));
+  if (accuracy() < before) {
+    fmt::print("{:.3f} at {} px, so {:.3f} at {} px is kept\n", accuracy(), size, before, options.size);
+    size = options.size;
+    learner->data({.train = augmented(), .valid = plain()});
+    learner->load(options.out / "classifier.pt");
+  }
 
   thaw::write_svg(learner->history(), options.out / "run.svg");
   network.export_to(options.out / "classifier.safetensors",
@@ -134,8 +143,9 @@ void run(const Options& options) {
                      .mean = {network.statistics.mean.begin(), network.statistics.mean.end()},
                      .std = {network.statistics.std.begin(), network.statistics.std.end()},
                      .image_size = size});
-  fmt::print("\n{}\n", results);
-  fmt::print("ok: valid accuracy {:.3f}, after {} epochs; see {}\n", learner->validate().metrics[0].value,
+  const thaw::vision::ImageSource held_back = plain();
+  fmt::print("\n{}\n", thaw::class_results(*learner, held_back, {.classes = train.classes}));
+  fmt::print("ok: valid accuracy {:.3f}, after {} epochs; see {}\n", accuracy(),
              learner->history().epochs.size(), (options.out / "run.html").string());
 }
 
