@@ -86,7 +86,8 @@ void run(const Options& options) {
   const auto look = [&](thaw::Learner& learner, thaw::HtmlPart& page) {
     using namespace thaw::vision;
     const ImageSource source = plain();
-    const auto results = thaw::class_results(learner, source, {.classes = train.classes}, {.most = 18});
+    const auto& classes = source.images().classes;
+    const thaw::ClassResults results = thaw::class_results(learner, source, {.classes = classes}, {.most = 18});
     add_to(page, results);
     page.picture(to_picture(contact_sheet(loss_tiles(results.losses, source), {.columns = 6}),
                             "The largest losses: predicted / actual, loss / probability"));
