@@ -133,9 +133,12 @@ std::vector<at::Tensor> result_of(thaw::Learner& learner) {
     for (const thaw::MetricValue& metric : epoch.valid->metrics) records.push_back(metric.value);
   }
   for (const thaw::StepRecord& step : learner.history().steps) records.push_back(step.loss);
-  for (const thaw::LRCurve& curve : learner.sweeps())
-    for (const auto* losses : {&curve.loss, &curve.change, &curve.held_out})
+  for (const thaw::LRCurve& curve : learner.sweeps()) {
+    records.insert(records.end(), curve.loss.begin(), curve.loss.end());
+    if (curve.change.empty()) continue;
+    for (const auto* losses : {&curve.change, &curve.held_out})
       records.insert(records.end(), losses->begin(), losses->end());
+  }
   result.push_back(at::tensor(records, at::kDouble).nan_to_num(-1));
   for (const auto& [name, tensor] : learner.run_state())
     if (name.starts_with("loss scale")) result.push_back(tensor.to(at::kCPU, at::kDouble));
@@ -212,6 +215,9 @@ struct NothingWaits {
   }
 };
 
+/// Where the loss does not explode, which would make rounding large.
+const thaw::LRFinder paired_sweep{.end_lr = 0.1, .steps = 10, .paired = true};
+
 struct Arguments {
   std::string name, folder;
   std::int64_t fault_rank = -1, fault_step = -1;
@@ -252,7 +258,8 @@ void run(const Arguments& arguments, const thaw::distributed::Processes& process
   thaw::Learner learner{model, groups, cross_entropy, std::move(options)};
   if (is("plan") || is("sharded")) {
     learner.unfreeze(thaw::hold_everywhere);  // else each process would take statistics of its own
-    (void)learner.find_lr({.steps = 20, .paired = true});
+    (void)learner.find_lr({.steps = 20});
+    (void)learner.find_lr(paired_sweep);
     learner.fit(three_stages(), thaw::GradientAccumulation{3}, thaw::GradientClip{0.5});
     learner.fit({.name = "all, batch by batch", .epochs = 2, .lr = 1e-3});
     fmt::print("optimizer remembers {}\n", remembered(learner.optimizer()));
@@ -266,7 +273,10 @@ void run(const Arguments& arguments, const thaw::distributed::Processes& process
                  .cache = thaw::Cache::memory});
     fmt::print("frozen part: {}\n", learner.history().stages[0].frozen_part);
   } else if (is("norm") || is("sync norm")) {
-    if (is("sync norm")) (void)learner.find_lr({.steps = 20, .paired = true});
+    if (is("sync norm")) {
+      (void)learner.find_lr({.steps = 20});
+      (void)learner.find_lr(paired_sweep);
+    }
     learner.fit({.name = "all", .epochs = 2, .lr = 1e-2}, thaw::SWA{.start = 0.5});
   } else if (half || is("resumed") || is("dropout") || is("ended")) {
     if (const thaw::ResumeReport found = thaw::resume(learner, folder + "/runs"))

@@ -40,16 +40,26 @@ TEST_CASE("the curve's figure: raw and smoothed loss over the rate, with every s
   CHECK(to_figure(c).x.log);
 
   const auto suggested = suggestions(c);
-  REQUIRE(suggested.size() == 4);
+  REQUIRE(suggested.size() == 5);
   std::vector<std::string> labels;
   for (const auto& s : suggested) labels.push_back(s.name + " " + thaw::detail::scientific(s.lr, 1));
+  labels.back() += " (take)";  // before_rise, the recommended one
   CHECK(svg.texts("halo") == labels);
   const thaw::Panel panel = to_figure(c).panels[0];
-  for (std::size_t i = 0; i < 4; ++i) {
+  for (std::size_t i = 0; i < 5; ++i) {
     CHECK(panel.markers[i].x == suggested[i].lr);
     CHECK(panel.markers[i].y == suggested[i].loss);
     for (std::size_t j = 0; j < i; ++j) CHECK(panel.markers[i].color != panel.markers[j].color);
   }
+}
+
+TEST_CASE("the loss of held-out samples is a curve of its own, from the first step on") {
+  LRCurve c = curve();
+  c.held_out_lr = {0, 1e-5, 1e-3, 1e-1};
+  c.held_out = {2, 2, 1.5, 9};
+  CHECK(Xml{to_svg(c)}.texts("legend") == std::vector<std::string>{"raw", "smoothed", "held-out"});
+  CHECK(to_figure(c).panels[0].series[2].x == std::vector{1e-5, 1e-3, 1e-1});
+  CHECK(to_figure(c).panels[0].series[2].y == std::vector{2., 1.5, 9.});
 }
 
 TEST_CASE("the exploding end does not flatten the rest") {
@@ -104,12 +114,13 @@ loss
 1.5 ┤                  ⠙1              ⡇
     │                   4⠳⣄            ⡇
     │                     ⠈⠳⡄          ⡇
-1.0 ┤                       ⠙⠦⠤⠤⠤2⠤⠤⠤⠤⠤⠇
+1.0 ┤                       ⠙⠦⠤⠤⠤2⠤⠤⠤5⠤⠇
     └────┬─────────┬─────────┬─────────┬────
        1e-6      1e-4      1e-2        1
                   learning rate
    1 valley 8.3e-4   2 slide 5.8e-2
    3 steep 1.1e-4   4 minimum 1.1e-3
+   5 before_rise 3.2e-1 (take)
 )");
 }
 
@@ -123,12 +134,13 @@ loss
 1.5 +                  *1              *
     |                   4**            *
     |                     ***          *
-1.0 +                       *****2******
+1.0 +                       *****2***5**
     +----+---------+---------+---------+----
        1e-6      1e-4      1e-2        1
                   learning rate
    1 valley 8.3e-4   2 slide 5.8e-2
    3 steep 1.1e-4   4 minimum 1.1e-3
+   5 before_rise 3.2e-1 (take)
 )");
 }
 

@@ -36,9 +36,9 @@ namespace thaw::detail {
   return axis_around(*core, raw.first(std::min(*best + 1, raw.size())), std::min(rise, 0.35));
 }
 
-/// "valley 3.0e-4", "before_rise 1.0e-3 (recommended)".
+/// "valley 3.0e-4", "before_rise 1.0e-3 (take)" for the recommended one.
 [[nodiscard]] inline std::string suggestion_label(const Suggestion& suggestion) {
-  return suggestion.name + " " + scientific(suggestion.lr, 1) + (suggestion.recommended ? " (recommended)" : "");
+  return suggestion.name + " " + scientific(suggestion.lr, 1) + (suggestion.recommended ? " (take)" : "");
 }
 
 }  // namespace thaw::detail
