@@ -198,7 +198,7 @@ struct ImageDataReader {
     if (!options.csv.folder.empty()) return {options.csv.folder};
     std::vector<Path> folders = entries_of(csv.has_parent_path() ? csv.parent_path() : ".", true);
     std::erase_if(folders, [](const Path& each) { return !part_of(each).empty() && part_of(each) != "train"; });
-    std::ranges::stable_partition(folders, [](const Path& each) { return !part_of(each).empty(); });
+    std::stable_partition(folders.begin(), folders.end(), [](const Path& each) { return !part_of(each).empty(); });
     folders.insert(folders.begin(), csv.parent_path());
     return folders;
   }
