@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstddef>
 #include <limits>
+#include <numbers>
 #include <optional>
 #include <span>
 #include <vector>
@@ -37,7 +38,7 @@ inline std::vector<double> medians_ahead(std::span<const double> loss) {
 inline double noise_of(std::span<const double> loss) {
   std::vector<double> differences;
   for (std::size_t i = 0; i + 1 < loss.size(); ++i) differences.push_back(std::abs(loss[i + 1] - loss[i]));
-  return 1.4826 * median(std::move(differences)) / std::sqrt(2.0);
+  return 1.4826 * median(std::move(differences)) / std::numbers::sqrt2;
 }
 
 }  // namespace detail

@@ -1,7 +1,7 @@
 #pragma once
 
-#include <array>
 #include <string>
+#include <vector>
 
 namespace thaw {
 
@@ -15,6 +15,8 @@ struct Suggestion {
 };
 
 /// Every rule by its name.
-inline const std::array<std::string, 5> suggestion_names{"valley", "slide", "steep", "minimum", "before_rise"};
+[[nodiscard]] inline std::vector<std::string> suggestion_names() {
+  return {"valley", "slide", "steep", "minimum", "before_rise"};
+}
 
 }  // namespace thaw

@@ -20,7 +20,7 @@ struct UntilOverfit {
   std::int64_t max_rounds = 10;
   std::int64_t patience = 1;          ///< rounds without a lower validation loss that end it, once training is below it
   double min_delta = 0;               ///< a validation loss counts as lower only by more than this
-  std::string suggestion = "valley";  ///< which of the finder's to take: one of suggestion_names
+  std::string suggestion = "valley";  ///< which of the finder's to take: one of suggestion_names()
   LRFinder finder = {};  ///< of each round; for short epochs give it fewer `steps`. Its `rates` are set by lr_mult
   double lr_mult = 100;
   double max_lr = 1e-2;  ///< no round trains faster, whatever the finder suggests

@@ -119,7 +119,7 @@ inline void choose_values(MaskData& data, const Path& masks, std::vector<std::st
   } else if (named ? values.size() != n && others.size() > 1 && are_numbers_below(others, n)
                    : others.size() > 1 && are_numbers_below(others, others.size())) {
     data.ignore = 255;
-    notes.push_back("255 in masks counts for no class");
+    notes.emplace_back("255 in masks counts for no class");
   } else if (named ? values.size() == n : values.size() <= 64) {
     data.values = values;
   } else {
@@ -142,6 +142,7 @@ inline void choose_values(MaskData& data, const Path& masks, std::vector<std::st
     for (const int value : of_classes) classes.push_back(std::to_string(value));
   if (!data.values.empty() || !named) {
     std::vector<std::string> is;
+    is.reserve(classes.size());
     for (std::size_t c = 0; c < classes.size(); ++c)
       is.push_back(std::to_string(data.values.empty() ? static_cast<int>(c) : values[c]) + " is " + classes[c]);
     notes.push_back("in masks, " + join_names(is));

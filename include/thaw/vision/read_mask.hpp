@@ -211,7 +211,7 @@ inline std::string mask_fix(const std::set<int>& seen, const std::vector<int>& u
   cv::Mat mask(numbers.size(), CV_8U);
   for (int y = 0; y < mask.rows; ++y) {
     const int* from = numbers.ptr<int>(y);
-    std::uint8_t* to = mask.ptr<std::uint8_t>(y);
+    auto* to = mask.ptr<std::uint8_t>(y);
     for (int x = 0; x < mask.cols; ++x) to[x] = x > 0 && from[x] == from[x - 1] ? to[x - 1] : read_as.at(from[x]);
   }
   return mask;

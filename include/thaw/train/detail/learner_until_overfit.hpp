@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include <thaw/core/names.hpp>
 #include <thaw/find/suggest.hpp>
@@ -27,10 +28,10 @@ inline void check(const UntilOverfit& how) {
   if (!(how.max_lr > 0 && how.lr_mult > 0))
     throw ConfigError(where, "max_lr is " + number(how.max_lr) + " and lr_mult " + number(how.lr_mult),
                       "give more than 0 for each");
-  if (std::ranges::find(suggestion_names, how.suggestion) == suggestion_names.end())
+  const std::vector<std::string> names = suggestion_names();
+  if (std::ranges::find(names, how.suggestion) == names.end())
     throw ConfigError(where, "there is no suggestion \"" + how.suggestion + "\"",
-                      "did you mean \"" + nearest_name(how.suggestion, suggestion_names) +
-                          "\"? There are: " + join_names(suggestion_names));
+                      "did you mean \"" + nearest_name(how.suggestion, names) + "\"? There are: " + join_names(names));
   how.finder.check();
 }
 

@@ -120,11 +120,11 @@ struct ImageDataReader {
       const auto same = spelling.find(lower(name));
       if (same == spelling.end()) {
         const std::string nearest = nearest_name(name, classes);
+        std::string fix = edit_distance(name, nearest) < 3 ? "did you mean \"" + nearest + "\"? Otherwise give " : "give ";
+        fix.append(train).append("/ a folder of such images, or remove this one");
         throw DataError(each.string(),
                         "the class " + in_quotes(name) + " is not in " + train + "/, which has " + join_names(classes),
-                        (edit_distance(name, nearest) < 3 ? "did you mean \"" + nearest + "\"? Otherwise give "
-                                                          : std::string("give ")) +
-                            train + "/ a folder of such images, or remove this one");
+                        fix);
       }
       notes.push_back(name_of(folder) + "/" + name + " is taken for " + same->second);
     }
@@ -134,7 +134,7 @@ struct ImageDataReader {
           const Path within = file.lexically_relative(folder);
           if (!within.has_parent_path())
             throw DataError(file.string(), "is in no class's folder", "move it into that of its class");
-          const std::string name = within.begin()->string();
+          std::string name = within.begin()->string();
           if (std::ranges::find(classes, name) != classes.end()) return name;
           return spelling.at(lower(name));
         },
@@ -198,7 +198,7 @@ struct ImageDataReader {
     if (!options.csv.folder.empty()) return {options.csv.folder};
     std::vector<Path> folders = entries_of(csv.has_parent_path() ? csv.parent_path() : ".", true);
     std::erase_if(folders, [](const Path& each) { return !part_of(each).empty() && part_of(each) != "train"; });
-    std::stable_partition(folders.begin(), folders.end(), [](const Path& each) { return !part_of(each).empty(); });
+    std::ranges::stable_sort(folders, {}, [](const Path& each) { return part_of(each).empty(); });  // parts first
     folders.insert(folders.begin(), csv.parent_path());
     return folders;
   }
