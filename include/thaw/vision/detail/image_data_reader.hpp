@@ -120,7 +120,8 @@ struct ImageDataReader {
       const auto same = spelling.find(lower(name));
       if (same == spelling.end()) {
         const std::string nearest = nearest_name(name, classes);
-        std::string fix = edit_distance(name, nearest) < 3 ? "did you mean \"" + nearest + "\"? Otherwise give " : "give ";
+        const bool near = edit_distance(name, nearest) < 3;
+        std::string fix = near ? "did you mean \"" + nearest + "\"? Otherwise give " : "give ";
         fix.append(train).append("/ a folder of such images, or remove this one");
         throw DataError(each.string(),
                         "the class " + in_quotes(name) + " is not in " + train + "/, which has " + join_names(classes),
