@@ -14,12 +14,10 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
-#include <thaw/find/suggest.hpp>
 #include <thaw/models/efficientnet_lite.hpp>
 #include <thaw/models/unet.hpp>
 #include <thaw/report/console.hpp>
 #include <thaw/report/run_plot.hpp>
-#include <thaw/train/keep_best.hpp>
 #include <thaw/train/learner.hpp>
 #include <thaw/train/loss_dice.hpp>
 #include <thaw/train/metric_segmentation.hpp>
@@ -101,22 +99,15 @@ void run(Options options) {
        .valid = held_back,
        .metrics = {thaw::iou({.ignore_index = 255}), thaw::dice({.ignore_index = 255}), foreground},
        .callbacks = {thaw::Console{}}});
-  // Each stage takes the last rate before the finder's loss rises, and ends with its best epoch, or as it began.
-  const auto rate = [&](const thaw::DiscriminativeLR& ratios) {
-    const double found = thaw::recommended_lr(learner.find_lr({.rates = ratios}));
-    fmt::print("the finder's rate, just before the loss rises: {:.1e}\n", found);
-    return found;
-  };
-  learner.freeze();
-  learner.fit({.name = "decoder", .epochs = options.head_epochs, .lr = rate(1.0)}, thaw::KeepBest{"iou"});
-  learner.unfreeze(thaw::hold_everywhere);
-  const double thawed = rate(thaw::DiscriminativeLR::slice(0.1, 1));
-  learner.fit({.name = "thawed", .epochs = options.epochs, .lr = thaw::DiscriminativeLR::slice(thawed / 10, thawed)},
-              thaw::KeepBest{"iou"});
-  const thaw::Evaluation last = learner.validate();
+  learner.fit({.name = "decoder", .epochs = options.head_epochs, .freeze = thaw::FreezeTo{-1}, .lr = 3e-3});
+  const thaw::EpochRecord last = learner.fit({.name = "thawed",
+                                              .epochs = options.epochs,
+                                              .freeze = thaw::Unfrozen{},
+                                              .lr = thaw::DiscriminativeLR::slice(2e-4, 2e-3),
+                                              .norm = thaw::hold_everywhere});
   thaw::write_svg(learner.history(), options.out / "segmentation.svg");
   write_overlays(options, learner, held_back);
-  const auto value = [&](std::size_t metric) { return last.metrics[metric].value; };
+  const auto value = [&](std::size_t metric) { return last.valid->metrics[metric].value; };
   fmt::print("ok: mean IoU {:.3f}, Dice {:.3f}, IoU of the foreground (all but {}) {:.3f}; see {}\n", value(0),
              value(1), all.classes[0], value(2), (options.out / "overlay_0.png").string());
 }
