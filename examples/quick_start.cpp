@@ -27,7 +27,7 @@ int main() {
   thaw::write_svg(curve, "lr_finder.svg");
   fmt::print("{}", curve);
 
-  const double lr = thaw::recommended_lr(curve);  // the last rate before the loss rises
+  const double lr = thaw::recommended_lr(curve);  // just before the loss rises
   learner.fit({.name = "all", .epochs = 5, .lr = slice(lr)}, thaw::KeepBest{"accuracy"});
   learner.save("fashion.pt");
 }
