@@ -26,10 +26,10 @@ from statistics import mean
 HERE = Path(__file__).resolve().parent
 ROWS = HERE / "regret.jsonl"
 RULES = ["before_rise", "valley", "slide", "steep", "minimum"]
-THIRDS = [round(10 ** (k / 3), 2) for k in range(3)]  # three rates a decade
+STEPS = [1, 3]  # two rates a decade
 RATES = {
-    "thawed": [float(f"{m}e{e}") for e in (-5, -4, -3) for m in THIRDS] + [1e-2],
-    "frozen": [float(f"{m}e{e}") for e in (-4, -3, -2) for m in THIRDS] + [1e-1],
+    "thawed": [float(f"{m}e{e}") for e in (-5, -4, -3) for m in STEPS] + [1e-2],
+    "frozen": [float(f"{m}e{e}") for e in (-4, -3, -2) for m in STEPS] + [1e-1],
 }
 SIZES = {"cats-dogs": 96, "food-10": 64, "sign-digits": 64, "cifar-10": 48, "Fashion-MNIST": 48}
 SETTINGS = ("set", "what", "seed", "size", "per_class", "epochs", "head_epochs")
