@@ -1,173 +1,236 @@
 // One arm of the outcome benchmark, once, in a process of its own: EfficientNet-lite0 on few images. Prints one line of
-// JSON; outcome.py runs it beside fastai (peers/fastai_outcome.py) and makes the table.
+// JSON; outcome.py runs it beside fastai (peers/fastai_outcome.py), keeps the rows and makes the table.
 //
-//   build/bench/benchmarks/outcome --arm images|recipe|fine_tune|one_rate|random --job '{"data": "sign-digits", ...}'
+//   build/bench/benchmarks/outcome --arm recipe --job '{"data": "cats-dogs", "seed": 1, "epochs": 5, ...}'
 //
-// `images` writes what all but the recipe train on, and what all are validated on: bytes, resized once, for Python too.
-// Seconds are the processor's, of training alone.
+// `images` writes what fastai trains on and is validated on: bytes, resized once. Seconds are the processor's, of
+// training and all that is chosen for it.
 
-#include "bench.hpp"
+#include "few_images.hpp"
 
-#include <ATen/Context.h>
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/stack.h>
+#include <ATen/ops/zeros_like.h>
 
-#include <filesystem>
-#include <memory>
-#include <thaw/models/efficientnet_lite.hpp>
-#include <thaw/models/heads.hpp>
-#include <thaw/thaw.hpp>
+#include <algorithm>
+#include <functional>
+#include <map>
+#include <string>
+#include <string_view>
+#include <thaw/recipe/recipe_text.hpp>
+#include <thaw/recipe/run_plan.hpp>
 #include <thaw/vision/aug_transforms.hpp>
-#include <thaw/vision/image_source.hpp>
 #include <thaw/vision/resize.hpp>
-#include <thaw/vision/split.hpp>
-#include <thaw/weights/load.hpp>
 #include <thaw/weights/save.hpp>
-
-#include "../examples/fashion_folder.hpp"
+#include <utility>
+#include <vector>
 
 namespace {
 
 namespace vision = thaw::vision;
+using nlohmann::json;
 using thaw::DiscriminativeLR;
-using thaw::models::EfficientNetLite;
 
 /// What every arm is told; outcome.py gives the numbers.
 struct Job {
-  std::string data, weights, images;  // a folder, Fashion-MNIST's or one per class; a file; the file of `images`
-  std::uint64_t seed = 42;
-  std::int64_t per_class = 50, of_fashion = 2000;
-  int size = 96, larger = 128;
-  std::int64_t head_epochs = 3, thawed_epochs = 12, larger_epochs = 3, fine_tune_epochs = 10;
-  NLOHMANN_DEFINE_TYPE_INTRUSIVE_WITH_DEFAULT(Job, data, weights, images, seed, per_class, of_fashion, size, larger,
-                                              head_epochs, thawed_epochs, larger_epochs, fine_tune_epochs)
+  std::string images;  // the file of `images`
+  std::vector<int> sizes = {96, 128};
+  std::int64_t epochs = 5;
+  NLOHMANN_DEFINE_TYPE_INTRUSIVE_WITH_DEFAULT(Job, images, sizes, epochs)
 };
 
-vision::Split split(const Job& job) {
-  const std::filesystem::path data = job.data;
-  if (!std::filesystem::exists(data / "train-images-idx3-ubyte"))
-    return vision::split_per_class(vision::image_folder(data), job.per_class, job.seed);
-  const auto folder = [&](const char* part) {
-    return example::fashion_folder(data, std::filesystem::path(job.images).parent_path(), part, job.of_fashion);
-  };
-  auto train = vision::image_folder(folder("train"));
-  auto valid = vision::image_folder(folder("t10k"), train.classes);
-  return {std::move(train), std::move(valid)};
-}
+/// Decays towards the weights that a stage began with (L2-SP): w -= 100 rate (w - w0), which at a rate of
+/// 1e-4 takes back two fifths of the way in 50 steps.
+struct TowardsPretrained {
+  std::vector<std::pair<at::Tensor, at::Tensor>> start = {};
+  void on_stage_begin(const thaw::StageBegin& event) {
+    start.clear();
+    for (std::size_t g = 0; g + 1 < event.learner.groups().size(); ++g)
+      for (const thaw::GroupParameter& parameter : event.learner.groups()[g].parameters)
+        if (parameter.tensor.requires_grad()) start.emplace_back(parameter.tensor, parameter.tensor.detach().clone());
+  }
+  void on_step_end(const thaw::StepEnd& event) const {
+    const c10::NoGradGuard no_grad;
+    for (const auto& [now, then] : start) now.lerp_(then, std::min(0.5, 100 * event.lr.front()));
+  }
+};
 
-void write_images(const Job& job) {
-  thaw::StateDict all;
-  const vision::Split images = split(job);
-  for (const auto& [name, list] : {std::pair("train", images.train), std::pair("valid", images.valid)}) {
-    const vision::ImageSource source(
-        {.images = list, .transforms = {vision::Resize{job.larger}}, .normalization = thaw::lite_statistics});
-    std::vector<at::Tensor> pixels;
-    for (std::int64_t i = 0; i < source.samples(); ++i) {
-      const cv::Mat image = source.sample(i).image;
-      pixels.push_back(at::from_blob(image.data, {image.rows, image.cols, 3}, at::kByte).permute({2, 0, 1}).clone());
+/// The recipe, changed.
+struct How {
+  bool augment = true, choose_size = true, choose_head = true, thaw = true;
+  std::function<void(thaw::Learner&, thaw::RecipePlan&)> change = {};  // of the plan, once the head is trained
+  std::vector<thaw::Callback> callbacks = {};
+};
+
+struct Arms {
+  void write_images() const {
+    thaw::StateDict all;
+    for (const auto& [name, list] : {std::pair("train", split.train), std::pair("valid", split.valid)}) {
+      const vision::ImageSource source = images(list, job.sizes.back(), false, false);
+      std::vector<at::Tensor> pixels;
+      for (std::int64_t i = 0; i < source.samples(); ++i) {
+        const cv::Mat image = source.sample(i).image;
+        pixels.push_back(at::from_blob(image.data, {image.rows, image.cols, 3}, at::kByte).permute({2, 0, 1}).clone());
+      }
+      all.insert(std::string(name) + ".images", at::stack(pixels));
+      all.insert(std::string(name) + ".labels", source.targets()[0]);
     }
-    all.insert(std::string(name) + ".images", at::stack(pixels));
-    all.insert(std::string(name) + ".labels", source.targets()[0]);
+    thaw::save_weights(all, job.images);
   }
-  thaw::save_weights(all, job.images);
-}
 
-thaw::InMemory batches(const Job& job, const std::string& part) {
-  const thaw::StateDict all = thaw::read_weights(job.images);
-  const auto normalized = [](const at::Tensor& bytes) -> at::Tensor {
-    return (bytes.to(at::kFloat) / 255 - thaw::lite_statistics.mean[0]) / thaw::lite_statistics.std[0];
-  };
-  return thaw::InMemory({.input = all.at(part + ".images"),
-                         .target = all.at(part + ".labels"),
-                         .batch_size = 32,
-                         .shuffle = part == "train",
-                         .transform = normalized});
-}
-
-struct Arm {
-  EfficientNetLite model = thaw::models::efficientnet_lite0();
-  std::unique_ptr<thaw::Learner> learner;
-
-  Arm(const Job& job, bool pretrained, const thaw::DataSource& train, std::vector<std::string> cuts) {
-    at::manual_seed(job.seed);
-    if (pretrained) thaw::load_weights(model, job.weights);
-    thaw::models::replace_head(model, thaw::models::linear_head(model->head_features(), 10));
-    learner = std::make_unique<thaw::Learner>(model, thaw::LayerGroups::cut_before(model, std::move(cuts)),
-                                              thaw::cross_entropy,
-                                              thaw::LearnerOptions{.train = train, .metrics = {thaw::accuracy()}});
+  [[nodiscard]] vision::ImageSource images(const vision::ImageList& list, int size, bool train, bool augment) const {
+    vision::Transforms transforms{vision::Resize{size}};
+    if (augment)
+      transforms = {vision::RandomResizedCrop{.size = size, .min_scale = 0.7}, vision::aug_transforms()};
+    return vision::ImageSource({.images = list,
+                                .transforms = transforms,
+                                .normalization = thaw::lite_statistics,
+                                .batch_size = 32,
+                                .shuffle = train,
+                                .seed = few.seed,
+                                .workers = 1});
   }
-};
+  [[nodiscard]] thaw::LearnerData data(int size, bool augment) const {
+    return {.train = images(split.train, size, true, augment), .valid = images(split.valid, size, false, false)};
+  }
 
-/// What ../examples/image_classifier.cpp does, without its finder and its page.
-void recipe(const Job& job, thaw::Learner& learner, const std::function<vision::ImageSource(int)>& images) {
-  constexpr double rate = 2e-3;
-  learner.fit({.name = "head",
-               .epochs = job.head_epochs,
-               .freeze = thaw::FreezeTo{-1},
-               .lr = 3e-3,
-               .norm = thaw::hold_everywhere});
-  learner.unfreeze(thaw::hold_everywhere);
-  learner.fit({.name = "thawed", .epochs = job.thawed_epochs, .lr = DiscriminativeLR::slice(rate / 10, rate)});
-  learner.data({.train = images(job.larger)});
-  learner.fit({.name = "larger", .epochs = job.larger_epochs, .lr = DiscriminativeLR::slice(rate / 30, rate / 3)});
-}
-
-nlohmann::json run(const std::string& name, const Job& job) {
-  cv::setNumThreads(1);
-  if (name == "images") return write_images(job), nlohmann::json::object();
-  const auto cuts = thaw::models::efficientnet_lite_cuts();
-  const auto result = [&](Arm& arm, const std::function<void(thaw::Learner&)>& train) -> nlohmann::json {
+  /// Trains, and says how well.
+  [[nodiscard]] json measured(bool augment, bool pretrained, bool one_group,
+                              const std::function<json(thaw::Learner&)>& train) const {
+    const auto model = bench::network(few, std::ssize(split.train.classes), pretrained);
+    const auto cuts = one_group ? std::vector<std::string>() : thaw::models::efficientnet_lite_cuts();
+    const thaw::LearnerData last = data(job.sizes.back(), augment);
+    thaw::Learner learner(model, thaw::LayerGroups::cut_before(model, cuts), thaw::cross_entropy,
+                          {.train = last.train, .metrics = {thaw::accuracy()}});
     const double before = bench::cpu_seconds();
-    train(*arm.learner);
-    const double seconds = bench::cpu_seconds() - before;
-    return {{"accuracy", arm.learner->validate(batches(job, "valid")).metrics[0].value}, {"seconds", seconds}};
-  };
-  if (name == "recipe") {
-    const vision::ImageList train = split(job).train;
-    const auto images = [&](int size) {
-      return vision::ImageSource(
-          {.images = train,
-           .transforms = {vision::RandomResizedCrop{.size = size, .min_scale = 0.7}, vision::aug_transforms()},
-           .normalization = thaw::lite_statistics,
-           .batch_size = 32,
-           .shuffle = true,
-           .seed = job.seed,
-           .workers = 1});
-    };
-    Arm arm(job, true, images(job.size), cuts);
-    return result(arm, [&](thaw::Learner& learner) { recipe(job, learner, images); });
+    json row = train(learner);
+    row["seconds"] = bench::cpu_seconds() - before;
+    const thaw::Evaluation end = learner.data().valid ? learner.validate() : learner.validate(last.valid);
+    row.update({{"accuracy", end.metrics[0].value}, {"loss", end.loss}});
+    return row;
   }
-  const thaw::InMemory train = batches(job, "train");
-  const std::int64_t epochs = 1 + job.fine_tune_epochs;
-  if (name == "fine_tune") {  // fastai trains the norm layers of frozen groups, too
-    Arm arm(job, true, train, cuts);
-    return result(arm, [&](thaw::Learner& learner) {
-      learner.fine_tune(job.fine_tune_epochs, 2e-3, {.norm = {.frozen = thaw::Norm::train}});
+
+  [[nodiscard]] json recipe(const How& how) const {
+    return measured(how.augment, true, false, [&](thaw::Learner& learner) {
+      const double begin = bench::cpu_seconds();
+      thaw::Recipe recipe{.epochs = job.epochs,
+                          .at_size = [&](int size) { return data(size, how.augment); },
+                          .sizes = how.choose_size ? job.sizes : std::vector{job.sizes.front()}};
+      thaw::RecipePlan plan = thaw::make_plan(learner, recipe);
+      if (!how.choose_head) {
+        plan.stages[0].find = DiscriminativeLR(1.0);
+        plan.stages[0].stage.epochs = 3;
+        plan.stages[0].stage.cache = {};
+        plan.stages[0].head_decay.reset();
+      }
+      if (!how.thaw) plan.stages.resize(1);
+      json row = {{"stages", json::array()}, {"plan", to_text(plan)}};
+      for (std::size_t i = 0; i < plan.stages.size(); ++i) {
+        if (i == 1 && how.change) how.change(learner, plan);
+        thaw::RecipePlan one = plan;
+        one.stages = {plan.stages[i]};
+        const thaw::RecipeResult result = how.callbacks.empty() ? thaw::run_plan(learner, one)
+                                                                : thaw::run_plan(learner, one, how.callbacks[0]);
+        row["stages"].push_back({{"name", result.stages[0].name},
+                                 {"accuracy", result.stages[0].after},
+                                 {"lr", result.stages[0].lr},
+                                 {"kept", result.stages[0].what},
+                                 {"seconds", bench::cpu_seconds() - begin}});
+      }
+      return row;
     });
   }
-  if (name == "one_rate") {
-    Arm arm(job, true, train, {});
-    return result(arm, [&](thaw::Learner& learner) { learner.fit({.epochs = epochs, .lr = 1e-3}); });
-  }
-  if (name == "random") {  // this network's own norm momentum, .01, would be too slow for weights that move so fast
-    Arm arm(job, false, train, {});
-    thaw::set_norm_momentum(*arm.model, 0.1);
-    return result(arm, [&](thaw::Learner& learner) { learner.fit({.epochs = epochs, .lr = 3e-3}); });
-  }
-  throw thaw::ConfigError("--arm", "there is no \"" + name + "\"",
-                          "take one of images, recipe, fine_tune, one_rate, random");
+
+  const bench::FewImages& few;
+  const Job& job;
+  vision::Split split = bench::split(few);
+};
+
+using Arm = std::function<json(const Arms&)>;
+How changed(const std::function<void(thaw::Learner&, thaw::RecipePlan&)>& change) {
+  return {    .change = change};
+    }
+    /// Every arm, by the name that outcome.py has for it.
+    std::map<std::string, Arm> all_arms() {
+      return {
+        {"recipe", [](const Arms& a) { return a.recipe({}); }},
+        // without one of its parts
+        {"no_line", [](const Arms& a) { return a.recipe(changed([](auto&, auto& p) { p.stages[1].line = 0; })); }},
+        {"no_augmentation", [](const Arms& a) { return a.recipe({.augment = false}); }},
+        {"small", [](const Arms& a) { return a.recipe({.choose_size = false}); }},
+        {"head_by_finder", [](const Arms& a) { return a.recipe({.choose_head = false}); }},
+        {"one_rate_thawed",
+         [](const Arms& a) { return a.recipe(changed([](auto&, auto& p) { p.stages[1].find = DiscriminativeLR(1.0); })); }},
+        {"norm_trains",
+         [](const Arms& a) { return a.recipe(changed([](auto&, auto& p) { p.stages[1].stage.norm = {}; })); }},
+        // with one more
+        {"towards_pretrained", [](const Arms& a) { return a.recipe({.callbacks = {thaw::Callback(TowardsPretrained{})}}); }},
+        {"gradual",  // the last group alone, then an earlier one more with each epoch
+         [](const Arms& a) {
+           return a.recipe(changed([](thaw::Learner& learner, thaw::RecipePlan& p) {
+             learner.data(p.data);
+             learner.unfreeze(thaw::hold_everywhere);
+             const double rate = thaw::recommended_lr(learner.find_lr({.rates = *p.stages[1].find}));
+             p.stages[1].find.reset();
+             p.stages[1].stage.lr = DiscriminativeLR::slice(rate / 10, rate);
+             p.stages[1].stage.freeze = thaw::GradualUnfreeze{.every_epochs = 1};
+           }));
+         }},
+        {"smaller_first",  // two fifths of the epochs at the smallest size
+         [](const Arms& a) {
+           return a.recipe(changed([&](thaw::Learner& learner, thaw::RecipePlan& p) {
+             thaw::RecipePlan first = p;
+             first.stages = {p.stages[1]};
+             first.stages[0].stage.epochs = std::max<std::int64_t>(1, a.job.epochs * 2 / 5);
+             first.data = a.data(a.job.sizes.front(), true);
+             (void)thaw::run_plan(learner, first);
+             p.stages[1].stage.epochs -= first.stages[0].stage.epochs;
+           }));
+         }},
+        // simpler ways
+        {"head", [](const Arms& a) { return a.recipe({.thaw = false}); }},
+        {"fine_tune",
+         [](const Arms& a) {
+           return a.measured(false, true, false, [&](thaw::Learner& learner) {
+             learner.fine_tune(a.job.epochs, 2e-3, {.norm = {.frozen = thaw::Norm::train}});
+             return json::object();
+           });
+         }},
+        {"one_rate",
+         [](const Arms& a) {
+           return a.measured(true, true, true, [&](thaw::Learner& learner) {
+             learner.fit({.epochs = 1 + a.job.epochs, .lr = 1e-3});
+             return json::object();
+           });
+         }},
+        {"random",  // this network's own norm momentum, .01, would be too slow for weights that move so fast
+         [](const Arms& a) {
+           return a.measured(true, false, true, [&](thaw::Learner& learner) {
+             thaw::set_norm_momentum(*learner.groups().module(), 0.1);
+             learner.fit({.epochs = 1 + a.job.epochs, .lr = 3e-3});
+             return json::object();
+           });
+         }},
+  };
 }
 
 }  // namespace
 
 int main(int argc, char** argv) try {
+  cv::setNumThreads(1);
   std::string arm;
-  Job job;
+  json told;
   for (int i = 1; i + 1 < argc; i += 2) {
     if (std::string_view(argv[i]) == "--arm") arm = argv[i + 1];
-    if (std::string_view(argv[i]) == "--job") job = nlohmann::json::parse(argv[i + 1]).get<Job>();
+    if (std::string_view(argv[i]) == "--job") told = json::parse(argv[i + 1]);
   }
-  fmt::print("{}\n", run(arm, job).dump());
+  const auto few = told.get<bench::FewImages>();
+  const auto job = told.get<Job>();
+  const Arms arms{few, job};
+  if (arm == "images")
+    arms.write_images();
+  else
+    fmt::print("{}\n", all_arms().at(arm)(arms).dump());
 } catch (const std::exception& error) {
   fmt::print(stderr, "{}\n", error.what());
   return EXIT_FAILURE;

@@ -1,78 +1,122 @@
 #!/usr/bin/env python3
-"""What staged fine-tuning is good for: EfficientNet-lite0 from ImageNet on few images, by five arms, over several seeds.
+"""What staged fine-tuning is good for: EfficientNet-lite0 from ImageNet on few images, by many arms, over several seeds.
 
-    benchmarks/outcome.py --data DIR --weights FILE --peers PYTHON [--sign-digits DIR] [--seeds N] [--quick] [--json FILE]
+    benchmarks/outcome.py --data DIR --shared DIR --peers PYTHON [--seeds N] [--only SET] [--arms A,B] [--table]
 
-benchmarks/outcome.sh gives it what ./dev fetched and built. All arms see the same images at about the same cost; for
-each seed, sign-digits is split anew into 50 images of each class and all others. Seconds are the processor's, one thread, training alone. Standard library only.
+benchmarks/outcome.sh gives it what ./dev fetched and built. Five sets of images, those of regret.py; all arms are told
+of the same images and validated on the same, at the same largest size. Each arm is run by outcome.cpp, or by fastai
+(peers/fastai_outcome.py), in a process of one thread, two at a time. Its rows go to outcome.jsonl as they come, with
+their settings and commit, and what is there is not run again. --table only prints the page's tables. Seconds are the
+processor's, of training and all that is chosen for it. Standard library only.
 """
 
 import argparse
 import json
 import os
-import statistics
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from statistics import mean, median, stdev
 
-from rows import answer
+from rows import Kept, answer
 
 HERE = Path(__file__).resolve().parent
+SETS = ["sign-digits", "cats-dogs", "food-10", "cifar-10", "Fashion-MNIST"]
+SETTINGS = dict(sizes=[96, 128], epochs=5)
 ARMS = {
-    "recipe": "thaw, the recipe: staged, augmented, norm held, larger at last",
+    "recipe": "the recipe",
+    "no_line": "without the line between head and end",
+    "no_augmentation": "without augmentation",
+    "small": "at the smaller size, 96",
+    "head_by_finder": "the head at the finder's rate, 3 epochs",
+    "one_rate_thawed": "one rate for all groups, once thawed",
+    "norm_trains": "norm layers train, once thawed",
+    "towards_pretrained": "+ decay towards the pretrained weights (L2-SP)",
+    "gradual": "+ gradual unfreezing",
+    "smaller_first": "+ smaller images first",
+    "head": "its head alone",
     "fine_tune": "thaw, `fine_tune`",
-    "fastai": "fastai, `fine_tune`",
+    "fastai_fine_tune": "fastai, `fine_tune`",
+    "fastai_valley": "fastai, `fit_one_cycle` at `valley`, frozen then thawed",
     "one_rate": "all layers at one rate, 1e-3",
     "random": "from random weights, 3e-3",
 }
-SIGNS = dict(size=72, larger=96, head_epochs=3, thawed_epochs=12, larger_epochs=3, fine_tune_epochs=10)
-FASHION = dict(size=48, larger=64, head_epochs=3, thawed_epochs=5, larger_epochs=2, fine_tune_epochs=4)
 
 
-def spread(values):
-    return statistics.stdev(values) if len(values) > 1 else 0.0
+def run(cell, options, kept):
+    arm, name, seed = cell
+    settings = dict(set=name, seed=seed, arm=arm, per_class=0 if name == "cats-dogs" else 30, **SETTINGS)
+    if kept.has(**settings):
+        return
+    folder = f"{options.data}/fashion-mnist" if name == "Fashion-MNIST" else f"{options.shared}/{name}"
+    weights = f"{options.data}/efficientnet-lite0-57934424.pth"
+    with tempfile.TemporaryDirectory() as work:
+        job = dict(settings, data=folder, weights=weights, work=work, images=f"{work}/images.pth")
+        told = ["--job", json.dumps(job)]
+        if arm.startswith("fastai"):
+            answer([options.program, "--arm", "images", *told])
+            result = answer([options.peers, str(HERE / "peers/fastai_outcome.py"), *told])
+        else:
+            result = answer([options.program, "--arm", arm, *told])
+    kept.add(settings | result)
+    print(f"{name:14} {seed} {arm:20} {result['accuracy']:.4f} {result['seconds']:6.1f} s", flush=True)
+
+
+def reached(row, accuracy):
+    """Seconds until a recipe's stage ended with at least this accuracy."""
+    return next((stage["seconds"] for stage in row["stages"] if stage["accuracy"] >= accuracy), None)
+
+
+def tables(kept):
+    settings = SETTINGS.items()
+    rows = [row for row in kept.rows if settings <= row.items()]
+    parts = []
+    for name in SETS:
+        of_set = {(row["arm"], row["seed"]): row for row in rows if row["set"] == name}
+        lines = [f"| {name} | seeds | valid accuracy | deviation | beside the recipe | seconds |", "|---" * 6 + "|"]
+        for arm, words in ARMS.items():
+            seeds = sorted(seed for one, seed in of_set if one == arm)
+            if not seeds:
+                continue
+            mine = [of_set[arm, seed] for seed in seeds]
+            accuracy = [row["accuracy"] for row in mine]
+            both = [seed for seed in seeds if ("recipe", seed) in of_set]
+            against = [of_set[arm, seed]["accuracy"] - of_set["recipe", seed]["accuracy"] for seed in both]
+            spread = f"{stdev(accuracy):.3f}" if len(seeds) > 1 else ""
+            beside = f"{mean(against):+.3f}" if against and arm != "recipe" else ""
+            seconds = f"{median(row['seconds'] for row in mine):.0f}"
+            lines.append(f"| {words} | {len(seeds)} | {mean(accuracy):.3f} | {spread} | {beside} | {seconds} |")
+        times = []
+        for (arm, seed), row in of_set.items():
+            if arm == "recipe" and ("fastai_fine_tune", seed) in of_set:
+                peer = of_set["fastai_fine_tune", seed]
+                times.append((reached(row, peer["accuracy"]), peer["seconds"]))
+        if times and all(ours is not None for ours, _ in times):
+            ours, theirs = (median(side) for side in zip(*times))
+            lines.append(f"\nfastai's final accuracy is reached after {ours:.0f} s, where it took {theirs:.0f} s.")
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts)
 
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--data", required=True, help="the folder with fashion-mnist/")
-    parser.add_argument("--weights", required=True, help="efficientnet-lite0-57934424.pth")
-    parser.add_argument("--sign-digits", help="a folder for each of the ten digits")
-    parser.add_argument("--peers", required=True, help="a Python that has fastai")
+    parser.add_argument("--data", help="the folder with fashion-mnist/ and efficientnet-lite0-57934424.pth")
+    parser.add_argument("--shared", help="the folder with cats-dogs/, food-10/, sign-digits/ and cifar-10/")
+    parser.add_argument("--peers", help="a Python that has fastai")
     parser.add_argument("--program", default=str(HERE.parent / "build/bench/benchmarks/outcome"))
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--quick", action="store_true", help="an epoch of each stage, two seeds")
-    parser.add_argument("--json", help="where all results go")
+    parser.add_argument("--only", help="one data set")
+    parser.add_argument("--arms", type=lambda text: text.split(","), default=list(ARMS))
+    parser.add_argument("--table", action="store_true")
     options = parser.parse_args()
-    os.environ["OMP_NUM_THREADS"] = "1"  # so that processor time means the same everywhere
-
-    sets = {"Fashion-MNIST, 2,000 images": dict(FASHION, data=f"{options.data}/fashion-mnist")}
-    if options.sign_digits:
-        sets["sign digits, 500 images"] = dict(SIGNS, data=options.sign_digits)
-    else:
-        print("sign digits SKIPPED: no --sign-digits")
-    results = []
-    with tempfile.TemporaryDirectory() as work:
-        for name, job in sets.items():
-            if options.quick:
-                job = {key: 1 if key.endswith("epochs") else value for key, value in job.items()}
-            for seed in range(1, 1 + (2 if options.quick else options.seeds)):
-                job |= dict(seed=seed, weights=options.weights, images=f"{work}/images.pth")
-                told = ["--job", json.dumps(job)]
-                answer([options.program, "--arm", "images", *told])
-                for arm in ARMS:
-                    fastai = [options.peers, str(HERE / "peers/fastai_outcome.py")]
-                    side = fastai if arm == "fastai" else [options.program, "--arm", arm]
-                    result = answer([*side, *told])
-                    results.append(dict(data=name, seed=seed, arm=arm, **result))
-                    print(f"{name}, seed {seed}, {arm:10} {result['accuracy']:.4f} {result['seconds']:6.1f} s", flush=True)
-    if options.json:
-        Path(options.json).write_text(json.dumps(results, indent=1) + "\n")
-    for name in sets:
-        print(f"\n| {name} | valid accuracy, mean | deviation | seconds |\n|---|---|---|---|")
-        for arm, words in ARMS.items():
-            mine = [each for each in results if (each["data"], each["arm"]) == (name, arm)]
-            accuracy, seconds = ([each[key] for each in mine] for key in ("accuracy", "seconds"))
-            print(f"| {words} | {statistics.mean(accuracy):.3f} | {spread(accuracy):.3f} | {statistics.median(seconds):.0f} |")
+    kept = Kept(HERE / "outcome.jsonl")
+    if not options.table:
+        os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
+        names = [options.only] if options.only else SETS
+        cells = [(arm, name, seed) for seed in range(1, options.seeds + 1) for arm in options.arms for name in names]
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(lambda cell: run(cell, options, kept), cells))
+    print(tables(kept))
 
 
 if __name__ == "__main__":

@@ -93,7 +93,7 @@ def table():
         best, best_rate = max((mean(grids[seed][rate] for seed in seeds), rate) for rate in common)
         shown = []
         for rule in RULES:
-            found = {row["seed"]: row["rules"][rule]["lr"] for row in kinds["sweep"] if rule in row["rules"]}
+            found = {row["seed"]: row["rules"][rule]["lr"] for row in kinds["sweep"] if rule in (row["rules"] or {})}
             if set(seeds) - set(found):
                 shown.append("none")
                 continue

@@ -1,4 +1,7 @@
-"""fastai's `fine_tune` on the network, the head and the images of ../outcome.cpp, with its defaults. One line of JSON.
+"""fastai on the network, the head and the images of ../outcome.cpp, with its defaults. One line of JSON.
+
+fastai_fine_tune: fine_tune(epochs). fastai_valley: fit_one_cycle at the rate that lr_find calls valley, an epoch of the
+head, then, unfrozen and found anew, `epochs` of all at slice(valley / 100, valley), as its documentation has it.
 
     .deps/peers/bin/python benchmarks/peers/fastai_outcome.py --job '{"images": "images.pth", ...}'
 
@@ -14,7 +17,7 @@ import torch
 from efficientnet_lite_pytorch import EfficientNet
 from fastai.basics import CrossEntropyLossFlat, DataLoader, DataLoaders, Learner, params
 from fastai.callback.progress import ProgressCallback
-from fastai.callback.schedule import fine_tune  # noqa: F401: adds it to Learner
+from fastai.callback.schedule import valley  # its import adds fine_tune, fit_one_cycle and lr_find to Learner
 from torch import nn
 
 MEAN, STD = 0.498, 0.502
@@ -40,14 +43,21 @@ def main():
     }
     net = EfficientNet.from_name("efficientnet-lite0", drop_connect_rate=0)  # as thaw has it
     net.load_state_dict(torch.load(job.weights))
-    net._fc = nn.Linear(net._fc.in_features, 10)
+    net._fc = nn.Linear(net._fc.in_features, int(data["train.labels"].max()) + 1)
 
     train = DataLoader(sets["train"], bs=32, shuffle=True)
     learner = Learner(DataLoaders(train, train.new([])), net, loss_func=CrossEntropyLossFlat(), splitter=split)
     learner.remove_cb(ProgressCallback)
     learner.logger = lambda *_: None
     start = time.process_time()  # of all threads
-    learner.fine_tune(job.fine_tune_epochs, base_lr=2e-3)
+    if job.arm == "fastai_fine_tune":
+        learner.fine_tune(job.epochs)
+    else:
+        learner.freeze()
+        learner.fit_one_cycle(1, learner.lr_find(suggest_funcs=valley, show_plot=False).valley)
+        learner.unfreeze()
+        found = learner.lr_find(suggest_funcs=valley, show_plot=False).valley
+        learner.fit_one_cycle(job.epochs, slice(found / 100, found))
     seconds = time.process_time() - start
 
     net.eval()

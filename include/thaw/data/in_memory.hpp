@@ -86,6 +86,15 @@ class InMemory {
     return stream(order_.numbers(shard), own, pass, 0, {});
   }
 
+  /// These samples alone, by their numbers (int64): a copy of them.
+  [[nodiscard]] InMemory subset(const at::Tensor& numbers) const {
+    InMemoryOptions options = options_;
+    const auto own = [&](const at::Tensor& all) { return rows(all, numbers); };
+    options.input = options.input.map(own);
+    options.target = options.target.map(own);
+    return InMemory(std::move(options));
+  }
+
   /// The same samples in the same batches, with another input for each, which is taken as it is. Of a shard, inputs for
   /// the samples whose numbers are its own: of each batch it gives those.
   [[nodiscard]] InMemory with_input(Fields input, const Shard& shard = {}) const {

@@ -147,6 +147,8 @@ class DataSource {
     /// Of a ShardedSource, else empty.
     std::function<BatchStream(std::int64_t pass, const Shard& shard)> shard_in_order = {};
     std::function<DataSource(Fields input, const Shard& shard)> with_shard = {};
+    /// Those samples alone, by their numbers (int64), of a source that offers `subset(numbers)`; else empty.
+    std::function<DataSource(const at::Tensor& numbers)> subset = {};
   };
 
   DataSource() = default;
@@ -171,6 +173,10 @@ class DataSource {
             return source.with_input(std::move(input), shard);
           };
         }
+        if constexpr (requires(at::Tensor numbers) {
+                        { source.subset(numbers) } -> EpochSource;
+                      })
+          numbered.subset = [source](const at::Tensor& numbers) -> DataSource { return source.subset(numbers); };
         numbered_ = std::make_shared<Numbered>(std::move(numbered));
       }
       stream_ = [s = std::move(source)](std::int64_t epoch, std::int64_t i, const Shard& shard) {

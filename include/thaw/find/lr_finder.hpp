@@ -38,7 +38,8 @@ struct LRProbes {
 ///
 /// (linear: start_lr + (end_lr - start_lr) i / steps). The last layer group has rate lr_i; the others keep the ratios
 /// of `rates`. Where one group alone has a rate, lr_i is that group's. Stops when the smoothed loss exceeds
-/// `stop_factor` times its best (see `limit`), at a loss that is not finite, and at ctrl-C (Interrupted is thrown then,
+/// `stop_factor` times its best (see `limit`), and so does the held-out loss where that is measured (a training loss of
+/// nearly 0 is soon four times as high), at a loss that is not finite, and at ctrl-C (Interrupted is thrown then,
 /// once all is put back; a handler of your own is left in place, and is asked instead). Momentum stays as the optimizer
 /// has it. Source: Smith 2015, arXiv:1506.01186; fastai's `lr_find`, which keeps neither the ratios nor the generators.
 struct LRFinder {
@@ -76,9 +77,11 @@ struct LRFinder {
     const Interrupts interrupts;
     const Snapshot snapshot{*groups.module(), optimizer};
     LRCurve curve{.planned = steps};
+    double lowest_held_out = std::numeric_limits<double>::infinity();
     const auto look = [&](double lr) {
       curve.held_out_lr.push_back(lr);
       curve.held_out.push_back(measured(probes.held_out()));
+      lowest_held_out = std::min(lowest_held_out, curve.held_out.back());
     };
     if (probes.held_out && !on_validation) look(0);
     double average = 0, best = std::numeric_limits<double>::infinity();
@@ -102,7 +105,8 @@ struct LRFinder {
       curve.loss.push_back(loss);
       curve.smoothed.push_back(smoothed);
       best = std::min(best, smoothed);
-      if (!std::isfinite(loss) || (stop_early && smoothed > limit(best))) {
+      const bool also_held_out = curve.held_out.empty() || !(curve.held_out.back() <= limit(lowest_held_out));
+      if (!std::isfinite(loss) || (stop_early && smoothed > limit(best) && also_held_out)) {
         curve.stopped_early = true;
         break;
       }

@@ -78,6 +78,22 @@ class OptimizerGroups {
     });
   }
 
+  /// The weight decay of a layer group's weights; none where the optimizer has none, or nothing in it decays.
+  [[nodiscard]] std::optional<double> weight_decay(std::size_t layer_group) const {
+    std::optional<double> value;
+    each([&](const Member& m) {
+      if (m.layer_group == layer_group && m.decays) value = read_weight_decay(options(m));
+    });
+    return value;
+  }
+
+  /// Sets it. Biases, norm layers and vectors, which do not decay, are left alone.
+  void set_weight_decay(std::size_t layer_group, double decay) const {
+    each([&](const Member& m) {
+      if (m.layer_group == layer_group && m.decays) write_weight_decay(options(m), decay);
+    });
+  }
+
   /// The momentum or beta1 in force; none where the optimizer has none.
   [[nodiscard]] std::optional<double> momentum() const {
     std::optional<double> value;
@@ -90,6 +106,7 @@ class OptimizerGroups {
   struct Member {
     std::size_t optimizer_group, layer_group;
     MomentumWriter write_momentum;
+    bool decays;  // something in it does
   };
 
   void check(std::span<const double> lr) const {
@@ -114,6 +131,7 @@ class OptimizerGroups {
 inline OptimizerGroups::OptimizerGroups(torch::optim::Optimizer& optimizer, const LayerGroups& groups)
     : optimizer_(&optimizer), layer_groups_(groups.size()) {
   std::vector<std::optional<std::size_t>> owners(optimizer.param_groups().size());  // the layer group of each
+  std::vector<bool> decays(owners.size());
   std::unordered_map<const at::TensorImpl*, std::size_t> optimizer_group, held_again;
   for (std::size_t i = 0; i < optimizer.param_groups().size(); ++i)
     for (const at::Tensor& tensor : optimizer.param_groups()[i].params())
@@ -138,10 +156,11 @@ inline OptimizerGroups::OptimizerGroups(torch::optim::Optimizer& optimizer, cons
                               groups[*owner].name + "\" and \"" + groups[g].name + "\"",
                           "build the optimizer from thaw::param_groups(groups), so that each has a rate of its own");
       owner = g;
+      if (parameter.decays) decays[found->second] = true;
     }
   for (std::size_t i = 0; i < owners.size(); ++i)
     if (const auto& owner = owners[i])
-      members_.push_back({i, *owner, momentum_writer(optimizer.param_groups()[i].options())});
+      members_.push_back({i, *owner, momentum_writer(optimizer.param_groups()[i].options()), decays[i]});
 }
 
 namespace detail {

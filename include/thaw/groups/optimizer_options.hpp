@@ -49,6 +49,19 @@ inline void write_momentum(torch::optim::OptimizerOptions& options, double value
   return std::nullopt;
 }
 
+/// Sets the weight decay in these options. Whether there is one.
+inline bool write_weight_decay(torch::optim::OptimizerOptions& options, double value) {
+  const auto set = [&]<class Options>(std::type_identity<Options>) {
+    auto* own = dynamic_cast<Options*>(&options);
+    if (own != nullptr) own->weight_decay(value);
+    return own != nullptr;
+  };
+  using namespace torch::optim;
+  return set(std::type_identity<AdamWOptions>{}) || set(std::type_identity<AdamOptions>{}) ||
+         set(std::type_identity<SGDOptions>{}) || set(std::type_identity<RMSpropOptions>{}) ||
+         set(std::type_identity<AdagradOptions>{});
+}
+
 /// The weight decay in these options; none where the optimizer has none.
 [[nodiscard]] inline std::optional<double> read_weight_decay(const torch::optim::OptimizerOptions& options) {
   if (const auto* adamw = dynamic_cast<const torch::optim::AdamWOptions*>(&options)) return adamw->weight_decay();

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <exception>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -38,17 +39,10 @@
 
 namespace thaw {
 
-struct ResumeOptions {
-  /// Refuse a model, an optimizer, a plan or callbacks that differ from the checkpoint's. Otherwise what fits by name
-  /// and shape is taken, and the plan goes on at the same stage, epoch and step.
-  bool strict = true;
-};
-
 /// Trains a model in stages. Holds the model, its layer groups, one optimizer over all of them, data, and the history.
 ///
 /// A plan is checked as a whole before anything is changed. Losses stay on the device until an epoch ends or a
 /// callback reads them. Batches are moved to the device of the model's first parameter.
-///
 /// With several processes (LearnerOptions::world) all begin with the weights of the first, each trains on its shard of
 /// every batch, and losses, metrics and what ends a stage are those of all of them together: a program gives what it
 /// gives alone, up to rounding. Every process makes the same calls; `predict` and `load` ask no other.
@@ -108,7 +102,7 @@ class Learner {
   [[nodiscard]] Evaluation validate() { return validate(data_.valid); }
   [[nodiscard]] Evaluation validate(const DataSource& source);
 
-  /// The model's output for one input batch, or for all of a source, in evaluation mode, without gradients.
+  /// The model's output for an input batch, or for all of a source, in evaluation mode, without gradients.
   [[nodiscard]] at::Tensor predict(const Fields& input) { return outputs(input); }
   [[nodiscard]] at::Tensor predict(const DataSource& source) { return outputs(source); }
   /// The same for a model that returns several tensors.
@@ -118,6 +112,13 @@ class Learner {
   [[nodiscard]] at::Tensor loss_between(const Fields& output, const Fields& target) {
     return task_.loss(output, target);
   }
+
+  /// thaw::split_frozen of the model, as it is frozen now. Throws ConfigError for one that cannot be run in parts.
+  [[nodiscard]] FrozenSplit split_frozen();
+
+  /// Numbers that a program decides by the weights or the clock: `decide()`, asked once. A resumed run gets what the
+  /// interrupted one got, and all processes get what the first gets.
+  std::vector<double> decide_once(const std::function<std::vector<double>()>& decide);
 
   /// Measures the running statistics of batch norms that train anew: the mean over one pass of the training data, as
   /// after weights were averaged. Those that are held stay as they are. Source: torch.optim.swa_utils.update_bn.
@@ -165,8 +166,8 @@ class Learner {
   void stop(std::string reason) {
     if (!stop_) stop_ = std::move(reason);
   }
-  /// For callbacks, in on_loss_ready or on_gradients_ready: the optimizer leaves this step out, and its loss does not
-  /// count in the epoch's mean; schedules go on.
+  /// For callbacks, in on_loss_ready or on_gradients_ready: the optimizer leaves this step out, its loss counts in no
+  /// mean; schedules go on.
   void skip_step() { skip_ = true; }
   /// For callbacks: multiplies all rates from the next step on, until the stage ends.
   void scale_lr(double factor) { lr_scale_ *= factor; }
@@ -249,7 +250,6 @@ class Learner {
     given.insert(given.begin(), callbacks_.begin(), callbacks_.end());
     return given;
   }
-
   EpochRecord run(std::span<const Stage> plan, std::vector<Callback> callbacks);
   EpochRecord done_before(std::span<const Stage> plan);
   void go_on(Resumed& from);
@@ -292,7 +292,6 @@ class Learner {
   void check_data();
   void try_data();
   void check_last_batch(const detail::PlannedStage& stage, const std::string& where);
-
   void join();
   void silence(std::vector<Callback>& callbacks) const;
   bool stops();
@@ -325,10 +324,11 @@ class Learner {
   std::vector<std::string> fit_plans_;    // of each, in short
   std::vector<EpochRecord> fit_records_;  // what each gave
   std::vector<LRCurve> sweeps_;           // all that find_lr gave
-  std::size_t sweep_ = 0;                 // how many of them this process asked for
+  std::vector<std::vector<double>> decisions_;  // all that decide_once gave
+  std::size_t sweep_ = 0, decision_ = 0;        // how many of them this process asked for
   std::optional<Resumed> resumed_;
   std::optional<detail::WeightCopy> best_round_;  // of fit_until_overfit
-  std::int64_t epochs_begun_ = 0;    // numbers the passes over the training data, so that each is shuffled anew
+  std::int64_t epochs_begun_ = 0;    // numbers the passes over the training data: each is shuffled anew
   bool checked_ = false;             // the data was tried on the model
   bool was_checked_ = false;         // it was, in the process that a resumed run goes on with
   bool sweeping_ = false;            // the LR finder runs

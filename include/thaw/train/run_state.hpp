@@ -23,6 +23,12 @@ namespace thaw {
 /// All that a run needs to go on from where it is, by name: what a checkpoint holds.
 using RunState = std::map<std::string, at::Tensor>;
 
+struct ResumeOptions {
+  /// Refuse a model, an optimizer, a plan or callbacks that differ from the checkpoint's. Otherwise what fits by name
+  /// and shape is taken, and the plan goes on at the same stage, epoch and step.
+  bool strict = true;
+};
+
 /// Goes over what a run must remember, the same way when it is written down and when it is read again:
 ///
 ///     void on_run_state(const thaw::RunStateVisit& event) {

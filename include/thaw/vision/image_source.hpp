@@ -106,6 +106,15 @@ class ImageSource {
     return stream(order_.numbers(shard), at::arange(shard.index, samples(), shard.count, at::kLong), pass, 0, {});
   }
 
+  /// These images alone, by their numbers in the list (int64).
+  [[nodiscard]] ImageSource subset(const at::Tensor& numbers) const {
+    ImageSourceOptions options = *options_;
+    options.images.items.clear();
+    for (std::int64_t i = 0; i < numbers.numel(); ++i)
+      options.images.items.push_back(images().items.at(static_cast<std::size_t>(numbers[i].item<std::int64_t>())));
+    return ImageSource(std::move(options));
+  }
+
   /// The same targets in the same batches with other inputs: what a frozen network made of the images, or of a shard of
   /// them. Throws DataError for masks and keypoints, which change with the images.
   [[nodiscard]] InMemory with_input(Fields input, const Shard& shard = {}) const {

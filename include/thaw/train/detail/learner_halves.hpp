@@ -76,6 +76,18 @@ inline void Learner::check_cache(const Stage& stage, const detail::PlannedStage&
            "freeze the first groups for the whole stage, with Norm::hold");
 }
 
+inline FrozenSplit Learner::split_frozen() {
+  if (!task_.parts)
+    throw ConfigError("model", "it cannot be run in parts",
+                      "let it be a torch::nn::Sequential, or give it forward_parts(): see thaw::ForwardPart");
+  check_data();
+  const std::optional<Batch> first = data_.train.first(epochs_begun_, world_.shard());
+  if (!first) throw DataError("training data", "there are no batches", "give LearnerOptions::train at least one batch");
+  detail::TensorSet moving;
+  detail::add_moving(moving, groups_, groups_.frozen(), groups_.norm_rule());
+  return detail::split_at_first_moving(task_.parts(), moving, detail::few(first->to(device()).input));
+}
+
 /// All that moves at some time in a stage.
 inline detail::TensorSet Learner::moving_in(const detail::PlannedStage& planned) const {
   detail::TensorSet moving;

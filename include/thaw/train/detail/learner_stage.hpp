@@ -59,6 +59,7 @@ inline EpochRecord Learner::run(std::span<const Stage> plan, std::vector<Callbac
   if (goes_on) go_on(resumed_.value());  // if it refuses, the program may try again
   resumed_.reset();
   sweep_ = sweeps_.size();
+  decision_ = decisions_.size();
   running.begun = true;
   if (!goes_on && std::ranges::any_of(callbacks, &Callback::hears<FitBegin>)) {
     const std::vector<StageDescription> stages = detail::describe(groups_, plan, planned);

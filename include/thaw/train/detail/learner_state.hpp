@@ -2,6 +2,8 @@
 
 // What a checkpoint holds, and going on from it: members of Learner. Included by thaw/train/learner.hpp alone.
 
+#include <ATen/ops/tensor.h>
+
 #include <algorithm>
 #include <map>
 
@@ -138,6 +140,7 @@ inline void Learner::visit(const StateVisitor& state) {
   if (loss_scale_) loss_scale_->visit(state.in("loss scale"), device());
   detail::visit(state.in("history"), history_, groups);
   detail::visit(state.in("sweeps"), sweeps_);
+  detail::visit(state.in("decisions"), decisions_);
   detail::visit(state.in("best round"), best_round_, *groups_.module());
   state("fits", fit_plans_);
   detail::visit(state.in("fit records"), fit_records_);
@@ -158,6 +161,20 @@ inline void Learner::visit(const StateVisitor& state) {
   detail::visit_generators(state.in("generators"), generators);
   if (state.reading()) set_generator_states(generators);  // last: reading the rest may draw
   if (!world_.alone()) detail::visit_generators_of(world_, state.in("generators of processes"), device());
+}
+
+inline std::vector<double> Learner::decide_once(const std::function<std::vector<double>()>& decide) {
+  if (resumed_ && decision_ < decisions_.size()) return decisions_[decision_++];
+  std::vector<double> decided;
+  world_.together([&] { decided = decide(); });
+  if (!world_.alone()) {
+    at::Tensor values = at::tensor(decided, at::kDouble).to(device());
+    world_.broadcast({values});
+    values = values.cpu();
+    decided.assign(values.const_data_ptr<double>(), values.const_data_ptr<double>() + values.numel());
+  }
+  decisions_.push_back(decided), ++decision_;
+  return decided;
 }
 
 inline void Learner::visit_model(const StateVisitor& state, const std::vector<std::string>& groups) {

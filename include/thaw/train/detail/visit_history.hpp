@@ -136,6 +136,26 @@ inline void visit(const StateVisitor& state, std::vector<LRCurve>& curves) {
   for (std::size_t i = 0; i < curves.size(); ++i) visit(state.in(std::to_string(i)), curves[i]);
 }
 
+inline void visit(const StateVisitor& state, std::vector<std::vector<double>>& lists) {
+  std::vector<std::int64_t> sizes;
+  std::vector<double> all;
+  for (const std::vector<double>& list : lists) {
+    sizes.push_back(std::ssize(list));
+    all.insert(all.end(), list.begin(), list.end());
+  }
+  if (state.reading() && !state.has("sizes")) return lists.clear();
+  state("sizes", sizes);
+  state("all", all);
+  lists.clear();
+  auto next = all.cbegin();
+  for (const std::int64_t size : sizes) {
+    if (size < 0 || size > all.cend() - next)
+      throw FileError("decisions", "make no sense in the checkpoint", "take an older one");
+    lists.emplace_back(next, next + size);
+    next += size;
+  }
+}
+
 /// Values of groups in another order, as `wanted`; a group that was not there gets `otherwise`.
 template <class T>
 std::vector<T> by_name(const std::vector<T>& values, const std::vector<std::string>& names,

@@ -35,6 +35,17 @@ class WeightCopy {
     for (const auto& [tensor, value] : tensors_) tensor.copy_(value);
   }
 
+  /// Puts back what lies between this copy (t = 0) and a later one of the same module (t = 1): (1 - t) a + t b. What is
+  /// no floating-point number (counts of batches) is taken from the later one.
+  void restore_between(const WeightCopy& later, double t) const {
+    const c10::NoGradGuard no_grad;
+    for (std::size_t i = 0; i < tensors_.size(); ++i) {
+      const auto& [tensor, value] = tensors_[i];
+      const at::Tensor& other = later.tensors_[i].second;
+      tensor.copy_(value.is_floating_point() || value.is_complex() ? value.lerp(other, t) : other);
+    }
+  }
+
  private:
   std::vector<std::pair<at::Tensor, at::Tensor>> tensors_;
 };

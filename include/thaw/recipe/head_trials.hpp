@@ -1,0 +1,209 @@
+#pragma once
+
+#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/randperm.h>
+#include <torch/nn/module.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <string>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+#include <thaw/core/error.hpp>
+#include <thaw/core/random_state.hpp>
+#include <thaw/data/in_memory.hpp>
+#include <thaw/find/snapshot.hpp>
+#include <thaw/optim/adamw.hpp>
+#include <thaw/train/detail/weight_copy.hpp>
+#include <thaw/train/learner.hpp>
+
+namespace thaw {
+
+/// One way of training the head, tried on folds.
+struct HeadTrial {
+  double lr = 0, decay = 0;
+  double loss = std::numeric_limits<double>::infinity();  ///< mean over the samples, each held out once
+};
+
+struct HeadTrials {
+  std::vector<HeadTrial> trials = {};
+  std::int64_t epochs = 0;  ///< of each trial
+  double seconds = 0;       ///< a pass over the training data forward, about
+
+  [[nodiscard]] const HeadTrial& best() const { return *std::ranges::min_element(trials, {}, &HeadTrial::loss); }
+};
+
+namespace detail {
+
+/// The part of a model behind a split, as a model of its own: from features to the output.
+struct HeadModule : torch::nn::Module {
+  explicit HeadModule(FrozenSplit split_) : split(std::move(split_)) {
+    std::unordered_set<const torch::nn::Module*> seen;
+    for (const ForwardPart& part : split.suffix)
+      for (const auto& module : part.modules)
+        if (seen.insert(module.get()).second) register_module(std::to_string(seen.size()), module);
+  }
+  Fields forward(const Fields& features) { return split.output(features); }
+
+  FrozenSplit split;
+};
+
+struct Features {
+  Fields input, target;
+  double seconds = 0;
+};
+
+/// What the frozen part makes of a pass over the training data, of every k-th sample where there are more than `most`.
+/// Throws ConfigError where features of two batches cannot be one behind the other, or take more than `most_bytes`.
+inline Features features_of(const FrozenSplit& split, const DataSource& source, const at::Device& device,
+                            std::int64_t most, std::int64_t most_bytes) {
+  std::vector<std::vector<at::Tensor>> input, target;
+  const auto add = [](std::vector<std::vector<at::Tensor>>& all, const Fields& fields) {
+    all.resize(fields.size());
+    for (std::size_t i = 0; i < fields.size(); ++i) all[i].push_back(fields[i].cpu());
+  };
+  const auto begin = std::chrono::steady_clock::now();
+  std::int64_t bytes = 0, seen = 0, every = 0;
+  for (BatchStream next = source.stream(); const std::optional<Batch> batch = next(); seen += batch->size()) {
+    if (every == 0) every = std::max<std::int64_t>(1, batch->size() * source.batches() / most);
+    const std::int64_t first = (every - seen % every) % every;
+    if (first >= batch->size()) continue;
+    const auto some = [&](const at::Tensor& all_of) { return all_of.slice(0, first, all_of.size(0), every); };
+    const Fields features = split.features(Batch{.input = batch->input.map(some)}.to(device).input);
+    for (const at::Tensor& each : features) bytes += static_cast<std::int64_t>(each.nbytes());
+    if (bytes > most_bytes)
+      throw ConfigError("the head's features", "they take more than " + std::to_string(most_bytes >> 20) + " MB",
+                        "cut the groups later, or train the head as the rest");
+    add(input, features);
+    add(target, batch->target.map(some));
+  }
+  source.restart();
+  const auto joined = [](const std::vector<std::vector<at::Tensor>>& all) {
+    std::vector<at::Tensor> result;
+    for (const std::vector<at::Tensor>& each : all) {
+      for (const at::Tensor& batch : each)
+        if (batch.dim() == 0 || batch.sizes().slice(1) != each[0].sizes().slice(1))
+          throw ConfigError("the head's features", "their sizes differ from batch to batch",
+                            "train the head as the rest");
+      result.push_back(at::cat(each));
+    }
+    return Fields(result);
+  };
+  Features result{.input = joined(input), .target = joined(target)};
+  result.seconds = static_cast<double>(every) *  // all of it
+                   std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  return result;
+}
+
+/// What the head alone takes for a pass over these features.
+inline double forward_seconds(const FrozenSplit& split, const InMemory& features, const at::Device& device) {
+  const auto begin = std::chrono::steady_clock::now();
+  const c10::NoGradGuard no_grad;
+  for (BatchStream next = features.stream(0); const std::optional<Batch> batch = next();)
+    (void)split.output(batch->to(device).input);
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+/// A fold's rows, or all others.
+inline Fields rows_of(const Fields& all, const at::Tensor& numbers) {
+  return all.map([&](const at::Tensor& tensor) { return tensor.index_select(0, numbers); });
+}
+
+/// Mean held-out loss of a head that is trained so, over all folds; its weights are put back.
+inline double fold_loss(const std::shared_ptr<HeadModule>& head, const LayerGroups& groups, Learner& owner,
+                        const std::vector<std::pair<InMemory, InMemory>>& folds, const HeadTrial& how,
+                        std::int64_t epochs) {
+  const WeightCopy start(*head);
+  double sum = 0;
+  for (const auto& [train, valid] : folds) {
+    start.restore();
+    seed(0);  // dropout: the same for all that are compared
+    Learner learner(head, groups,
+                    [&](const Fields& output, const Fields& target) { return owner.loss_between(output, target); },
+                    {.train = train,
+                     .optimizer = [&](const LayerGroups& all) -> std::unique_ptr<torch::optim::Optimizer> {
+                       return std::make_unique<AdamW>(all, AdamW::fastai_defaults().weight_decay(how.decay));
+                     }});
+    learner.fit({.epochs = epochs, .lr = how.lr});
+    const double loss = learner.validate(valid).loss;
+    sum += (std::isfinite(loss) ? loss : std::numeric_limits<double>::infinity()) * static_cast<double>(valid.samples());
+  }
+  start.restore();
+  return sum;
+}
+
+}  // namespace detail
+
+/// Tries rates and weight decays of the head on what the frozen part makes of the training data, so that an epoch costs
+/// milliseconds. `folds` times a part of the samples is held out, and the loss on it is what counts:
+///
+///     loss(lr, decay) = 1/n sum over folds, over the samples held out, of the Learner's loss
+///
+/// first over rates at decay 0.01, then over decays at the best rate, by AdamW and one-cycle for `epochs` epochs, at
+/// most 1,000 steps. About 2,000 samples take part at most. Nothing is left changed: weights, statistics, random generators.
+/// Groups must be frozen as they will be when the head trains. Throws ConfigError where the model cannot be run in
+/// parts, nothing of it stays as it is, what comes behind the frozen part would take minutes, or its features cannot be
+/// kept.
+[[nodiscard]] inline HeadTrials try_heads(Learner& learner, std::int64_t folds = 4, std::int64_t epochs = 30) {
+  const RandomState random;
+  const TrainingFlags flags{*learner.groups().module()};
+  const FrozenSplit split = learner.split_frozen();
+  if (split.prefix.empty())
+    throw ConfigError("the head's features", "no part of the model stays as it is: " + split.end,
+                      "freeze the first groups, with Norm::hold");
+  learner.groups().eval();
+  const detail::Features all =
+      detail::features_of(split, learner.data().train, learner.device(), 2000, std::int64_t{1} << 30);
+  learner.groups().train();
+  const auto head = std::make_shared<detail::HeadModule>(split);
+  const LayerGroups groups = LayerGroups::cut_before(head, {});
+
+  const std::int64_t samples = all.target[0].size(0);
+  if (samples < folds)
+    throw ConfigError("the head's features", std::to_string(samples) + " samples for " + std::to_string(folds) + " folds",
+                      "give more samples");
+  const auto generator = at::make_generator<at::CPUGeneratorImpl>(std::uint64_t{0});
+  const at::Tensor order = at::randperm(samples, generator, at::TensorOptions(at::kLong));
+  const at::Tensor fold = at::arange(order.numel(), at::kLong).remainder(folds);
+  const std::int64_t rest = order.numel() - order.numel() / folds;
+  const std::int64_t batch_size = std::clamp<std::int64_t>(rest / 8, 1, 32);
+  std::vector<std::pair<InMemory, InMemory>> parts;
+  for (std::int64_t f = 0; f < folds; ++f) {
+    const at::Tensor in = order.masked_select(fold.ne(f)), out = order.masked_select(fold.eq(f));
+    parts.emplace_back(
+        InMemory({.input = detail::rows_of(all.input, in),
+                  .target = detail::rows_of(all.target, in),
+                  .batch_size = batch_size,
+                  .shuffle = true,
+                  .drop_last = rest > batch_size}),  // a last batch of one is too few for batch norm
+        InMemory({.input = detail::rows_of(all.input, out), .target = detail::rows_of(all.target, out)}));
+  }
+
+  HeadTrials result{.epochs = std::clamp<std::int64_t>(1000 / parts[0].first.batches(), 3, epochs),
+                    .seconds = all.seconds};
+  const double head_seconds = detail::forward_seconds(split, parts[0].first, learner.device());
+  const double all_trials = 9 * static_cast<double>(folds * result.epochs) * 3 * head_seconds;
+  if (all_trials > 60 && head_seconds > 0.2 * result.seconds)
+    throw ConfigError("the head's features", "what comes behind them takes much of the model's time",
+                      "train it as the rest");
+  const auto tried = [&](double lr, double decay) {
+    HeadTrial& trial = result.trials.emplace_back(HeadTrial{.lr = lr, .decay = decay});
+    trial.loss = detail::fold_loss(head, groups, learner, parts, trial, result.epochs) /
+                 static_cast<double>(order.numel());
+  };
+  for (const double lr : {3e-4, 1e-3, 3e-3, 1e-2, 3e-2}) tried(lr, 0.01);
+  const double lr = result.best().lr;
+  for (const double decay : {0.3, 1.0, 3.0, 10.0}) tried(lr, decay);
+  return result;
+}
+
+}  // namespace thaw

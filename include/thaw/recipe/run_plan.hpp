@@ -1,0 +1,76 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <thaw/find/suggest.hpp>
+#include <thaw/groups/optimizer_groups.hpp>
+#include <thaw/recipe/make_plan.hpp>
+#include <thaw/recipe/recipe.hpp>
+#include <thaw/train/keep_best.hpp>
+#include <thaw/train/learner.hpp>
+#include <thaw/train/monitor.hpp>
+
+namespace thaw {
+
+/// Runs a recipe's plan: each stage with its finder, its data and KeepBest, so that none ends worse on the validation
+/// data than it began. Callbacks are those of every stage's fit. A stage for which the finder has no rate is left out,
+/// and the result says so. Goes on where it was interrupted in a program that is resumed (see Learner::resume).
+template <class... Callbacks>
+RecipeResult run_plan(Learner& learner, RecipePlan plan, Callbacks... callbacks) {
+  RecipeResult result{.metric = plan.metric, .notes = plan.notes};
+  const Monitor monitor{plan.metric};
+  learner.data(plan.data);
+  const auto value = [&] {
+    return learner.decide_once([&] { return std::vector{monitor.value({.valid = learner.validate()})}; })[0];
+  };
+  const OptimizerGroups optimizer(learner.optimizer(), learner.groups());
+  const std::size_t head = learner.groups().size() - 1;
+  const std::optional<double> own_decay = optimizer.weight_decay(head);
+  double before = value();
+  for (RecipeStage& planned : plan.stages) {
+    Stage& stage = planned.stage;
+    RecipeStageResult& told = result.stages.emplace_back(RecipeStageResult{.name = stage.name, .before = before});
+    if (planned.find) {
+      forget_state(learner.optimizer(), apply(stage.freeze, learner.groups(), stage.norm, {}));
+      const std::optional<Suggestion> found = recommended(learner.find_lr({.rates = *planned.find}, callbacks...));
+      if (!found) {
+        told.after = before;
+        told.what = "left out: the finder's loss never rose for good, so it gives no rate";
+        continue;
+      }
+      std::vector<double> rates = (*planned.find)(learner.groups().size());
+      for (double& rate : rates) rate *= found->lr / rates.back();
+      stage.lr = DiscriminativeLR::each(std::move(rates));
+    }
+    told.lr = stage.lr(learner.groups().size()).back();
+    if (planned.head_decay) optimizer.set_weight_decay(head, *planned.head_decay);
+    learner.fit(stage,
+                KeepBest{.monitor = monitor,
+                         .line = planned.line,
+                         .on_kept = [&](const std::string& what, const Evaluation&) { told.what = what; }},
+                callbacks...);
+    if (own_decay) optimizer.set_weight_decay(head, *own_decay);
+    told.after = before = value();
+  }
+  result.valid = learner.validate();
+  return result;
+}
+
+/// make_plan, and run_plan: fine-tunes the Learner's model within a budget, with no rate to give.
+///
+///     thaw::Learner learner(model, groups, thaw::cross_entropy,
+///                           {.train = train, .valid = valid, .metrics = {thaw::accuracy()}});
+///     const thaw::RecipeResult result = thaw::run_recipe(learner, {.epochs = 5});
+///
+/// The network never ends below its own head on the validation data. To see what was chosen, and why, or to change it,
+/// call the two: `thaw::RecipePlan plan = thaw::make_plan(learner, {...}); ... thaw::run_plan(learner, plan);`.
+template <class... Callbacks>
+RecipeResult run_recipe(Learner& learner, const Recipe& recipe = {}, Callbacks... callbacks) {
+  return run_plan(learner, make_plan(learner, recipe), std::move(callbacks)...);
+}
+
+}  // namespace thaw
