@@ -15,6 +15,7 @@
 #include <algorithm>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <thaw/recipe/recipe_text.hpp>
@@ -118,7 +119,7 @@ struct Arms {
                           .sizes = how.choose_size ? job.sizes : std::vector{job.sizes.front()}};
       thaw::RecipePlan plan = thaw::make_plan(learner, recipe);
       if (!how.choose_head) {
-        plan.stages[0].find = DiscriminativeLR(1.0);
+        plan.stages[0].find = thaw::LRFinder{};
         plan.stages[0].stage.epochs = 3;
         plan.stages[0].stage.cache = {};
         plan.stages[0].head_decay.reset();
@@ -150,27 +151,43 @@ using Arm = std::function<json(const Arms&)>;
 How changed(const std::function<void(thaw::Learner&, thaw::RecipePlan&)>& change) {
   return {    .change = change};
     }
-    /// Every arm, by the name that outcome.py has for it.
+    /// Of all groups thawed, by a rule.
+DiscriminativeLR rates_of(const std::function<std::optional<thaw::Suggestion>(const thaw::LRCurve&)>& rule,
+                          thaw::Learner& learner, thaw::RecipePlan& plan) {
+  learner.data(plan.data);
+  learner.unfreeze(thaw::hold_everywhere);
+  const double rate = rule(learner.find_lr(*plan.stages[1].find)).value().lr;
+  return DiscriminativeLR::slice(rate / 10, rate);
+}
+
+/// Every arm, by the name that outcome.py has for it.
     std::map<std::string, Arm> all_arms() {
       return {
         {"recipe", [](const Arms& a) { return a.recipe({}); }},
         // without one of its parts
         {"no_line", [](const Arms& a) { return a.recipe(changed([](auto&, auto& p) { p.stages[1].line = 0; })); }},
-        {"no_augmentation", [](const Arms& a) { return a.recipe({.augment = false}); }},
+        {"before_rise",  // the rate that the finder recommends where there is no line
+       [](const Arms& a) {
+         return a.recipe(changed([](thaw::Learner& learner, thaw::RecipePlan& p) {
+           p.stages[1].stage.lr = rates_of(thaw::recommended, learner, p);
+           p.stages[1].find.reset();
+         }));
+       }},
+      {"no_augmentation", [](const Arms& a) { return a.recipe({.augment = false}); }},
         {"small", [](const Arms& a) { return a.recipe({.choose_size = false}); }},
         {"head_by_finder", [](const Arms& a) { return a.recipe({.choose_head = false}); }},
         {"one_rate_thawed",
-         [](const Arms& a) { return a.recipe(changed([](auto&, auto& p) { p.stages[1].find = DiscriminativeLR(1.0); })); }},
+         [](const Arms& a) { return a.recipe(changed([](auto&, auto& p) { p.stages[1].find->rates = 1.0; })); }},
         {"norm_trains",
          [](const Arms& a) { return a.recipe(changed([](auto&, auto& p) { p.stages[1].stage.norm = {}; })); }},
         // with one more
-        {"towards_pretrained", [](const Arms& a) { return a.recipe({.callbacks = {thaw::Callback(TowardsPretrained{})}}); }},
+      {"towards_pretrained", [](const Arms& a) { return a.recipe({.callbacks = {thaw::Callback(TowardsPretrained{})}}); }},
         {"gradual",  // the last group alone, then an earlier one more with each epoch
          [](const Arms& a) {
            return a.recipe(changed([](thaw::Learner& learner, thaw::RecipePlan& p) {
              learner.data(p.data);
              learner.unfreeze(thaw::hold_everywhere);
-             const double rate = thaw::recommended_lr(learner.find_lr({.rates = *p.stages[1].find}));
+             const double rate = thaw::recommended_lr(learner.find_lr(*p.stages[1].find));
              p.stages[1].find.reset();
              p.stages[1].stage.lr = DiscriminativeLR::slice(rate / 10, rate);
              p.stages[1].stage.freeze = thaw::GradualUnfreeze{.every_epochs = 1};

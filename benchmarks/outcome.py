@@ -26,6 +26,7 @@ SETTINGS = dict(sizes=[96, 128], epochs=5)
 ARMS = {
     "recipe": "the recipe",
     "no_line": "without the line between head and end",
+    "before_rise": "at the finder's `before_rise`, not its `edge`",
     "no_augmentation": "without augmentation",
     "small": "at the smaller size, 96",
     "head_by_finder": "the head at the finder's rate, 3 epochs",

@@ -2,24 +2,26 @@
 //
 //     image_classifier --data flowers --weights resnet34-b627a593.pth --model resnet34
 //
-// The whole recipe: head, thawed with discriminative rates, larger images (progressive resizing), each at the rate that
-// the finder recommends, with augmentation throughout; then what it still takes for what. By default it takes what
-// ./dev fetched: EfficientNet-lite0 and Fashion-MNIST, of which it makes such a folder.
+// One call, and no rate: thaw's recipe looks at the data, chooses the size of images and how the head is trained, thaws
+// the network at the finder's rate, and keeps the best of all that it passed. Then a page about the run, and what is
+// still taken for what. By default it takes what ./dev fetched: EfficientNet-lite0 and Fashion-MNIST, of which it makes
+// such a folder.
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <string>
-#include <thaw/find/suggest.hpp>
+#include <thaw/recipe/recipe_text.hpp>
+#include <thaw/recipe/run_plan.hpp>
 #include <thaw/report/class_results.hpp>
 #include <thaw/report/console.hpp>
 #include <thaw/report/html_report.hpp>
 #include <thaw/report/lr_plot.hpp>
 #include <thaw/report/run_plot.hpp>
-#include <thaw/train/keep_best.hpp>
 #include <thaw/train/metric.hpp>
 #include <thaw/vision/aug_transforms.hpp>
 #include <thaw/vision/contact_sheet.hpp>
@@ -39,9 +41,7 @@ namespace {
 struct Options : example::Common {
   std::string model = "efficientnet_lite0";
   std::int64_t per_class = 0;  // images to train on; 0: 80 % of all
-  std::int64_t head_epochs = 3, larger_epochs = 3;
-  double rate = 0;  // 0: as the finder recommends
-  int larger = 0;
+  double minutes = 0;  // 0: no limit
   bool flip = true;
 };
 
@@ -66,8 +66,7 @@ void run(const Options& options) {
   const example::Network network = example::network(options.model, std::ssize(train.classes), options.weights);
 
   // Training images are cropped and changed at random, the others are shown as they are.
-  int size = options.size;
-  const auto augmented = [&, &train = train] {
+  const auto augmented = [&, &train = train](int size) {
     using namespace thaw::vision;
     return ImageSource(
         {.images = train,
@@ -77,15 +76,16 @@ void run(const Options& options) {
          .shuffle = true,
          .seed = options.seed});
   };
-  const auto plain = [&, &valid = valid] {
+  const auto plain = [&, &valid = valid](int size) {
     using namespace thaw::vision;
     return ImageSource({.images = valid, .transforms = {Resize{size}}, .normalization = network.statistics});
   };
 
   // A page about the run: as each stage ends, it shows what is taken for what, and the images with the largest losses.
+  int size = options.size;  // the largest that is tried
   const auto look = [&](thaw::Learner& learner, thaw::HtmlPart& page) {
     using namespace thaw::vision;
-    const ImageSource source = plain();
+    const ImageSource source = plain(size);
     const auto& classes = source.images().classes;
     const thaw::ClassResults results = thaw::class_results(learner, source, {.classes = classes}, {.most = 18});
     add_to(page, results);
@@ -94,48 +94,26 @@ void run(const Options& options) {
   };
   const thaw::HtmlReport report{
       .path = options.out / "run.html", .title = options.model, .results = look, .results_per_stage = true};
-  const auto learner = network.learner(
-      {.train = augmented(), .valid = plain(), .metrics = {thaw::accuracy()}, .callbacks = {thaw::Console{}, report}});
+  const auto learner = network.learner({.train = augmented(size),
+                                        .valid = plain(size),
+                                        .metrics = {thaw::accuracy()},
+                                        .callbacks = {thaw::Console{}, report}});
 
-  // Each stage takes the last rate before the finder's loss rises, and can only gain: it ends with its best epoch, or
-  // as it began.
-  const auto rate = [&](const thaw::DiscriminativeLR& ratios) {
-    if (options.rate > 0) return options.rate;
-    const thaw::LRCurve curve = learner->find_lr({.rates = ratios});
-    thaw::write_svg(curve, options.out / "lr_finder.svg");
-    const double found = thaw::recommended_lr(curve);
-    fmt::print("the finder's rate, just before the loss rises: {:.1e}\n", found);
-    return found;
-  };
-  const auto fit = [&](const std::string& name, std::int64_t epochs, const thaw::DiscriminativeLR& lr) {
-    learner->fit({.name = name, .epochs = epochs, .lr = lr}, thaw::KeepBest{"accuracy"});
-  };
-
-  // 1. The head alone. Its weights are random: what they would send back through the body is noise. Batch norm is held
-  // from here to the end: a few hundred images are too few to measure its statistics anew.
-  learner->freeze(thaw::hold_everywhere);
-  fit("head", options.head_epochs, rate(1.0));
-
-  // 2. All of it, early layers more slowly than late ones.
-  learner->unfreeze(thaw::hold_everywhere);
-  const double thawed = rate(thaw::DiscriminativeLR::slice(0.1, 1));
-  fit("thawed", options.epochs, thaw::DiscriminativeLR::slice(thawed / 10, thawed));
-
-  // 3. The same weights on larger images: finer detail, and a last bit of accuracy. Where it brings none, the network
-  // and the size of before are kept.
-  const auto accuracy = [&] { return learner->validate().metrics[0].value; };
-  const double before = accuracy();
-  learner->save(options.out / "classifier.pt");
-  size = options.larger > 0 ? options.larger : static_cast<int>(std::lround(options.size * 4.0 / 3));
-  learner->data({.train = augmented(), .valid = plain()});
-  const double larger = rate(thaw::DiscriminativeLR::slice(0.1, 1));
-  fit(fmt::format("{} px", size), options.larger_epochs, thaw::DiscriminativeLR::slice(larger / 10, larger));
-  if (accuracy() < before) {
-    fmt::print("{:.3f} at {} px, so {:.3f} at {} px is kept\n", accuracy(), size, before, options.size);
-    size = options.size;
-    learner->data({.train = augmented(), .valid = plain()});
-    learner->load(options.out / "classifier.pt");
-  }
+  // Sizes up to that which the network was pretrained for; small images are enlarged, which pays.
+  std::vector<int> sizes;
+  for (const double part : {3.0 / 7, 4.0 / 7, 5.0 / 7, 1.0})
+    sizes.push_back(std::max(32, static_cast<int>(std::lround(part * size / 32)) * 32));
+  sizes.back() = size;
+  sizes.erase(std::ranges::unique(sizes).begin(), sizes.end());
+  const thaw::RecipePlan plan = thaw::make_plan(
+      *learner, {.epochs = options.epochs,
+                 .minutes = options.minutes,
+                 .at_size = [&](int px) { return thaw::LearnerData{.train = augmented(px), .valid = plain(px)}; },
+                 .sizes = sizes});
+  fmt::print("\n{}", plan);
+  size = plan.size.value();
+  const thaw::RecipeResult result = thaw::run_plan(*learner, plan);
+  fmt::print("\n{}", result);
 
   thaw::write_svg(learner->history(), options.out / "run.svg");
   network.export_to(options.out / "classifier.safetensors",
@@ -144,9 +122,10 @@ void run(const Options& options) {
                      .mean = {network.statistics.mean.begin(), network.statistics.mean.end()},
                      .std = {network.statistics.std.begin(), network.statistics.std.end()},
                      .image_size = size});
-  const thaw::vision::ImageSource held_back = plain();
+  if (!learner->sweeps().empty()) thaw::write_svg(learner->sweeps().back(), options.out / "lr_finder.svg");
+  const thaw::vision::ImageSource held_back = plain(size);
   fmt::print("\n{}\n", thaw::class_results(*learner, held_back, {.classes = train.classes}));
-  fmt::print("ok: valid accuracy {:.3f}, after {} epochs; see {}\n", accuracy(),
+  fmt::print("ok: valid accuracy {:.3f}, after {} epochs; see {}\n", result.valid.metrics[0].value,
              learner->history().epochs.size(), (options.out / "run.html").string());
 }
 
@@ -154,16 +133,14 @@ void run(const Options& options) {
 
 int main(int argc, char** argv) {
   Options options;
-  options.epochs = 12;
+  options.size = 224;
   options.weights = std::filesystem::path(THAW_DATA_DIR) / "efficientnet-lite0-57934424.pth";
   CLI::App app("Fine-tunes an ImageNet network on a folder of images with a folder for each class.");
   options.add_to(app);
   app.add_option("--model", options.model, "which network the weights are of")->capture_default_str();
   app.add_option("--per-class", options.per_class, "images of each class to train on; 0: 80 % of all");
-  app.add_option("--head-epochs", options.head_epochs)->capture_default_str();
-  app.add_option("--larger-epochs", options.larger_epochs)->capture_default_str();
-  app.add_option("--larger", options.larger, "size of the last stage; 0: four thirds of --size");
-  app.add_option("--rate", options.rate, "of the last layers in each stage; 0: by the rate finder");
+  app.add_option("--minutes", options.minutes, "that all of it may take, about; 0: as long as it takes")
+      ->check(CLI::NonNegativeNumber);
   app.add_flag("--flip,!--no-flip", options.flip, "whether left and right may be exchanged");
   return example::main(app, options, argc, argv, [&] { run(options); });
 }

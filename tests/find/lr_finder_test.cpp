@@ -405,6 +405,30 @@ TEST_CASE("held-out samples are measured before the first step, then after every
   CHECK(curve.change.empty());
 }
 
+TEST_CASE("a training loss of nearly 0 that rises does not end a sweep while the held-out loss stays") {
+  Bench bench;
+  std::vector<double> losses(20, 1e-3);
+  losses[5] = 1;  // a batch that was not learnt by heart: the smoothed loss is fifty times its best
+  std::size_t step = 0;
+  double held_out = 0.3;
+  const auto next = [&] { return losses.at(step++); };
+  const auto curve = LRFinder{.steps = 20}.run(bench.groups, bench.optimizer, next, {.held_out = [&] { return held_out; }});
+  CHECK(curve.lr.size() == 20);
+  CHECK_FALSE(curve.stopped_early);
+
+  step = 0;
+  const auto alone = LRFinder{.steps = 20}.run(bench.groups, bench.optimizer, next);
+  CHECK(alone.lr.size() == 6);
+
+  for (const double ruined : {3.0, std::nan("")}) {
+    step = 0, held_out = 0.3;
+    const auto both = LRFinder{.steps = 20}.run(bench.groups, bench.optimizer, next,
+                                                {.held_out = [&] { return step < 8 ? held_out : ruined; }});
+    CHECK(both.lr.size() == 8);
+    CHECK(both.stopped_early);
+  }
+}
+
 TEST_CASE("with several processes what probes measure is the mean over them, too") {
   Bench bench;
   const LRFinder finder{.steps = 2, .stop_early = false, .held_out_every = 1, .mean_over_processes = [](double here) {

@@ -1,5 +1,7 @@
 #include <thaw/groups/optimizer_groups.hpp>
 
+#include <torch/optim/lbfgs.h>
+
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
@@ -47,6 +49,30 @@ TEST_CASE("momentum is SGD's and RMSprop's momentum, Adam's and AdamW's beta1") 
     CHECK(live.momentum() == 0.87);
   }
   CHECK(std::get<1>(static_cast<torch::optim::AdamOptions&>(adam.param_groups()[0].options()).betas()) == 0.999);
+}
+
+TEST_CASE("weight decay is written for a group's weights alone, of every optimizer that has one") {
+  TinyNet net;
+  const auto groups = LayerGroups::cut_before(net, {"head"});
+  const auto params = thaw::param_groups(groups);
+  torch::optim::SGD sgd(params, torch::optim::SGDOptions(0.1));
+  torch::optim::Adam adam(params, torch::optim::AdamOptions());
+  torch::optim::AdamW adamw(params, torch::optim::AdamWOptions());
+  torch::optim::RMSprop rmsprop(params, torch::optim::RMSpropOptions());
+  torch::optim::Adagrad adagrad(params, torch::optim::AdagradOptions());
+  for (torch::optim::Optimizer* optimizer :
+       std::initializer_list<torch::optim::Optimizer*>{&sgd, &adam, &adamw, &rmsprop, &adagrad}) {
+    const OptimizerGroups live(*optimizer, groups);
+    const auto decay = [&](std::size_t i) { return thaw::read_weight_decay(optimizer->param_groups()[i].options()); };
+    const auto before = decay(0);
+    live.set_weight_decay(1, 0.7);
+    CHECK(live.weight_decay(1) == 0.7);
+    CHECK(live.weight_decay(0) == before);
+    CHECK(decay(2) == 0.7);     // the head's weight
+    CHECK(decay(3) == before);  // its bias
+  }
+  torch::optim::LBFGS none(params[0].params());
+  CHECK_FALSE(thaw::write_weight_decay(none.param_groups()[0].options(), 1));
 }
 
 TEST_CASE("groups are matched by tensor identity, in any order of the optimizer's own") {

@@ -1,9 +1,14 @@
 #include <thaw/train/keep_best.hpp>
 
 #include <ATen/ops/equal.h>
+#include <ATen/ops/ones.h>
+#include <algorithm>
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_exception.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
+#include <string>
+#include <thaw/train/metric.hpp>
+#include <vector>
 
 #include "support/bench.hpp"
 #include "support/nets.hpp"
@@ -11,6 +16,7 @@
 using Catch::Matchers::ContainsSubstring;
 using Catch::Matchers::MessageMatches;
 using thaw::KeepBest;
+using thaw::Learner;
 using thaw::test::Bench;
 
 namespace {
@@ -47,10 +53,58 @@ TEST_CASE("a look at the weights before a stage changes nothing of how it trains
   for (std::size_t i = 0; i < 2; ++i) CHECK(epochs[i].train_loss == expected[i].train_loss);
 }
 
+TEST_CASE("KeepBest tries the line from a stage's begin to its end, and keeps the best point") {
+  Bench bench;
+  const auto& module = *bench.learner->groups().module();
+  const auto begin = thaw::test::state_of(module);
+  // So high a rate that the end is worse than the begin, and a part of the way better than both.
+  const thaw::Stage too_far{.epochs = 1, .lr = 3.0, .schedule = thaw::Constant{}};
+  Bench same;
+  same.learner->fit(too_far);
+  const auto end = thaw::test::state_of(*same.learner->groups().module());
+
+  std::vector<double> losses;
+  for (const double t : {0.0, 0.25, 0.5, 0.75, 1.0}) {
+    const c10::NoGradGuard no_grad;
+    for (const auto& entry : same.learner->groups().module()->named_parameters())
+      entry.value().copy_(begin.at(entry.key()).lerp(end.at(entry.key()), t));
+    losses.push_back(same.learner->validate().loss);
+  }
+  const auto best = std::ranges::min_element(losses) - losses.begin();
+  REQUIRE((best > 0 && best < 4));
+
+  std::string what;
+  double kept = 0;
+  bench.learner->fit(too_far, KeepBest{.line = 3, .on_kept = [&](const std::string& said, const thaw::Evaluation& valid) {
+                                         what = said;
+                                         kept = valid.loss;
+                                       }});
+  CHECK(bench.learner->validate().loss == losses[static_cast<std::size_t>(best)]);
+  CHECK(kept == losses[static_cast<std::size_t>(best)]);
+  CHECK(what == thaw::detail::number(0.25 * static_cast<double>(best)) + " of the way from its begin to its end");
+}
+
+TEST_CASE("of equal values KeepBest takes the one with the lower loss") {
+  Bench bench;
+  const thaw::Metric always{.name = "always",
+                            .observe = [](const at::Tensor&, const at::Tensor&) { return at::ones({2}); },
+                            .value = thaw::detail::ratio};
+  Learner learner(bench.net, thaw::LayerGroups::cut_before(bench.net, {"body", "head"}), thaw::cross_entropy,
+                  {.train = bench.data(8), .valid = bench.data(16), .metrics = {always}});
+  const double before = learner.validate().loss;
+  learner.fit({.epochs = 3, .lr = 1e-2}, KeepBest{"always"});
+  double lowest = before;
+  for (const thaw::EpochRecord& epoch : learner.history().epochs) lowest = std::min(lowest, epoch.valid->loss);
+  REQUIRE(lowest < before);
+  CHECK(learner.validate().loss == lowest);
+}
+
 TEST_CASE("KeepBest needs something that it can compare") {
   Bench bench;
   CHECK_THROWS_MATCHES(bench.learner->fit({.epochs = 1}, KeepBest{"acuracy"}), thaw::ConfigError,
                        MessageMatches(ContainsSubstring("nothing is called \"acuracy\"")));
   CHECK_THROWS_MATCHES(bench.learner->fit({.epochs = 1}, KeepBest{"train_loss"}), thaw::ConfigError,
                        MessageMatches(ContainsSubstring("has no train_loss to compare with")));
+  CHECK_THROWS_MATCHES(bench.learner->fit({.epochs = 1}, KeepBest{.line = -1}), thaw::ConfigError,
+                       MessageMatches(ContainsSubstring("line is -1")));
 }

@@ -337,3 +337,14 @@ TEST_CASE("masks of 0 and 255 are classes 0 and 1 as mask_values says, and never
   options.mask_nearest = true;
   CHECK(at::Tensor(all(ImageSource(options))[0].target)[2][0][7].item<std::int64_t>() == 0);
 }
+
+TEST_CASE("a subset of images has these and no others") {
+  const Folder folder;
+  const thaw::DataSource source = ImageSource(
+      {.images = red_images(folder, 6), .transforms = {Resize{16}}, .normalization = bytes_to_unit, .workers = 0});
+  const thaw::DataSource some = source.numbered()->subset(at::tensor({4, 1}, at::kLong));
+  const auto batches = all(some);
+  REQUIRE(batches.size() == 1);
+  CHECK(batches[0].target[0].equal(at::tensor({1, 1}, at::kLong)));
+  CHECK(batches[0].input[0].select(1, 0).mean({1, 2}).mul(255).round().equal(at::tensor({40.F, 10.F})));
+}

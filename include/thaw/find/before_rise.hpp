@@ -102,6 +102,22 @@ inline double noise_of(std::span<const double> loss) {
   return Suggestion{.name = "before_rise", .lr = lr[last] / 2, .confidence = 1 - band / (highest - best)};
 }
 
+/// How fast a stage may train that can go back on what it did (KeepBest::line): a third of the last rate at which the
+/// held-out loss is less than twice its lowest value. Five to twenty times what before_rise says of a network that was
+/// just thawed, and too much for a stage that has to end where it ends. None where the held-out loss was not measured,
+/// or never doubles in a sweep that did not end badly.
+[[nodiscard]] inline std::optional<Suggestion> suggest_edge(const LRCurve& curve) {
+  if (curve.held_out.size() < 5) return std::nullopt;
+  double lowest = std::numeric_limits<double>::infinity();
+  for (const double each : curve.held_out) lowest = std::min(lowest, std::isfinite(each) ? each : lowest);
+  const double twice = lowest + std::abs(lowest);
+  std::size_t last = curve.held_out.size() - 1;
+  if (curve.held_out[last] <= twice && !curve.stopped_early) return std::nullopt;
+  while (last > 0 && !(curve.held_out[last] <= twice)) --last;
+  if (curve.held_out_lr[last] == 0) return std::nullopt;
+  return Suggestion{.name = "edge", .lr = curve.held_out_lr[last] / 3, .loss = curve.held_out[last], .confidence = 1};
+}
+
 /// By the curve's held-out losses, or else by its training losses.
 [[nodiscard]] inline std::optional<Suggestion> suggest_before_rise(const LRCurve& curve) {
   if (!curve.held_out.empty())

@@ -37,11 +37,10 @@ struct LRProbes {
 ///     lr_i = start_lr (end_lr / start_lr)^(i / steps), i = 0 .. steps - 1
 ///
 /// (linear: start_lr + (end_lr - start_lr) i / steps). The last layer group has rate lr_i; the others keep the ratios
-/// of `rates`. Where one group alone has a rate, lr_i is that group's. Stops when the smoothed loss exceeds
-/// `stop_factor` times its best (see `limit`), and so does the held-out loss where that is measured (a training loss of
-/// nearly 0 is soon four times as high), at a loss that is not finite, and at ctrl-C (Interrupted is thrown then,
-/// once all is put back; a handler of your own is left in place, and is asked instead). Momentum stays as the optimizer
-/// has it. Source: Smith 2015, arXiv:1506.01186; fastai's `lr_find`, which keeps neither the ratios nor the generators.
+/// of `rates`. Where one group alone has a rate, lr_i is that group's. Stops when the smoothed loss, or the held-out loss
+/// where that is measured, exceeds `stop_factor` times its best (see `limit`), at a loss that is not finite, and at
+/// ctrl-C (Interrupted is thrown then, once all is put back; a handler of your own is left in place, and is asked
+/// instead). Momentum stays as the optimizer has it. Source: Smith 2015, arXiv:1506.01186; fastai's `lr_find`, which keeps neither the ratios nor the generators.
 struct LRFinder {
   double start_lr = 1e-7;
   double end_lr = 10;
@@ -105,8 +104,9 @@ struct LRFinder {
       curve.loss.push_back(loss);
       curve.smoothed.push_back(smoothed);
       best = std::min(best, smoothed);
-      const bool also_held_out = curve.held_out.empty() || !(curve.held_out.back() <= limit(lowest_held_out));
-      if (!std::isfinite(loss) || (stop_early && smoothed > limit(best) && also_held_out)) {
+      const bool ruined =
+          curve.held_out.empty() ? smoothed > limit(best) : !(curve.held_out.back() <= limit(lowest_held_out));
+      if (!std::isfinite(loss) || (stop_early && ruined)) {
         curve.stopped_early = true;
         break;
       }

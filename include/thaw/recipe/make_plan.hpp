@@ -42,6 +42,23 @@ inline std::vector<std::string> never_measured(const LayerGroups& groups) {
   return names;
 }
 
+/// Epochs of the whole network for which there is time, by what a pass forward over the training data takes, once
+/// `to_come` seconds more are spent: forward and backward take about three such passes. Before and between them come the
+/// head's two, the finder, and the validations.
+inline double epochs_within(const Recipe& recipe, const LearnerData& data,
+                            std::chrono::steady_clock::time_point begin, double forward, double to_come) {
+  const auto most = static_cast<double>(recipe.epochs);
+  if (recipe.minutes == 0) return most;
+  const auto samples = [](const DataSource& source) {
+    return static_cast<double>(source.numbered() ? source.numbered()->samples : source.batches());
+  };
+  const double spent = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count() + to_come;
+  const double valid = forward * samples(data.valid) / samples(data.train);
+  const double finder = forward * 8000 / samples(data.train);  // samples forward, or backward and forward
+  const double left = 60 * recipe.minutes - spent - 2 * forward - finder - static_cast<double>(recipe.line + 4) * valid;
+  return std::clamp(std::floor(left / (3 * forward + valid)), 0.0, most);
+}
+
 /// What a program decides by the head's trials, as numbers: see Learner::decide_once.
 struct HeadChoice {
   std::size_t size = 0;  ///< which of Recipe::sizes
@@ -73,8 +90,9 @@ struct HeadChoice {
 /// 3. The head's rate and decay are chosen by folds on what the frozen body makes of the training data, at each of
 ///    Recipe::sizes, and so is the size: that with the lowest loss. A budget in minutes leaves out sizes at which no
 ///    epoch of the whole network fits. Where folds are not possible (see try_heads), the finder gives the head's rate.
-/// 4. Then all groups train, at the rate that the finder recommends: LP-FT's order, a converged head first. What is kept
-///    is the best point of the line between the two (WiSE-FT), the head alone included.
+/// 4. Then all groups train: LP-FT's order, a converged head first. What is kept is the best point of the line between
+///    the two (WiSE-FT), the head alone included; with that to fall back on, the rate is as high as the finder's held-out
+///    loss bears (see suggest_edge).
 ///
 /// Sources: Kumar et al. 2022, arXiv:2202.10054; Wortsman et al. 2021, arXiv:2109.01903. docs/outcome.md says what each
 /// of these brings. Throws ConfigError and DataError, before anything is changed.
@@ -85,13 +103,15 @@ struct HeadChoice {
   if (plan.metric.empty()) plan.metric = learner.metrics().empty() ? "valid_loss" : learner.metrics()[0].name;
 
   const LearnerData own = learner.data();
+  std::vector<int> px = recipe.sizes;
+  std::ranges::sort(px);
   const auto data_at = [&](std::size_t i) -> LearnerData {
-    LearnerData data = recipe.sizes.empty() ? own : recipe.at_size(recipe.sizes[i]);
+    LearnerData data = px.empty() ? own : recipe.at_size(px[i]);
     if (data.train && !data.valid) data = hold_out(data.train);
     return data;
   };
-  const std::size_t sizes = std::max<std::size_t>(recipe.sizes.size(), 1);
-  const bool held_out = recipe.sizes.empty() ? own.train && !own.valid : !recipe.at_size(recipe.sizes[0]).valid;
+  const std::size_t sizes = std::max<std::size_t>(px.size(), 1);
+  const bool held_out = !(px.empty() ? own : recipe.at_size(px[0])).valid;
   plan.data = data_at(0);
   plan.notes = detail::check_data(plan.data);
   if (held_out) plan.notes.emplace_back("there is no validation data: a fifth of the training data is held back");
@@ -115,37 +135,37 @@ struct HeadChoice {
   });
 
   const auto decided = learner.decide_once([&] {
-    detail::HeadChoice choice{.size = sizes - 1, .thawed_epochs = static_cast<double>(recipe.epochs)};
+    detail::HeadChoice choice{.size = 0, .thawed_epochs = static_cast<double>(recipe.epochs)};
     if (why_not.empty()) learner.freeze(norm);
+    double forward = 0;  // seconds that a pass over the training data takes, at the last size
     for (std::size_t i = 0; i < sizes && why_not.empty(); ++i) try {
+        if (forward > 0) forward *= std::pow(static_cast<double>(px[i]) / static_cast<double>(px[i - 1]), 2);
+        const auto epochs = [&](double to_come) { return detail::epochs_within(recipe, plan.data, begin, forward, to_come); };
+        if (choice.known && epochs(forward) < 1) {
+          plan.notes.push_back(std::to_string(px[i]) + " px: no epoch of the whole network would fit");
+          continue;
+        }
         learner.data(data_at(i));
         const HeadTrials trials = try_heads(learner, recipe.folds);
+        forward = trials.seconds;
         const HeadTrial& best = trials.best();
-        // a pass forward and backward takes about three times the pass forward, and validation one more of its share
-        const double epoch = 3.3 * trials.seconds;
-        const double spent = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-        const double epochs = recipe.minutes > 0
-                                  ? std::clamp(std::floor((60 * recipe.minutes - spent - 4 * trials.seconds) / epoch),
-                                               0.0, static_cast<double>(recipe.epochs))
-                                  : static_cast<double>(recipe.epochs);
-        if (choice.known && (epochs < 1 || !(best.loss < choice.loss))) continue;
+        plan.notes.push_back((px.empty() ? "" : std::to_string(px[i]) + " px: ") + "held-out loss of the head, over " +
+                             std::to_string(recipe.folds) + " folds: " + detail::number(best.loss));
+        if (choice.known && (epochs(0) < 1 || !(best.loss < choice.loss))) continue;
         choice = {.size = i,
                   .lr = best.lr,
                   .decay = best.decay,
                   .epochs = static_cast<double>(trials.epochs),
                   .loss = best.loss,
-                  .thawed_epochs = epochs,
+                  .thawed_epochs = epochs(0),
                   .known = true};
-        plan.notes.push_back((recipe.sizes.empty() ? "" : std::to_string(recipe.sizes[i]) + " px: ") +
-                             "held-out loss of the head, over " + std::to_string(recipe.folds) + " folds: " +
-                             detail::number(best.loss));
       } catch (const ConfigError& error) {
         why_not = error.what();
       }
     return choice.numbers();
   });
   const auto choice = detail::HeadChoice::of(decided);
-  if (!recipe.sizes.empty()) plan.size = recipe.sizes.at(choice.size), plan.data = data_at(choice.size);
+  if (!px.empty()) plan.size = px.at(choice.size), plan.data = data_at(choice.size);
   const auto epochs = static_cast<std::int64_t>(choice.thawed_epochs);
 
   if (has_body) {
@@ -163,7 +183,7 @@ struct HeadChoice {
                  " had the lowest held-out loss of nine";
     } else {
       head.stage.epochs = std::max<std::int64_t>(1, (epochs + 1) / 2);
-      head.find = DiscriminativeLR(1.0);
+      head.find = LRFinder{};
       head.why = "its rate comes from the finder: " + (why_not.empty() ? "folds were not possible" : why_not);
     }
     plan.stages.push_back(std::move(head));
@@ -174,10 +194,14 @@ struct HeadChoice {
     return plan;
   }
   plan.stages.push_back({.stage = {.name = "thawed", .epochs = epochs, .freeze = Unfrozen{}, .norm = norm},
-                         .find = DiscriminativeLR::slice(recipe.first_group, 1),
+                         .find = LRFinder{.start_lr = 1e-6,  // a thawed network's curve is flat below
+                                          .end_lr = 1,
+                                          .steps = 60,
+                                          .rates = DiscriminativeLR::slice(recipe.first_group, 1),
+                                          .held_out_every = 3},
                          .line = recipe.line,
-                         .why = "just before the loss rises, by the finder; ends at the best point between the head "
-                                "alone and the end"});
+                         .why = "as fast as the finder's held-out loss bears; it ends at the best point between the head "
+                                "alone and its own end"});
   return plan;
 }
 

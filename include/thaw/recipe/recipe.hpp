@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include <thaw/groups/rates.hpp>
+#include <thaw/find/lr_finder.hpp>
 #include <thaw/train/learner_options.hpp>
 #include <thaw/train/stage.hpp>
 
@@ -31,9 +31,9 @@ struct Recipe {
 /// One stage of a recipe's plan: what Learner::fit is given, and what is seen to before.
 struct RecipeStage {
   Stage stage = {};
-  /// Ratios between the groups' rates: the finder is run before the stage, and its recommended rate times these is
-  /// stage.lr. None: stage.lr as it stands.
-  std::optional<DiscriminativeLR> find = {};
+  /// Run before the stage: stage.lr follows from its curve, at the ratios between groups that it has. None: stage.lr as
+  /// it stands.
+  std::optional<LRFinder> find = {};
   std::optional<double> head_decay = {};  ///< weight decay of the last group in this stage; none: the optimizer's own
   std::int64_t line = 0;                  ///< see KeepBest
   std::string why = {};

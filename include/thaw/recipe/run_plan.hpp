@@ -17,7 +17,8 @@
 namespace thaw {
 
 /// Runs a recipe's plan: each stage with its finder, its data and KeepBest, so that none ends worse on the validation
-/// data than it began. Callbacks are those of every stage's fit. A stage for which the finder has no rate is left out,
+/// data than it began. A stage with a line trains at the finder's `edge` (see suggest_edge), others at its recommended
+/// rate. Callbacks are those of every stage's fit. A stage for which the finder has no rate is left out,
 /// and the result says so. Goes on where it was interrupted in a program that is resumed (see Learner::resume).
 template <class... Callbacks>
 RecipeResult run_plan(Learner& learner, RecipePlan plan, Callbacks... callbacks) {
@@ -36,13 +37,15 @@ RecipeResult run_plan(Learner& learner, RecipePlan plan, Callbacks... callbacks)
     RecipeStageResult& told = result.stages.emplace_back(RecipeStageResult{.name = stage.name, .before = before});
     if (planned.find) {
       forget_state(learner.optimizer(), apply(stage.freeze, learner.groups(), stage.norm, {}));
-      const std::optional<Suggestion> found = recommended(learner.find_lr({.rates = *planned.find}, callbacks...));
+      const LRCurve curve = learner.find_lr(*planned.find, callbacks...);
+      std::optional<Suggestion> found = planned.line > 0 ? suggest_edge(curve) : std::nullopt;
+      if (!found) found = recommended(curve);
       if (!found) {
         told.after = before;
         told.what = "left out: the finder's loss never rose for good, so it gives no rate";
         continue;
       }
-      std::vector<double> rates = (*planned.find)(learner.groups().size());
+      std::vector<double> rates = planned.find->rates(learner.groups().size());
       for (double& rate : rates) rate *= found->lr / rates.back();
       stage.lr = DiscriminativeLR::each(std::move(rates));
     }
