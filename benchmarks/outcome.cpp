@@ -58,7 +58,7 @@ struct TowardsPretrained {
 
 /// The recipe, changed.
 struct How {
-  bool augment = true, choose_size = true, choose_head = true, thaw = true;
+  bool augment = true, choose_size = true, choose_head = true;
   std::function<void(thaw::Learner&, thaw::RecipePlan&)> change = {};  // of the plan, once the head is trained
   std::vector<thaw::Callback> callbacks = {};
 };
@@ -124,7 +124,6 @@ struct Arms {
         plan.stages[0].stage.cache = {};
         plan.stages[0].head_decay.reset();
       }
-      if (!how.thaw) plan.stages.resize(1);
       json row = {{"stages", json::array()}, {"plan", to_text(plan)}};
       for (std::size_t i = 0; i < plan.stages.size(); ++i) {
         if (i == 1 && how.change) how.change(learner, plan);
@@ -205,8 +204,7 @@ DiscriminativeLR rates_of(const std::function<std::optional<thaw::Suggestion>(co
            }));
          }},
         // simpler ways
-        {"head", [](const Arms& a) { return a.recipe({.thaw = false}); }},
-        {"fine_tune",
+          {"fine_tune",
          [](const Arms& a) {
            return a.measured(false, true, false, [&](thaw::Learner& learner) {
              learner.fine_tune(a.job.epochs, 2e-3, {.norm = {.frozen = thaw::Norm::train}});

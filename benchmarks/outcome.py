@@ -25,7 +25,7 @@ SETS = ["sign-digits", "cats-dogs", "food-10", "cifar-10", "Fashion-MNIST"]
 SETTINGS = dict(sizes=[96, 128], epochs=5)
 ARMS = {
     "recipe": "the recipe",
-    "no_line": "without the line between head and end",
+    "no_line": "without the line between head and end, at `before_rise`",
     "before_rise": "at the finder's `before_rise`, not its `edge`",
     "no_augmentation": "without augmentation",
     "small": "at the smaller size, 96",
@@ -51,6 +51,8 @@ def run(cell, options, kept):
         return
     folder = f"{options.data}/fashion-mnist" if name == "Fashion-MNIST" else f"{options.shared}/{name}"
     weights = f"{options.data}/efficientnet-lite0-57934424.pth"
+    if arm == "head":  # the recipe's rows have it
+        return
     with tempfile.TemporaryDirectory() as work:
         job = dict(settings, data=folder, weights=weights, work=work, images=f"{work}/images.pth")
         told = ["--job", json.dumps(job)]
@@ -68,6 +70,11 @@ def reached(row, accuracy):
     return next((stage["seconds"] for stage in row["stages"] if stage["accuracy"] >= accuracy), None)
 
 
+def head_of(row):
+    """What a recipe's first stage ended with."""
+    return row | {key: row["stages"][0][key] for key in ("accuracy", "seconds")}
+
+
 def tables(kept):
     settings = SETTINGS.items()
     rows = [row for row in kept.rows if settings <= row.items()]
@@ -76,13 +83,13 @@ def tables(kept):
         of_set = {(row["arm"], row["seed"]): row for row in rows if row["set"] == name}
         lines = [f"| {name} | seeds | valid accuracy | deviation | beside the recipe | seconds |", "|---" * 6 + "|"]
         for arm, words in ARMS.items():
-            seeds = sorted(seed for one, seed in of_set if one == arm)
+            seeds = sorted(seed for one, seed in of_set if one == ("recipe" if arm == "head" else arm))
             if not seeds:
                 continue
-            mine = [of_set[arm, seed] for seed in seeds]
+            mine = [head_of(of_set["recipe", seed]) if arm == "head" else of_set[arm, seed] for seed in seeds]
             accuracy = [row["accuracy"] for row in mine]
             both = [seed for seed in seeds if ("recipe", seed) in of_set]
-            against = [of_set[arm, seed]["accuracy"] - of_set["recipe", seed]["accuracy"] for seed in both]
+            against = [row["accuracy"] - of_set["recipe", s]["accuracy"] for s, row in zip(seeds, mine) if s in both]
             spread = f"{stdev(accuracy):.3f}" if len(seeds) > 1 else ""
             beside = f"{mean(against):+.3f}" if against and arm != "recipe" else ""
             seconds = f"{median(row['seconds'] for row in mine):.0f}"

@@ -13,7 +13,7 @@
 #include <ATen/ops/cat.h>
 
 #include <string>
-#include <thaw/train/detail/weight_copy.hpp>
+#include <thaw/train/weight_copy.hpp>
 #include <thaw/vision/resize.hpp>
 #include <utility>
 #include <vector>
@@ -78,7 +78,7 @@ void run(const bench::FewImages& few, const Job& job) {
     stage.lr = 3e-3;
     say("head", result(head, head.fit(stage).train_loss));
   }
-  const thaw::detail::WeightCopy start(*model);
+  const thaw::WeightCopy start(*model);
   const auto ratios = thawed ? DiscriminativeLR::slice(0.1, 1) : DiscriminativeLR(1.0);
   if (job.sweep) {
     thaw::Learner finder = learner(valid);

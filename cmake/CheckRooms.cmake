@@ -20,7 +20,7 @@ set(arrows
     "vision      -> data report"
     "text        -> data"
     # the umbrella, thaw.hpp: all that thaw::thaw alone can pay for
-    "thaw.hpp    -> schedule groups optim find data train recipe models report")
+    "thaw.hpp    -> schedule groups optim find data train models report")
 
 # What costs a user another library, and the rooms that may ask for it.
 set(priced "nlohmann/ -> weights checkpoint" "xxhash -> weights checkpoint" "opencv2/ -> vision" "unicode/ -> text"

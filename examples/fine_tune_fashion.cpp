@@ -99,27 +99,35 @@ std::vector<Result> fine_tune(const Options& options, const example::Processes& 
                                                                          .results_per_stage = true}},
                          .world = processes.world()}};
   std::vector<Result> results;
-  const auto stage = [&](const std::string& name, thaw::Stage how) {
+  const auto stage = [&](const std::string& name, thaw::Stage how, std::int64_t line = 0) {
     how.name = name;
-    learner.fit(how, thaw::KeepBest{"accuracy"});  // ends with its best epoch, or as it began
+    // ends with its best epoch, the best of so many points on the line from its begin to its end, or as it began
+    learner.fit(how, thaw::KeepBest{.monitor = "accuracy", .line = line});
     results.push_back({name, learner.validate().metrics[0].value, seconds_of(learner.history())});
   };
-  // No rate is given: each stage takes the last one before the finder's loss rises.
-  const auto find_lr = [&](const DiscriminativeLR& ratios) {
-    const thaw::LRCurve curve = learner.find_lr({.rates = ratios});
+  // No rate is given: the head's is the last one before the finder's loss rises, the others', which can go back on the
+  // line, as high as that loss bears.
+  const auto find_curve = [&](const DiscriminativeLR& ratios) {
+    thaw::LRCurve curve = learner.find_lr({.rates = ratios});
     fmt::print("\n{}\n", curve);
     if (processes.first()) thaw::write_svg(curve, options.out / "lr_finder.svg");
-    return thaw::recommended_lr(curve);
+    return curve;
+  };
+  const auto thawed_lr = [&] {
+    const thaw::LRCurve curve = find_curve(DiscriminativeLR::slice(0.1, 1));
+    const auto edge = thaw::suggest_edge(curve);
+    const double rate = edge ? edge->lr : thaw::recommended_lr(curve);
+    fmt::print("rate: {:.1e}\n", rate);
+    return DiscriminativeLR::slice(rate / 10, rate);
   };
 
   // Batch norm is held from here to the end. This network's norm momentum is .01: in the few hundred steps that follow,
   // its running statistics could not catch up with weights that move (tried in Python: 0.79 instead of 0.87).
   learner.freeze(thaw::hold_everywhere);
-  stage("head only", {.epochs = options.head_epochs, .lr = find_lr(1.0)});
+  stage("head only", {.epochs = options.head_epochs, .lr = thaw::recommended_lr(find_curve(1.0))});
 
   learner.unfreeze(thaw::hold_everywhere);
-  double rate = find_lr(DiscriminativeLR::slice(0.1, 1));
-  stage("thawed", {.epochs = options.thawed_epochs, .lr = DiscriminativeLR::slice(rate / 10, rate)});
+  stage("thawed", {.epochs = options.thawed_epochs, .lr = thawed_lr()}, /*line=*/3);
 
   // Larger images have to be worth it: otherwise the network, and the size, of before are kept.
   learner.save(options.out / "fashion.pt");
@@ -127,9 +135,8 @@ std::vector<Result> fine_tune(const Options& options, const example::Processes& 
     learner.data({.train = batches(train, size, true), .valid = batches(valid, size, false)});
   };
   look_at(options.larger);
-  rate = find_lr(DiscriminativeLR::slice(0.1, 1));
-  stage(fmt::format("resized to {} px", options.larger),
-        {.epochs = options.resized_epochs, .lr = DiscriminativeLR::slice(rate / 10, rate)});
+  stage(fmt::format("resized to {} px", options.larger), {.epochs = options.resized_epochs, .lr = thawed_lr()},
+        /*line=*/3);
   if (results[2].accuracy < results[1].accuracy) {
     learner.load(options.out / "fashion.pt");
     look_at(options.size);

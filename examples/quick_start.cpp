@@ -1,5 +1,7 @@
 #include <thaw/models/efficientnet_lite.hpp>
 #include <thaw/models/heads.hpp>
+#include <thaw/recipe/recipe_text.hpp>
+#include <thaw/recipe/run_plan.hpp>
 #include <thaw/thaw.hpp>
 #include <thaw/weights/load.hpp>
 
@@ -18,16 +20,10 @@ int main() {
       groups,
       thaw::cross_entropy,
       {.train = train, .valid = valid, .metrics = {thaw::accuracy()}, .callbacks = {thaw::Console{}}}};
-  learner.freeze(thaw::hold_everywhere);  // all but the head; batch norm stays as it was pretrained
-  learner.fit({.name = "head", .epochs = 3, .lr = thaw::recommended_lr(learner.find_lr())}, thaw::KeepBest{"accuracy"});
-
-  learner.unfreeze(thaw::hold_everywhere);
-  const auto slice = [](double lr) { return thaw::DiscriminativeLR::slice(lr / 10, lr); };  // the stem learns slower
-  const thaw::LRCurve curve = learner.find_lr({.rates = slice(1)});  // nothing is left changed, not even the generator
-  thaw::write_svg(curve, "lr_finder.svg");
-  fmt::print("{}", curve);
-
-  const double lr = thaw::recommended_lr(curve);  // just before the loss rises
-  learner.fit({.name = "all", .epochs = 5, .lr = slice(lr)}, thaw::KeepBest{"accuracy"});
+  // No rate is given: the recipe tries the head on folds, trains it with the body frozen, thaws the rest at the rate that
+  // the finder's curve bears, and keeps the best of all that it passed.
+  const thaw::RecipePlan plan = thaw::make_plan(learner, {.epochs = 5});
+  fmt::print("{}", plan);  // what it chose, and why; it may be changed
+  fmt::print("{}", thaw::run_plan(learner, plan));
   learner.save("fashion.pt");
 }

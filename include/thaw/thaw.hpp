@@ -2,7 +2,7 @@
 
 // All of thaw::thaw. Reading weight files is thaw::io's: include <thaw/weights/load.hpp>.
 // Some headers are heavy: networks from Python need <thaw/groups/script_module.hpp> (TorchScript), regular expressions
-// <thaw/groups/regex.hpp> (half a second).
+// <thaw/groups/regex.hpp> (half a second), the recipe <thaw/recipe/run_plan.hpp> (a Learner of its own).
 #include <thaw/core/error.hpp>
 #include <thaw/data/in_memory.hpp>
 #include <thaw/data/prefetch.hpp>

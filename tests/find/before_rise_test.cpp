@@ -171,3 +171,23 @@ TEST_CASE("held-out losses that say nothing suggest nothing") {
   CHECK(suggest({1, 1, 1, std::nan(""), std::nan("")})->confidence == 1);
   CHECK(suggest({-1, -1, -2, -1.9, -1})->lr == 1e-3 / 2);  // losses below zero
 }
+
+TEST_CASE("the edge is a third of the last rate at which the held-out loss is less than twice its lowest") {
+  thaw::LRCurve curve{.held_out_lr = {0, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1}, .held_out = {1.0, 0.9, 0.8, 1.4, 1.7, 9.0}};
+  CHECK(thaw::suggest_edge(curve)->lr == 1e-3 / 3);
+  CHECK(thaw::suggest_edge(curve)->name == "edge");
+  curve.held_out = {1.0, 0.9, 0.8, 5.0, 1.5, 9.0};  // one bad look, and then it is back
+  CHECK(thaw::suggest_edge(curve)->lr == 1e-2 / 3);
+  curve.held_out = {1.0, 0.9, 0.8, 1.4, 1.5, std::nan("")};
+  CHECK(thaw::suggest_edge(curve)->lr == 1e-2 / 3);
+  curve.held_out = {-1.0, -1.1, -1.2, -0.9, -0.1, 3.0};  // below zero it is as far above the lowest
+  CHECK(thaw::suggest_edge(curve)->lr == 1e-2 / 3);
+
+  curve.held_out = {1.0, 0.9, 0.8, 0.8, 0.8, 0.9};
+  CHECK_FALSE(thaw::suggest_edge(curve));
+  curve.stopped_early = true;  // the training loss was not finite
+  CHECK(thaw::suggest_edge(curve)->lr == 1e-1 / 3);
+  curve.held_out = {1.0, 2.1, 2.2, 2.3, 2.4, 9.0};
+  CHECK_FALSE(thaw::suggest_edge(curve));
+  CHECK_FALSE(thaw::suggest_edge({.lr = {1e-3}, .loss = {1.0}}));
+}

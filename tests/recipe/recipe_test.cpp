@@ -1,5 +1,7 @@
 // A recipe: what it plans, that it can only gain, that it goes on where it was killed, and what it refuses.
 
+#include <torch/nn/modules/activation.h>
+#include <torch/nn/modules/batchnorm.h>
 #include <torch/nn/modules/container/sequential.h>
 #include <torch/nn/modules/linear.h>
 #include <torch/optim/sgd.h>
@@ -25,6 +27,7 @@
 #include <thaw/train/learner.hpp>
 #include <thaw/train/loss.hpp>
 #include <thaw/train/metric.hpp>
+#include <utility>
 #include <vector>
 
 #include "support/nets.hpp"
@@ -254,6 +257,27 @@ TEST_CASE("a recipe refuses what it cannot do, before anything is changed") {
   learner.data({.train = std::vector<thaw::Batch>{{points.input, points.centre % 3}}});
   check_refused(with({}), "the training data cannot give a part of itself");
   CHECK(thaw::test::same_state(before, *job.net));
+}
+
+TEST_CASE("norm layers are held, but those that have never measured anything") {
+  const auto plan_of = [](bool body_measured, bool head_norm) {
+    at::manual_seed(1);
+    torch::nn::Sequential net(torch::nn::Linear(2, 8), torch::nn::BatchNorm1d(8), torch::nn::ReLU());
+    if (body_measured) net->named_buffers()["1.running_mean"].fill_(0.5);
+    if (head_norm) net->push_back(torch::nn::BatchNorm1d(8));
+    net->push_back(torch::nn::Linear(8, 3));
+    Learner learner(net, thaw::LayerGroups::cut_at(net, {3}), thaw::cross_entropy,
+                    {.train = Points(96, 11).data(3, true), .valid = Points(120, 12).data(3)});
+    return thaw::make_plan(learner);
+  };
+  const auto rules = [&](bool body_measured, bool head_norm) {
+    const thaw::RecipePlan plan = plan_of(body_measured, head_norm);
+    return std::pair(plan.stages.at(0).stage.norm, plan.stages.at(1).stage.norm);
+  };
+  CHECK(rules(true, false) == std::pair(thaw::hold_everywhere, thaw::hold_everywhere));
+  CHECK(rules(true, true) == std::pair(thaw::NormRule{}, thaw::hold_everywhere));
+  CHECK(rules(false, true) == std::pair(thaw::NormRule{}, thaw::NormRule{}));
+  CHECK_THAT(to_text(plan_of(true, true)), ContainsSubstring("they measure it while the head trains"));
 }
 
 TEST_CASE("odd data is said, not refused") {

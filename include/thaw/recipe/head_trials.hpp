@@ -23,7 +23,7 @@
 #include <thaw/data/in_memory.hpp>
 #include <thaw/find/snapshot.hpp>
 #include <thaw/optim/adamw.hpp>
-#include <thaw/train/detail/weight_copy.hpp>
+#include <thaw/train/weight_copy.hpp>
 #include <thaw/train/learner.hpp>
 
 namespace thaw {

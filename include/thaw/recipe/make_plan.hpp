@@ -86,7 +86,8 @@ struct HeadChoice {
 ///
 /// 1. Data that nothing can be learnt from is refused. Where there is none for validation, a fifth of the training data
 ///    is held back.
-/// 2. Norm layers are held, but where some have never measured anything: those of a new head.
+/// 2. Norm layers are held: few samples are too few to measure anew. Those of a new head, which have never measured
+///    anything, do so while the head trains. Where others never have, all train.
 /// 3. The head's rate and decay are chosen by folds on what the frozen body makes of the training data, at each of
 ///    Recipe::sizes, and so is the size: that with the lowest loss. A budget in minutes leaves out sizes at which no
 ///    epoch of the whole network fits. Where folds are not possible (see try_heads), the finder gives the head's rate.
@@ -116,11 +117,13 @@ struct HeadChoice {
   plan.notes = detail::check_data(plan.data);
   if (held_out) plan.notes.emplace_back("there is no validation data: a fifth of the training data is held back");
 
-  NormRule norm = hold_everywhere;
+  NormRule head_norm = hold_everywhere, norm = hold_everywhere;
   if (const std::vector<std::string> fresh = detail::never_measured(learner.groups()); !fresh.empty()) {
-    norm = {};
-    plan.notes.push_back("norm layers train once thawed, since those of " + join_names(fresh) +
-                         " have never seen data; elsewhere they would be held");
+    head_norm = {};
+    if (fresh != std::vector{names_of(learner.groups()).back()}) norm = {};
+    plan.notes.push_back("norm layers of " + join_names(fresh) + " have never seen data: " +
+                         (norm == NormRule{} ? "all of them train once thawed, and would be held otherwise"
+                                             : "they measure it while the head trains, then they are held as all others"));
   }
 
   const bool has_body = learner.groups().size() > 1;
@@ -136,7 +139,7 @@ struct HeadChoice {
 
   const auto decided = learner.decide_once([&] {
     detail::HeadChoice choice{.size = 0, .thawed_epochs = static_cast<double>(recipe.epochs)};
-    if (why_not.empty()) learner.freeze(norm);
+    if (why_not.empty()) learner.freeze(head_norm);
     double forward = 0;  // seconds that a pass over the training data takes, at the last size
     for (std::size_t i = 0; i < sizes && why_not.empty(); ++i) try {
         if (forward > 0) forward *= std::pow(static_cast<double>(px[i]) / static_cast<double>(px[i - 1]), 2);
@@ -169,7 +172,7 @@ struct HeadChoice {
   const auto epochs = static_cast<std::int64_t>(choice.thawed_epochs);
 
   if (has_body) {
-    RecipeStage head{.stage = {.name = "head", .freeze = FreezeTo{-1}, .norm = norm}};
+    RecipeStage head{.stage = {.name = "head", .freeze = FreezeTo{-1}, .norm = head_norm}};
     if (choice.known) {
       head.stage.epochs = static_cast<std::int64_t>(choice.epochs);
       head.stage.lr = DiscriminativeLR::slice(choice.lr);

@@ -10,9 +10,9 @@
 
 #include <thaw/core/error.hpp>
 #include <thaw/train/detail/visit_history.hpp>
-#include <thaw/train/detail/weight_copy.hpp>
 #include <thaw/train/learner.hpp>
 #include <thaw/train/monitor.hpp>
+#include <thaw/train/weight_copy.hpp>
 
 namespace thaw {
 
@@ -54,7 +54,7 @@ struct KeepBest {
   }
   void on_stage_end(const StageEnd& event) {
     if (begin_) {
-      const detail::WeightCopy end(*event.learner.groups().module());
+      const WeightCopy end(*event.learner.groups().module());
       for (std::int64_t i = 1; i <= line; ++i) {
         const double t = static_cast<double>(i) / static_cast<double>(line + 1);
         begin_->restore_between(end, t);
@@ -90,7 +90,7 @@ struct KeepBest {
   // run state, from one stage's begin to its end
   Evaluation best_ = {};
   std::string what_ = {};
-  std::optional<detail::WeightCopy> copy_ = {}, begin_ = {};
+  std::optional<WeightCopy> copy_ = {}, begin_ = {};
 };
 
 }  // namespace thaw

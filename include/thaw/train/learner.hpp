@@ -27,7 +27,6 @@
 #include <thaw/train/detail/pass_graph.hpp>
 #include <thaw/train/detail/place.hpp>
 #include <thaw/train/detail/task.hpp>
-#include <thaw/train/detail/weight_copy.hpp>
 #include <thaw/train/frozen_split.hpp>
 #include <thaw/train/history.hpp>
 #include <thaw/train/learner_options.hpp>
@@ -35,6 +34,7 @@
 #include <thaw/train/run_state.hpp>
 #include <thaw/train/stage.hpp>
 #include <thaw/train/until_overfit.hpp>
+#include <thaw/train/weight_copy.hpp>
 #include <thaw/train/world.hpp>
 
 namespace thaw {
@@ -327,7 +327,7 @@ class Learner {
   std::vector<std::vector<double>> decisions_;  // all that decide_once gave
   std::size_t sweep_ = 0, decision_ = 0;        // how many of them this process asked for
   std::optional<Resumed> resumed_;
-  std::optional<detail::WeightCopy> best_round_;  // of fit_until_overfit
+  std::optional<WeightCopy> best_round_;  // of fit_until_overfit
   std::int64_t epochs_begun_ = 0;    // numbers the passes over the training data: each is shuffled anew
   bool checked_ = false;             // the data was tried on the model
   bool was_checked_ = false;         // it was, in the process that a resumed run goes on with

@@ -12,7 +12,7 @@
 
 #include <thaw/train/run_state.hpp>
 
-namespace thaw::detail {
+namespace thaw {
 
 /// A copy of a module's parameters and buffers, to be put back.
 class WeightCopy {
@@ -50,6 +50,8 @@ class WeightCopy {
   std::vector<std::pair<at::Tensor, at::Tensor>> tensors_;
 };
 
+namespace detail {
+
 inline void visit(const StateVisitor& state, std::optional<WeightCopy>& copy, const torch::nn::Module& module) {
   bool there = copy.has_value();
   state("there", there);
@@ -58,4 +60,6 @@ inline void visit(const StateVisitor& state, std::optional<WeightCopy>& copy, co
   copy->visit(state);
 }
 
-}  // namespace thaw::detail
+}  // namespace detail
+
+}  // namespace thaw
