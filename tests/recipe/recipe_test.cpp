@@ -274,9 +274,10 @@ TEST_CASE("norm layers are held, but those that have never measured anything") {
     const thaw::RecipePlan plan = plan_of(body_measured, head_norm);
     return std::pair(plan.stages.at(0).stage.norm, plan.stages.at(1).stage.norm);
   };
-  CHECK(rules(true, false) == std::pair(thaw::hold_everywhere, thaw::hold_everywhere));
-  CHECK(rules(true, true) == std::pair(thaw::NormRule{}, thaw::hold_everywhere));
-  CHECK(rules(false, true) == std::pair(thaw::NormRule{}, thaw::NormRule{}));
+  const auto both = [](thaw::NormRule head, thaw::NormRule thawed) { return std::pair(head, thawed); };
+  CHECK((rules(true, false) == both(thaw::hold_everywhere, thaw::hold_everywhere)));
+  CHECK((rules(true, true) == both({}, thaw::hold_everywhere)));
+  CHECK((rules(false, true) == both({}, {})));
   CHECK_THAT(to_text(plan_of(true, true)), ContainsSubstring("they measure it while the head trains"));
 }
 

@@ -176,8 +176,9 @@ struct HeadChoice {
     if (choice.known) {
       head.stage.epochs = static_cast<std::int64_t>(choice.epochs);
       head.stage.lr = DiscriminativeLR::slice(choice.lr);
-      const bool numbered = plan.data.train.numbered() && plan.data.valid.numbered();
-      if (numbered)
+      if (!plan.data.train.numbered() || !plan.data.valid.numbered())  // then each epoch runs the whole body
+        head.stage.epochs = std::min(head.stage.epochs, std::max<std::int64_t>(1, epochs));
+      else
         head.stage.cache = {.where = Cache::Where::memory,
                             .passes = detail::augments(*plan.data.train.numbered()) ? 2 : 1,
                             .required = false};

@@ -53,11 +53,11 @@ struct KeepBest {
       keep(event.learner, "epoch " + std::to_string(event.record.epoch), *event.record.valid);
   }
   void on_stage_end(const StageEnd& event) {
-    if (begin_) {
+    if (const std::optional<WeightCopy> begin = std::exchange(begin_, {})) {
       const WeightCopy end(*event.learner.groups().module());
       for (std::int64_t i = 1; i <= line; ++i) {
         const double t = static_cast<double>(i) / static_cast<double>(line + 1);
-        begin_->restore_between(end, t);
+        begin->restore_between(end, t);
         const Evaluation valid = event.learner.validate();
         if (better(valid)) keep(event.learner, detail::number(t) + " of the way from its begin to its end", valid);
       }
@@ -65,7 +65,6 @@ struct KeepBest {
     if (copy_) copy_->restore();
     if (on_kept && copy_) on_kept(what_, best_);
     copy_.reset();
-    begin_.reset();
   }
   void on_run_state(const RunStateVisit& event) {
     std::vector<EpochRecord> best{{.stage = what_, .valid = best_}};

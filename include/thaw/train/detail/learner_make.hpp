@@ -6,7 +6,7 @@
 
 namespace thaw {
 
-template <class Model, class Loss>
+template <class Model, class Loss>  // NOLINTNEXTLINE(performance-unnecessary-value-param): a handle
 Learner::Learner(Model model, LayerGroups groups, Loss loss, LearnerOptions options)
     : world_(std::move(options.world)),
       groups_(std::move(groups)),
