@@ -412,7 +412,8 @@ TEST_CASE("a training loss of nearly 0 that rises does not end a sweep while the
   std::size_t step = 0;
   double held_out = 0.3;
   const auto next = [&] { return losses.at(step++); };
-  const auto curve = LRFinder{.steps = 20}.run(bench.groups, bench.optimizer, next, {.held_out = [&] { return held_out; }});
+  const auto curve =
+      LRFinder{.steps = 20}.run(bench.groups, bench.optimizer, next, {.held_out = [&] { return held_out; }});
   CHECK(curve.lr.size() == 20);
   CHECK_FALSE(curve.stopped_early);
 

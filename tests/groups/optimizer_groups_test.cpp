@@ -12,6 +12,27 @@ using thaw::LayerGroups;
 using thaw::OptimizerGroups;
 using thaw::test::TinyNet;
 
+namespace {
+
+struct Optimizers {
+  explicit Optimizers(const std::vector<torch::optim::OptimizerParamGroup>& params)
+      : sgd(params, torch::optim::SGDOptions(0.1)),
+        adam(params, torch::optim::AdamOptions()),
+        adamw(params, torch::optim::AdamWOptions()),
+        rmsprop(params, torch::optim::RMSpropOptions()),
+        adagrad(params, torch::optim::AdagradOptions()) {}
+
+  torch::optim::SGD sgd;
+  torch::optim::Adam adam;
+  torch::optim::AdamW adamw;
+  torch::optim::RMSprop rmsprop;
+  torch::optim::Adagrad adagrad;
+  std::vector<torch::optim::Optimizer*> with_momentum = {&sgd, &adam, &adamw, &rmsprop};
+  std::vector<torch::optim::Optimizer*> with_decay = {&sgd, &adam, &adamw, &rmsprop, &adagrad};
+};
+
+}  // namespace
+
 TEST_CASE("param_groups gives each layer group its decaying and its exempt parameters, all of them once") {
   TinyNet net;
   const auto groups = LayerGroups::cut_before(net, {"head"});
@@ -38,30 +59,21 @@ TEST_CASE("momentum is SGD's and RMSprop's momentum, Adam's and AdamW's beta1") 
   TinyNet net;
   const auto groups = LayerGroups::cut_before(net, {"head"});
   const auto params = thaw::param_groups(groups);
-  torch::optim::SGD sgd(params, torch::optim::SGDOptions(0.1));
-  torch::optim::Adam adam(params, torch::optim::AdamOptions());
-  torch::optim::AdamW adamw(params, torch::optim::AdamWOptions());
-  torch::optim::RMSprop rmsprop(params, torch::optim::RMSpropOptions());
-  for (torch::optim::Optimizer* optimizer :
-       std::initializer_list<torch::optim::Optimizer*>{&sgd, &adam, &adamw, &rmsprop}) {
+  Optimizers all(params);
+  for (torch::optim::Optimizer* optimizer : all.with_momentum) {
     const OptimizerGroups live(*optimizer, groups);
     live.set_momentum(0.87);
     CHECK(live.momentum() == 0.87);
   }
-  CHECK(std::get<1>(static_cast<torch::optim::AdamOptions&>(adam.param_groups()[0].options()).betas()) == 0.999);
+  CHECK(std::get<1>(static_cast<torch::optim::AdamOptions&>(all.adam.param_groups()[0].options()).betas()) == 0.999);
 }
 
 TEST_CASE("weight decay is written for a group's weights alone, of every optimizer that has one") {
   TinyNet net;
   const auto groups = LayerGroups::cut_before(net, {"head"});
   const auto params = thaw::param_groups(groups);
-  torch::optim::SGD sgd(params, torch::optim::SGDOptions(0.1));
-  torch::optim::Adam adam(params, torch::optim::AdamOptions());
-  torch::optim::AdamW adamw(params, torch::optim::AdamWOptions());
-  torch::optim::RMSprop rmsprop(params, torch::optim::RMSpropOptions());
-  torch::optim::Adagrad adagrad(params, torch::optim::AdagradOptions());
-  for (torch::optim::Optimizer* optimizer :
-       std::initializer_list<torch::optim::Optimizer*>{&sgd, &adam, &adamw, &rmsprop, &adagrad}) {
+  Optimizers all(params);
+  for (torch::optim::Optimizer* optimizer : all.with_decay) {
     const OptimizerGroups live(*optimizer, groups);
     const auto decay = [&](std::size_t i) { return thaw::read_weight_decay(optimizer->param_groups()[i].options()); };
     const auto before = decay(0);

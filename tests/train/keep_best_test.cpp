@@ -75,10 +75,11 @@ TEST_CASE("KeepBest tries the line from a stage's begin to its end, and keeps th
 
   std::string what;
   double kept = 0;
-  bench.learner->fit(too_far, KeepBest{.line = 3, .on_kept = [&](const std::string& said, const thaw::Evaluation& valid) {
-                                         what = said;
-                                         kept = valid.loss;
-                                       }});
+  bench.learner->fit(too_far,
+                     KeepBest{.line = 3, .on_kept = [&](const std::string& said, const thaw::Evaluation& valid) {
+                                what = said;
+                                kept = valid.loss;
+                              }});
   CHECK(bench.learner->validate().loss == losses[static_cast<std::size_t>(best)]);
   CHECK(kept == losses[static_cast<std::size_t>(best)]);
   CHECK(what == thaw::detail::number(0.25 * static_cast<double>(best)) + " of the way from its begin to its end");

@@ -394,19 +394,17 @@ TEST_CASE("a resumed run ends as one that was not interrupted: rounds until the 
       3 * 7);
 }
 
-TEST_CASE("a resumed run ends as one that was not interrupted: the best point on a stage's line, numbers decided once") {
+TEST_CASE("a resumed run ends as one that was not interrupted: the best point on a line, numbers decided once") {
   check_every_point(
       [](const auto& start, Watch watch) {
         Net net;
         Learner learner{net.module, net.groups, thaw::cross_entropy, options()};
         start(learner);
-        double epochs = 0;
         const auto by_weights = [&] {
           return learner.decide_once([&] { return std::vector{learner.validate().loss, 2.0}; });
         };
-        epochs = by_weights()[1];
-        learner.fit({.name = "first", .epochs = static_cast<std::int64_t>(epochs), .lr = 3e-2}, thaw::KeepBest{.line = 2},
-                    watch);
+        const auto epochs = static_cast<std::int64_t>(by_weights()[1]);
+        learner.fit({.name = "first", .epochs = epochs, .lr = 3e-2}, thaw::KeepBest{.line = 2}, watch);
         const double lr = by_weights()[0] / 100;  // of weights that a resumed run no longer has
         learner.fit({.name = "second", .epochs = 1, .lr = lr}, watch);
         return copy(learner.run_state());

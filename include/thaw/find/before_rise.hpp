@@ -41,6 +41,20 @@ inline double noise_of(std::span<const double> loss) {
   return 1.4826 * median(std::move(differences)) / std::numbers::sqrt2;
 }
 
+/// The lowest of those that are finite; infinity where none is.
+inline double lowest_of(std::span<const double> loss) {
+  double lowest = std::numeric_limits<double>::infinity();
+  for (const double each : loss) lowest = std::min(lowest, std::isfinite(each) ? each : lowest);
+  return lowest;
+}
+
+/// Where the last loss is that is no higher than `bound`; none where all are higher, or no numbers.
+inline std::optional<std::size_t> last_within(std::span<const double> loss, double bound) {
+  for (std::size_t i = loss.size(); i-- > 0;)
+    if (loss[i] <= bound) return i;
+  return std::nullopt;
+}
+
 }  // namespace detail
 
 /// The article's rule: just before the loss starts to rise. Half of the last rate before it does, since the sweep was
@@ -87,35 +101,29 @@ inline double noise_of(std::span<const double> loss) {
                                                                             std::span<const double> loss,
                                                                             bool ends_badly) {
   if (loss.size() < 5) return std::nullopt;
-  double best = loss[0], highest = loss[0];
-  for (const double each : loss) best = std::min(best, std::isfinite(each) ? each : best);
-  const double band = 0.1 * std::abs(best);
-  std::size_t last = loss.size() - 1;
-  while (last > 0 && !(loss[last] <= best + band)) {
-    highest = std::max(highest, std::isfinite(loss[last]) ? loss[last] : std::numeric_limits<double>::infinity());
-    --last;
-  }
-  if (!(loss[last] <= best + band) || lr[last] == 0) return std::nullopt;
-  if (last + 1 == loss.size())
-    return ends_badly ? std::optional(Suggestion{.name = "before_rise", .lr = lr[last] / 2, .confidence = 1})
-                      : std::nullopt;
-  return Suggestion{.name = "before_rise", .lr = lr[last] / 2, .confidence = 1 - band / (highest - best)};
+  const double best = detail::lowest_of(loss), band = 0.1 * std::abs(best);
+  const std::optional<std::size_t> last = detail::last_within(loss, best + band);
+  if (!last || lr[*last] == 0) return std::nullopt;
+  Suggestion found{.name = "before_rise", .lr = lr[*last] / 2, .confidence = 1};
+  if (*last + 1 == loss.size()) return ends_badly ? std::optional(found) : std::nullopt;
+  double highest = loss[0];
+  for (const double each : loss.subspan(*last + 1))
+    highest = std::max(highest, std::isfinite(each) ? each : std::numeric_limits<double>::infinity());
+  found.confidence = 1 - band / (highest - best);
+  return found;
 }
 
 /// How fast a stage may train that can go back on what it did (KeepBest::line): a third of the last rate at which the
-/// held-out loss is less than twice its lowest value. Five to twenty times what before_rise says of a network that was
+/// held-out loss is less than twice its lowest value. About ten times what before_rise says of a network that was
 /// just thawed, and too much for a stage that has to end where it ends. None where the held-out loss was not measured,
 /// or never doubles in a sweep that did not end badly.
 [[nodiscard]] inline std::optional<Suggestion> suggest_edge(const LRCurve& curve) {
   if (curve.held_out.size() < 5) return std::nullopt;
-  double lowest = std::numeric_limits<double>::infinity();
-  for (const double each : curve.held_out) lowest = std::min(lowest, std::isfinite(each) ? each : lowest);
-  const double twice = lowest + std::abs(lowest);
-  std::size_t last = curve.held_out.size() - 1;
-  if (curve.held_out[last] <= twice && !curve.stopped_early) return std::nullopt;
-  while (last > 0 && !(curve.held_out[last] <= twice)) --last;
-  if (curve.held_out_lr[last] == 0) return std::nullopt;
-  return Suggestion{.name = "edge", .lr = curve.held_out_lr[last] / 3, .loss = curve.held_out[last], .confidence = 1};
+  const double lowest = detail::lowest_of(curve.held_out);
+  const std::optional<std::size_t> last = detail::last_within(curve.held_out, lowest + std::abs(lowest));
+  if (!last || curve.held_out_lr[*last] == 0) return std::nullopt;
+  if (*last + 1 == curve.held_out.size() && !curve.stopped_early) return std::nullopt;
+  return Suggestion{.name = "edge", .lr = curve.held_out_lr[*last] / 3, .loss = curve.held_out[*last], .confidence = 1};
 }
 
 /// By the curve's held-out losses, or else by its training losses.

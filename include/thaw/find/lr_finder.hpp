@@ -37,10 +37,11 @@ struct LRProbes {
 ///     lr_i = start_lr (end_lr / start_lr)^(i / steps), i = 0 .. steps - 1
 ///
 /// (linear: start_lr + (end_lr - start_lr) i / steps). The last layer group has rate lr_i; the others keep the ratios
-/// of `rates`. Where one group alone has a rate, lr_i is that group's. Stops when the smoothed loss, or the held-out loss
-/// where that is measured, exceeds `stop_factor` times its best (see `limit`), at a loss that is not finite, and at
-/// ctrl-C (Interrupted is thrown then, once all is put back; a handler of your own is left in place, and is asked
-/// instead). Momentum stays as the optimizer has it. Source: Smith 2015, arXiv:1506.01186; fastai's `lr_find`, which keeps neither the ratios nor the generators.
+/// of `rates`. Where one group alone has a rate, lr_i is that group's. Stops when the smoothed loss, or the held-out
+/// loss where that is measured, exceeds `stop_factor` times its best (see `limit`), at a loss that is not finite, and
+/// at ctrl-C (Interrupted is thrown then, once all is put back; a handler of your own is left in place, and is asked
+/// instead). Momentum stays as the optimizer has it. Source: Smith 2015, arXiv:1506.01186; fastai's `lr_find`, which
+/// keeps neither the ratios nor the generators.
 struct LRFinder {
   double start_lr = 1e-7;
   double end_lr = 10;

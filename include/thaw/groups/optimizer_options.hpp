@@ -49,27 +49,34 @@ inline void write_momentum(torch::optim::OptimizerOptions& options, double value
   return std::nullopt;
 }
 
-/// Sets the weight decay in these options. Whether there is one.
-inline bool write_weight_decay(torch::optim::OptimizerOptions& options, double value) {
-  const auto set = [&]<class Options>(std::type_identity<Options>) {
-    auto* own = dynamic_cast<Options*>(&options);
-    if (own != nullptr) own->weight_decay(value);
+namespace detail {
+
+/// Calls `use(options)` with options as what they are, where that has a weight decay. Whether it has.
+template <class AnyOptions, class Use>
+bool with_weight_decay(AnyOptions& options, const Use& use) {
+  const auto as = [&]<class Options>(std::type_identity<Options>) {
+    auto* own = dynamic_cast<std::conditional_t<std::is_const_v<AnyOptions>, const Options, Options>*>(&options);
+    if (own != nullptr) use(*own);
     return own != nullptr;
   };
   using namespace torch::optim;
-  return set(std::type_identity<AdamWOptions>{}) || set(std::type_identity<AdamOptions>{}) ||
-         set(std::type_identity<SGDOptions>{}) || set(std::type_identity<RMSpropOptions>{}) ||
-         set(std::type_identity<AdagradOptions>{});
+  return as(std::type_identity<AdamWOptions>{}) || as(std::type_identity<AdamOptions>{}) ||
+         as(std::type_identity<SGDOptions>{}) || as(std::type_identity<RMSpropOptions>{}) ||
+         as(std::type_identity<AdagradOptions>{});
+}
+
+}  // namespace detail
+
+/// Sets the weight decay in these options. Whether there is one.
+inline bool write_weight_decay(torch::optim::OptimizerOptions& options, double value) {
+  return detail::with_weight_decay(options, [&](auto& own) { own.weight_decay(value); });
 }
 
 /// The weight decay in these options; none where the optimizer has none.
 [[nodiscard]] inline std::optional<double> read_weight_decay(const torch::optim::OptimizerOptions& options) {
-  if (const auto* adamw = dynamic_cast<const torch::optim::AdamWOptions*>(&options)) return adamw->weight_decay();
-  if (const auto* adam = dynamic_cast<const torch::optim::AdamOptions*>(&options)) return adam->weight_decay();
-  if (const auto* sgd = dynamic_cast<const torch::optim::SGDOptions*>(&options)) return sgd->weight_decay();
-  if (const auto* rmsprop = dynamic_cast<const torch::optim::RMSpropOptions*>(&options)) return rmsprop->weight_decay();
-  if (const auto* adagrad = dynamic_cast<const torch::optim::AdagradOptions*>(&options)) return adagrad->weight_decay();
-  return std::nullopt;
+  std::optional<double> value;
+  detail::with_weight_decay(options, [&](const auto& own) { value = own.weight_decay(); });
+  return value;
 }
 
 }  // namespace thaw

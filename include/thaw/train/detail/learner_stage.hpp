@@ -12,6 +12,7 @@
 #include <memory>
 
 #include <thaw/core/device_memory.hpp>
+#include <thaw/core/seconds_since.hpp>
 #include <thaw/train/detail/plan_text.hpp>
 #include <thaw/train/learner.hpp>
 

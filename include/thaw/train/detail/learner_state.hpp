@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <map>
 
+#include <thaw/core/seconds_since.hpp>
 #include <thaw/train/detail/optimizer_state.hpp>
 #include <thaw/train/detail/plan_text.hpp>
 #include <thaw/train/detail/visit_history.hpp>

@@ -3,7 +3,6 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/stack.h>
 
-#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <random>
@@ -52,10 +51,6 @@ struct Place {
   [[nodiscard]] std::int64_t epoch_steps() const { return read + std::ssize(losses); }
   [[nodiscard]] bool in_epoch() const { return epoch_steps() > 0; }
 };
-
-[[nodiscard]] inline double seconds_since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
 
 inline void visit_generators(const StateVisitor& state, std::vector<GeneratorState>& generators) {
   std::vector<std::string> devices;
