@@ -60,6 +60,9 @@ TEST_CASE("the loss of held-out samples is a curve of its own, from the first st
   CHECK(Xml{to_svg(c)}.texts("legend") == std::vector<std::string>{"raw", "smoothed", "held-out"});
   CHECK(to_figure(c).panels[0].series[2].x == std::vector{1e-5, 1e-3, 1e-1});
   CHECK(to_figure(c).panels[0].series[2].y == std::vector{2., 1.5, 9.});
+  const thaw::Panel panel = to_figure(c).panels[0];  // in a color of its own
+  CHECK(panel.series[2].color != panel.series[1].color);
+  for (const thaw::Marker& marker : panel.markers) CHECK(marker.color != panel.series[2].color);
 }
 
 TEST_CASE("the exploding end does not flatten the rest") {

@@ -29,7 +29,8 @@ namespace thaw {
   if (curve.held_out.size() > 1)  // the first was before any step
     panel.series.push_back({.name = "held-out",
                             .x = {curve.held_out_lr.begin() + 1, curve.held_out_lr.end()},
-                            .y = {curve.held_out.begin() + 1, curve.held_out.end()}});
+                            .y = {curve.held_out.begin() + 1, curve.held_out.end()},
+                            .color = 6});  // that of no suggestion
   for (const Suggestion& s : suggestions(curve))
     panel.markers.push_back(
         {.label = detail::suggestion_label(s), .x = s.lr, .y = s.loss, .color = 1 + panel.markers.size()});
