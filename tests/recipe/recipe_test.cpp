@@ -71,8 +71,8 @@ struct Job {
     if (!options.valid) options.valid = Points(120, 12).data(3);
     if (options.metrics.empty()) options.metrics = {thaw::accuracy()};
     const auto cuts = one_group ? std::vector<std::size_t>{} : std::vector<std::size_t>{2, 4};
-    learner = std::make_unique<Learner>(net, thaw::LayerGroups::cut_at(net, cuts), thaw::cross_entropy,
-                                        std::move(options));
+    learner =
+        std::make_unique<Learner>(net, thaw::LayerGroups::cut_at(net, cuts), thaw::cross_entropy, std::move(options));
   }
 };
 
@@ -128,6 +128,7 @@ TEST_CASE("planning changes nothing: weights, modes, what is frozen, data and ra
   const thaw::RecipePlan plan = thaw::make_plan(*job.learner, {.epochs = 4});
   CHECK(thaw::test::same_state(before, *job.net));
   CHECK_FALSE(random.moved());
+  CHECK_FALSE(job.net->named_parameters()["4.weight"].grad().defined());
   CHECK(job.learner->groups().frozen() == std::vector{false, false, false});
   CHECK(job.learner->history().epochs.empty());
   REQUIRE(plan.stages.size() == 2);
@@ -194,7 +195,8 @@ TEST_CASE("sizes: that with the lowest held-out loss is taken") {
   const Points good(96, 11), valid(120, 12);
   const auto at_size = [&](int size) -> thaw::LearnerData {
     const auto blurred = [size](const at::Tensor& x) -> at::Tensor { return size < 200 ? x * 0 : x; };
-    return {.train = thaw::InMemory({.input = good.input, .target = good.centre % 3, .batch_size = 16, .transform = blurred}),
+    return {.train = thaw::InMemory(
+                {.input = good.input, .target = good.centre % 3, .batch_size = 16, .transform = blurred}),
             .valid = thaw::InMemory({.input = valid.input, .target = valid.centre % 3, .transform = blurred})};
   };
   for (const std::vector<int>& sizes : {std::vector{96, 224}, std::vector{224, 96}}) {
@@ -240,7 +242,9 @@ TEST_CASE("a recipe refuses what it cannot do, before anything is changed") {
   Job job;
   const auto before = thaw::test::state_of(*job.net);
   Learner& learner = *job.learner;
-  const auto with = [&](const Recipe& recipe) { return [&learner, recipe] { (void)thaw::make_plan(learner, recipe); }; };
+  const auto with = [&](const Recipe& recipe) {
+    return [&learner, recipe] { (void)thaw::make_plan(learner, recipe); };
+  };
   check_refused(with({.epochs = 0}), "a budget of 0 epochs");
   check_refused(with({.minutes = -1}), "-1 minutes");
   check_refused(with({.sizes = {64}}), "no data at a size");
@@ -285,8 +289,8 @@ TEST_CASE("odd data is said, not refused") {
   Job job;
   const at::Tensor target = at::arange(10, at::kLong) % 2;
   target[9] = 2;
-  job.learner->data({.train = thaw::InMemory({.input = at::randn({10, 2}), .target = target}),
-                     .valid = job.learner->data().valid});
+  job.learner->data(
+      {.train = thaw::InMemory({.input = at::randn({10, 2}), .target = target}), .valid = job.learner->data().valid});
   const std::string text = to_text(thaw::make_plan(*job.learner));
   CHECK_THAT(text, ContainsSubstring("classes with one training sample, of which little can be learnt: 2"));
   CHECK_THAT(text, ContainsSubstring("the training data is one batch"));

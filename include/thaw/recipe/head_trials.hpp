@@ -5,9 +5,12 @@
 #include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/randperm.h>
+#include <c10/core/GradMode.h>
+#include <c10/util/ScopeExit.h>
 #include <torch/nn/module.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cmath>
 #include <cstdint>
@@ -20,11 +23,13 @@
 
 #include <thaw/core/error.hpp>
 #include <thaw/core/random_state.hpp>
+#include <thaw/core/seconds_since.hpp>
 #include <thaw/data/in_memory.hpp>
+#include <thaw/data/spread_sample.hpp>
 #include <thaw/find/snapshot.hpp>
 #include <thaw/optim/adamw.hpp>
-#include <thaw/train/weight_copy.hpp>
 #include <thaw/train/learner.hpp>
+#include <thaw/train/weight_copy.hpp>
 
 namespace thaw {
 
@@ -44,6 +49,10 @@ struct HeadTrials {
 
 namespace detail {
 
+/// What is tried: rates at the first decay, then the other decays at the best rate.
+inline constexpr std::array head_rates{3e-4, 1e-3, 3e-3, 1e-2, 3e-2};
+inline constexpr std::array head_decays{0.01, 0.3, 1.0, 3.0, 10.0};
+
 /// The part of a model behind a split, as a model of its own: from features to the output.
 struct HeadModule : torch::nn::Module {
   explicit HeadModule(FrozenSplit split_) : split(std::move(split_)) {
@@ -59,10 +68,10 @@ struct HeadModule : torch::nn::Module {
 
 struct Features {
   Fields input, target;
-  double seconds = 0;
+  double seconds = 0;  // for all of the training data, about
 };
 
-/// What the frozen part makes of a pass over the training data, of every k-th sample where there are more than `most`.
+/// What the frozen part makes of a pass over the training data, of a spread of it where there is more than `most`.
 /// Throws ConfigError where features of two batches cannot be one behind the other, or take more than `most_bytes`.
 inline Features features_of(const FrozenSplit& split, const DataSource& source, const at::Device& device,
                             std::int64_t most, std::int64_t most_bytes) {
@@ -72,19 +81,16 @@ inline Features features_of(const FrozenSplit& split, const DataSource& source, 
     for (std::size_t i = 0; i < fields.size(); ++i) all[i].push_back(fields[i].cpu());
   };
   const auto begin = std::chrono::steady_clock::now();
-  std::int64_t bytes = 0, seen = 0, every = 0;
-  for (BatchStream next = source.stream(); const std::optional<Batch> batch = next(); seen += batch->size()) {
-    if (every == 0) every = std::max<std::int64_t>(1, batch->size() * source.batches() / most);
-    const std::int64_t first = (every - seen % every) % every;
-    if (first >= batch->size()) continue;
-    const auto some = [&](const at::Tensor& all_of) { return all_of.slice(0, first, all_of.size(0), every); };
-    const Fields features = split.features(Batch{.input = batch->input.map(some)}.to(device).input);
+  std::int64_t bytes = 0;
+  Spread spread(source, most);
+  while (const std::optional<Batch> batch = spread.next()) {
+    const Fields features = split.features(batch->to(device).input);
     for (const at::Tensor& each : features) bytes += static_cast<std::int64_t>(each.nbytes());
     if (bytes > most_bytes)
       throw ConfigError("the head's features", "they take more than " + std::to_string(most_bytes >> 20) + " MB",
                         "cut the groups later, or train the head as the rest");
     add(input, features);
-    add(target, batch->target.map(some));
+    add(target, batch->target);
   }
   source.restart();
   const auto joined = [](const std::vector<std::vector<at::Tensor>>& all) {
@@ -99,8 +105,7 @@ inline Features features_of(const FrozenSplit& split, const DataSource& source, 
     return Fields(result);
   };
   Features result{.input = joined(input), .target = joined(target)};
-  result.seconds = static_cast<double>(every) *  // all of it
-                   std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  result.seconds = static_cast<double>(spread.every()) * seconds_since(begin);
   return result;
 }
 
@@ -110,35 +115,61 @@ inline double forward_seconds(const FrozenSplit& split, const InMemory& features
   const c10::NoGradGuard no_grad;
   for (BatchStream next = features.stream(0); const std::optional<Batch> batch = next();)
     (void)split.output(batch->to(device).input);
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  return seconds_since(begin);
 }
 
-/// A fold's rows, or all others.
-inline Fields rows_of(const Fields& all, const at::Tensor& numbers) {
-  return all.map([&](const at::Tensor& tensor) { return tensor.index_select(0, numbers); });
+/// A part to train on, and the part that is held out.
+struct Fold {
+  InMemory train, valid;
+};
+
+/// The samples cut into so many folds at random, the same ones each time.
+inline std::vector<Fold> folds_of(const Features& all, std::int64_t folds) {
+  const std::int64_t samples = all.target[0].size(0);
+  if (samples < folds)
+    throw ConfigError("the head's features",
+                      std::to_string(samples) + " samples for " + std::to_string(folds) + " folds",
+                      "give more samples");
+  const std::int64_t rest = samples - samples / folds;
+  const std::int64_t batch_size = std::clamp<std::int64_t>(rest / 8, 1, 32);
+  const InMemory train({.input = all.input,
+                        .target = all.target,
+                        .batch_size = batch_size,
+                        .shuffle = true,
+                        .drop_last = rest > batch_size});  // a last batch of one is too few for batch norm
+  const InMemory valid({.input = all.input, .target = all.target});
+  const auto generator = at::make_generator<at::CPUGeneratorImpl>(std::uint64_t{0});
+  const at::Tensor order = at::randperm(samples, generator, at::TensorOptions(at::kLong));
+  const at::Tensor fold = at::arange(samples, at::kLong).remainder(folds);
+  std::vector<Fold> result;
+  for (std::int64_t f = 0; f < folds; ++f)
+    result.push_back({.train = train.subset(order.masked_select(fold.ne(f))),
+                      .valid = valid.subset(order.masked_select(fold.eq(f)))});
+  return result;
 }
 
-/// Mean held-out loss of a head that is trained so, over all folds; its weights are put back.
+/// Mean held-out loss, over all folds, of a head that is trained so. Its weights are put back, and have no gradients.
 inline double fold_loss(const std::shared_ptr<HeadModule>& head, const LayerGroups& groups, Learner& owner,
-                        const std::vector<std::pair<InMemory, InMemory>>& folds, const HeadTrial& how,
-                        std::int64_t epochs) {
+                        const std::vector<Fold>& folds, const HeadTrial& how, std::int64_t epochs) {
   const WeightCopy start(*head);
+  const auto put_back = c10::make_scope_exit([&] { start.restore(), head->zero_grad(); });
   double sum = 0;
+  std::int64_t samples = 0;
   for (const auto& [train, valid] : folds) {
     start.restore();
     seed(0);  // dropout: the same for all that are compared
-    Learner learner(head, groups,
-                    [&](const Fields& output, const Fields& target) { return owner.loss_between(output, target); },
-                    {.train = train,
-                     .optimizer = [&](const LayerGroups& all) -> std::unique_ptr<torch::optim::Optimizer> {
-                       return std::make_unique<AdamW>(all, AdamW::fastai_defaults().weight_decay(how.decay));
-                     }});
+    Learner learner(
+        head, groups, [&](const Fields& output, const Fields& target) { return owner.loss_between(output, target); },
+        {.train = train, .optimizer = [&](const LayerGroups& all) -> std::unique_ptr<torch::optim::Optimizer> {
+           return std::make_unique<AdamW>(all, AdamW::fastai_defaults().weight_decay(how.decay));
+         }});
     learner.fit({.epochs = epochs, .lr = how.lr});
     const double loss = learner.validate(valid).loss;
-    sum += (std::isfinite(loss) ? loss : std::numeric_limits<double>::infinity()) * static_cast<double>(valid.samples());
+    sum +=
+        static_cast<double>(valid.samples()) * (std::isfinite(loss) ? loss : std::numeric_limits<double>::infinity());
+    samples += valid.samples();
   }
-  start.restore();
-  return sum;
+  return sum / static_cast<double>(samples);
 }
 
 }  // namespace detail
@@ -149,10 +180,10 @@ inline double fold_loss(const std::shared_ptr<HeadModule>& head, const LayerGrou
 ///     loss(lr, decay) = 1/n sum over folds, over the samples held out, of the Learner's loss
 ///
 /// first over rates at decay 0.01, then over decays at the best rate, by AdamW and one-cycle for `epochs` epochs, at
-/// most 1,000 steps. About 2,000 samples take part at most. Nothing is left changed: weights, statistics, random generators.
-/// Groups must be frozen as they will be when the head trains. Throws ConfigError where the model cannot be run in
-/// parts, nothing of it stays as it is, what comes behind the frozen part would take minutes, or its features cannot be
-/// kept.
+/// most 1,000 steps. About 2,000 samples take part at most. Nothing is left changed: weights, statistics, random
+/// generators. Groups must be frozen as they will be when the head trains. Throws ConfigError where the model cannot be
+/// run in parts, nothing of it stays as it is, what comes behind the frozen part would take minutes, or its features
+/// cannot be kept.
 [[nodiscard]] inline HeadTrials try_heads(Learner& learner, std::int64_t folds = 4, std::int64_t epochs = 30) {
   const RandomState random;
   const TrainingFlags flags{*learner.groups().module()};
@@ -167,42 +198,24 @@ inline double fold_loss(const std::shared_ptr<HeadModule>& head, const LayerGrou
   const auto head = std::make_shared<detail::HeadModule>(split);
   const LayerGroups groups = LayerGroups::cut_before(head, {});
 
-  const std::int64_t samples = all.target[0].size(0);
-  if (samples < folds)
-    throw ConfigError("the head's features", std::to_string(samples) + " samples for " + std::to_string(folds) + " folds",
-                      "give more samples");
-  const auto generator = at::make_generator<at::CPUGeneratorImpl>(std::uint64_t{0});
-  const at::Tensor order = at::randperm(samples, generator, at::TensorOptions(at::kLong));
-  const at::Tensor fold = at::arange(order.numel(), at::kLong).remainder(folds);
-  const std::int64_t rest = order.numel() - order.numel() / folds;
-  const std::int64_t batch_size = std::clamp<std::int64_t>(rest / 8, 1, 32);
-  std::vector<std::pair<InMemory, InMemory>> parts;
-  for (std::int64_t f = 0; f < folds; ++f) {
-    const at::Tensor in = order.masked_select(fold.ne(f)), out = order.masked_select(fold.eq(f));
-    parts.emplace_back(
-        InMemory({.input = detail::rows_of(all.input, in),
-                  .target = detail::rows_of(all.target, in),
-                  .batch_size = batch_size,
-                  .shuffle = true,
-                  .drop_last = rest > batch_size}),  // a last batch of one is too few for batch norm
-        InMemory({.input = detail::rows_of(all.input, out), .target = detail::rows_of(all.target, out)}));
-  }
+  const std::vector<detail::Fold> parts = detail::folds_of(all, folds);
 
-  HeadTrials result{.epochs = std::clamp<std::int64_t>(1000 / parts[0].first.batches(), 3, epochs),
+  HeadTrials result{.epochs = std::clamp<std::int64_t>(1000 / parts[0].train.batches(), 3, epochs),
                     .seconds = all.seconds};
-  const double head_seconds = detail::forward_seconds(split, parts[0].first, learner.device());
-  const double all_trials = 9 * static_cast<double>(folds * result.epochs) * 3 * head_seconds;
+  const double head_seconds = detail::forward_seconds(split, parts[0].train, learner.device());
+  constexpr auto trials = static_cast<double>(detail::head_rates.size() + detail::head_decays.size() - 1);
+  const double all_trials = trials * static_cast<double>(folds * result.epochs) * 3 * head_seconds;
   if (all_trials > 60 && head_seconds > 0.2 * result.seconds)
     throw ConfigError("the head's features", "what comes behind them takes much of the model's time",
                       "train it as the rest");
   const auto tried = [&](double lr, double decay) {
     HeadTrial& trial = result.trials.emplace_back(HeadTrial{.lr = lr, .decay = decay});
-    trial.loss = detail::fold_loss(head, groups, learner, parts, trial, result.epochs) /
-                 static_cast<double>(order.numel());
+    trial.loss = detail::fold_loss(head, groups, learner, parts, trial, result.epochs);
   };
-  for (const double lr : {3e-4, 1e-3, 3e-3, 1e-2, 3e-2}) tried(lr, 0.01);
+  for (const double lr : detail::head_rates) tried(lr, detail::head_decays[0]);
   const double lr = result.best().lr;
-  for (const double decay : {0.3, 1.0, 3.0, 10.0}) tried(lr, decay);
+  for (const double decay : detail::head_decays)
+    if (decay != detail::head_decays[0]) tried(lr, decay);
   return result;
 }
 

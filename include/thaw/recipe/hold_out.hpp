@@ -18,10 +18,11 @@ namespace thaw {
 
 /// Holds a part of the training data back for validation, of each class as much where targets are classes: at least one
 /// sample, and never all of a class. The same samples for the same seed. Held-back samples go through the transforms of
-/// the source they come from. Throws DataError for a source that cannot give a part of itself (see DataSource::Numbered)
-/// and where nothing could be held back.
+/// the source they come from. Throws DataError for a source that cannot give a part of itself (see
+/// DataSource::Numbered) and where nothing could be held back.
 [[nodiscard]] inline LearnerData hold_out(const DataSource& source, double part = 0.2, std::uint64_t seed = 0) {
-  if (!(part > 0 && part < 1)) throw ConfigError("hold_out", "part is " + detail::number(part), "give 0 < part < 1: 0.2");
+  if (!(part > 0 && part < 1))
+    throw ConfigError("hold_out", "part is " + detail::number(part), "give 0 < part < 1: 0.2");
   if (!source.numbered() || !source.numbered()->subset)
     throw DataError("validation data", "there is none, and the training data cannot give a part of itself",
                     "give LearnerOptions::valid, or train on a thaw::InMemory or thaw::vision::ImageSource");

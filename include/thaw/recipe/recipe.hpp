@@ -22,10 +22,10 @@ struct Recipe {
   /// was pretrained for. Without, the Learner's data is used as it is.
   std::function<LearnerData(int size)> at_size = {};
   std::vector<int> sizes = {};
-  std::string metric = {};      ///< by which the best state is kept; empty: the Learner's first metric, or else the loss
-  std::int64_t folds = 4;       ///< of the training data, by which the head's rate and decay, and the size, are chosen
-  std::int64_t line = 3;        ///< points tried between the head alone and the thawed network: see KeepBest::line
-  double first_group = 0.1;     ///< the first group's rate to the last one's, once thawed
+  std::string metric = {};   ///< by which the best state is kept; empty: the Learner's first metric, or else the loss
+  std::int64_t folds = 4;    ///< of the training data, by which the head's rate and decay, and the size, are chosen
+  std::int64_t line = 3;     ///< points tried between the head alone and the thawed network: see KeepBest::line
+  double first_group = 0.1;  ///< the first group's rate to the last one's, once thawed
 };
 
 /// One stage of a recipe's plan: what Learner::fit is given, and what is seen to before.
@@ -41,9 +41,9 @@ struct RecipeStage {
 
 /// What a recipe will do: to be looked at, changed, and run by `run_plan`.
 struct RecipePlan {
-  std::string metric = {};            ///< by which the best state is kept
-  std::optional<int> size = {};       ///< of images, where Recipe::at_size was given
-  LearnerData data = {};              ///< what is trained on and validated with
+  std::string metric = {};       ///< by which the best state is kept
+  std::optional<int> size = {};  ///< of images, where Recipe::at_size was given
+  LearnerData data = {};         ///< what is trained on and validated with
   std::vector<RecipeStage> stages = {};
   std::vector<std::string> notes = {};  ///< what was chosen, or is worth knowing, in words
 };
@@ -51,16 +51,15 @@ struct RecipePlan {
 /// What a stage of a plan brought.
 struct RecipeStageResult {
   std::string name = {};
-  double lr = 0;            ///< the last group's, at its peak; 0 where the stage was left out
+  double lr = 0;                 ///< the last group's, at its peak; 0 where the stage was left out
   double before = 0, after = 0;  ///< of RecipePlan::metric, on the validation data
-  std::string what = {};    ///< what was kept, or why the stage was left out; empty in a run that was resumed after it
+  std::string what = {};  ///< what was kept, or why the stage was left out; empty in a run that was resumed after it
 };
 
 struct RecipeResult {
   std::string metric = {};
   std::vector<RecipeStageResult> stages = {};
   Evaluation valid = {};  ///< of what the model is left with
-  std::vector<std::string> notes = {};
 };
 
 }  // namespace thaw

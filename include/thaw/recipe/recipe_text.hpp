@@ -17,8 +17,8 @@ namespace thaw {
   std::string text = plan.size ? fmt::format("images of {} px\n", *plan.size) : std::string();
   for (const std::string& note : plan.notes) text += "note: " + note + "\n";
   for (const RecipeStage& each : plan.stages)
-    text += fmt::format("{}: {} {}. {}\n", each.stage.name, each.stage.epochs, each.stage.epochs == 1 ? "epoch" : "epochs",
-                        each.why);
+    text += fmt::format("{}: {} {}. {}\n", each.stage.name, each.stage.epochs,
+                        each.stage.epochs == 1 ? "epoch" : "epochs", each.why);
   return text + fmt::format("kept: what has the best {}\n", plan.metric);
 }
 

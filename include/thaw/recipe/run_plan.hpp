@@ -18,11 +18,11 @@ namespace thaw {
 
 /// Runs a recipe's plan: each stage with its finder, its data and KeepBest, so that none ends worse on the validation
 /// data than it began. A stage with a line trains at the finder's `edge` (see suggest_edge), others at its recommended
-/// rate. Callbacks are those of every stage's fit. A stage for which the finder has no rate is left out,
-/// and the result says so. Goes on where it was interrupted in a program that is resumed (see Learner::resume).
+/// rate. Callbacks are those of every stage's fit. A stage for which the finder has no rate is left out, and the result
+/// says so. Goes on where it was interrupted in a program that is resumed (see Learner::resume).
 template <class... Callbacks>
 RecipeResult run_plan(Learner& learner, RecipePlan plan, Callbacks... callbacks) {
-  RecipeResult result{.metric = plan.metric, .notes = plan.notes};
+  RecipeResult result{.metric = plan.metric};
   const Monitor monitor{plan.metric};
   learner.data(plan.data);
   const auto value = [&] {

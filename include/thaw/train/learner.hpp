@@ -319,22 +319,22 @@ class Learner {
   std::int64_t states_taken_ = 0;
   detail::Place place_;
   std::chrono::steady_clock::time_point epoch_start_ = {};
-  const Fit* fit_ = nullptr;              // null between two
-  std::int64_t fits_ = 0;                 // that were begun
-  std::vector<std::string> fit_plans_;    // of each, in short
-  std::vector<EpochRecord> fit_records_;  // what each gave
-  std::vector<LRCurve> sweeps_;           // all that find_lr gave
+  const Fit* fit_ = nullptr;                    // null between two
+  std::int64_t fits_ = 0;                       // that were begun
+  std::vector<std::string> fit_plans_;          // of each, in short
+  std::vector<EpochRecord> fit_records_;        // what each gave
+  std::vector<LRCurve> sweeps_;                 // all that find_lr gave
   std::vector<std::vector<double>> decisions_;  // all that decide_once gave
   std::size_t sweep_ = 0, decision_ = 0;        // how many of them this process asked for
   std::optional<Resumed> resumed_;
   std::optional<WeightCopy> best_round_;  // of fit_until_overfit
-  std::int64_t epochs_begun_ = 0;    // numbers the passes over the training data: each is shuffled anew
-  bool checked_ = false;             // the data was tried on the model
-  bool was_checked_ = false;         // it was, in the process that a resumed run goes on with
-  bool sweeping_ = false;            // the LR finder runs
-  std::optional<std::string> stop_;  // why the running stage is to end
-  bool skip_ = false;                // the optimizer is to leave out the running step
-  double lr_scale_ = 1;              // what callbacks made of the running stage's rates
+  std::int64_t epochs_begun_ = 0;         // numbers the passes over the training data: each is shuffled anew
+  bool checked_ = false;                  // the data was tried on the model
+  bool was_checked_ = false;              // it was, in the process that a resumed run goes on with
+  bool sweeping_ = false;                 // the LR finder runs
+  std::optional<std::string> stop_;       // why the running stage is to end
+  bool skip_ = false;                     // the optimizer is to leave out the running step
+  double lr_scale_ = 1;                   // what callbacks made of the running stage's rates
 };
 
 }  // namespace thaw

@@ -32,9 +32,9 @@ inline bool all_alike(const DataSource& source) {
 
 inline void check(const Recipe& recipe, const Learner& learner) {
   if (recipe.epochs < 1 || recipe.minutes < 0)
-    throw ConfigError("Recipe", "a budget of " + std::to_string(recipe.epochs) + " epochs and " +
-                                    number(recipe.minutes) + " minutes",
-                      "give at least one epoch; 0 minutes leave the time open");
+    throw ConfigError(
+        "Recipe", "a budget of " + std::to_string(recipe.epochs) + " epochs and " + number(recipe.minutes) + " minutes",
+        "give at least one epoch; 0 minutes leave the time open");
   if (recipe.at_size == nullptr && !recipe.sizes.empty())
     throw ConfigError("Recipe", "there are sizes, and no data at a size", "give at_size, or no sizes");
   if (recipe.at_size != nullptr && recipe.sizes.empty())
@@ -57,7 +57,8 @@ inline std::vector<std::string> check_data(const LearnerData& data) {
     throw DataError("training data", "there are no batches", "give LearnerOptions::train at least one batch");
   for (const auto& [source, name] : {std::pair(&data.train, "training"), std::pair(&data.valid, "validation")})
     if (*source && all_alike(*source))
-      throw DataError(std::string(name) + " data", "all samples have the same target, so there is nothing to tell apart",
+      throw DataError(std::string(name) + " data",
+                      "all samples have the same target, so there is nothing to tell apart",
                       "give samples of at least two classes");
   std::vector<std::string> notes;
   if (const at::Tensor labels = labels_of(data.train); labels.defined()) {
@@ -65,8 +66,7 @@ inline std::vector<std::string> check_data(const LearnerData& data) {
     std::string alone;
     for (std::int64_t c = 0; c < counts.numel(); ++c)
       if (counts[c].item<std::int64_t>() == 1) alone += (alone.empty() ? "" : ", ") + std::to_string(c);
-    if (!alone.empty())
-      notes.push_back("classes with one training sample, of which little can be learnt: " + alone);
+    if (!alone.empty()) notes.push_back("classes with one training sample, of which little can be learnt: " + alone);
   }
   if (data.train.batches() == 1) notes.emplace_back("the training data is one batch: an epoch has one step");
   return notes;
