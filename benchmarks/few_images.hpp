@@ -5,8 +5,6 @@
 
 #include "bench.hpp"
 
-#include <ATen/core/Tensor.h>
-
 #include <cstdint>
 #include <filesystem>
 #include <string>
@@ -14,7 +12,6 @@
 #include <thaw/models/heads.hpp>
 #include <thaw/thaw.hpp>
 #include <thaw/vision/image_data.hpp>
-#include <thaw/vision/image_source.hpp>
 #include <thaw/vision/split.hpp>
 #include <thaw/weights/load.hpp>
 

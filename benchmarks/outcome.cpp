@@ -10,7 +10,6 @@
 
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/stack.h>
-#include <ATen/ops/zeros_like.h>
 
 #include <algorithm>
 #include <functional>
@@ -21,6 +20,7 @@
 #include <thaw/recipe/recipe_text.hpp>
 #include <thaw/recipe/run_plan.hpp>
 #include <thaw/vision/aug_transforms.hpp>
+#include <thaw/vision/image_source.hpp>
 #include <thaw/vision/resize.hpp>
 #include <thaw/weights/save.hpp>
 #include <utility>
@@ -81,8 +81,7 @@ struct Arms {
 
   [[nodiscard]] vision::ImageSource images(const vision::ImageList& list, int size, bool train, bool augment) const {
     vision::Transforms transforms{vision::Resize{size}};
-    if (augment)
-      transforms = {vision::RandomResizedCrop{.size = size, .min_scale = 0.7}, vision::aug_transforms()};
+    if (augment) transforms = {vision::RandomResizedCrop{.size = size, .min_scale = 0.7}, vision::aug_transforms()};
     return vision::ImageSource({.images = list,
                                 .transforms = transforms,
                                 .normalization = thaw::lite_statistics,
@@ -129,8 +128,8 @@ struct Arms {
         if (i == 1 && how.change) how.change(learner, plan);
         thaw::RecipePlan one = plan;
         one.stages = {plan.stages[i]};
-        const thaw::RecipeResult result = how.callbacks.empty() ? thaw::run_plan(learner, one)
-                                                                : thaw::run_plan(learner, one, how.callbacks[0]);
+        const thaw::RecipeResult result =
+            how.callbacks.empty() ? thaw::run_plan(learner, one) : thaw::run_plan(learner, one, how.callbacks[0]);
         row["stages"].push_back({{"name", result.stages[0].name},
                                  {"accuracy", result.stages[0].after},
                                  {"lr", result.stages[0].lr},
@@ -148,9 +147,10 @@ struct Arms {
 
 using Arm = std::function<json(const Arms&)>;
 How changed(const std::function<void(thaw::Learner&, thaw::RecipePlan&)>& change) {
-  return {    .change = change};
-    }
-    /// Of all groups thawed, by a rule.
+  return {.change = change};
+}
+
+/// Of all groups thawed, by a rule.
 DiscriminativeLR rates_of(const std::function<std::optional<thaw::Suggestion>(const thaw::LRCurve&)>& rule,
                           thaw::Learner& learner, thaw::RecipePlan& plan) {
   learner.data(plan.data);
@@ -160,12 +160,12 @@ DiscriminativeLR rates_of(const std::function<std::optional<thaw::Suggestion>(co
 }
 
 /// Every arm, by the name that outcome.py has for it.
-    std::map<std::string, Arm> all_arms() {
-      return {
-        {"recipe", [](const Arms& a) { return a.recipe({}); }},
-        // without one of its parts
-        {"no_line", [](const Arms& a) { return a.recipe(changed([](auto&, auto& p) { p.stages[1].line = 0; })); }},
-        {"before_rise",  // the rate that the finder recommends where there is no line
+std::map<std::string, Arm> all_arms() {
+  return {
+      {"recipe", [](const Arms& a) { return a.recipe({}); }},
+      // without one of its parts
+      {"no_line", [](const Arms& a) { return a.recipe(changed([](auto&, auto& p) { p.stages[1].line = 0; })); }},
+      {"before_rise",  // the rate that the finder recommends where there is no line
        [](const Arms& a) {
          return a.recipe(changed([](thaw::Learner& learner, thaw::RecipePlan& p) {
            p.stages[1].stage.lr = rates_of(thaw::recommended, learner, p);
@@ -173,59 +173,57 @@ DiscriminativeLR rates_of(const std::function<std::optional<thaw::Suggestion>(co
          }));
        }},
       {"no_augmentation", [](const Arms& a) { return a.recipe({.augment = false}); }},
-        {"small", [](const Arms& a) { return a.recipe({.choose_size = false}); }},
-        {"head_by_finder", [](const Arms& a) { return a.recipe({.choose_head = false}); }},
-        {"one_rate_thawed",
-         [](const Arms& a) { return a.recipe(changed([](auto&, auto& p) { p.stages[1].find->rates = 1.0; })); }},
-        {"norm_trains",
-         [](const Arms& a) { return a.recipe(changed([](auto&, auto& p) { p.stages[1].stage.norm = {}; })); }},
-        // with one more
-      {"towards_pretrained", [](const Arms& a) { return a.recipe({.callbacks = {thaw::Callback(TowardsPretrained{})}}); }},
-        {"gradual",  // the last group alone, then an earlier one more with each epoch
-         [](const Arms& a) {
-           return a.recipe(changed([](thaw::Learner& learner, thaw::RecipePlan& p) {
-             learner.data(p.data);
-             learner.unfreeze(thaw::hold_everywhere);
-             const double rate = thaw::recommended_lr(learner.find_lr(*p.stages[1].find));
-             p.stages[1].find.reset();
-             p.stages[1].stage.lr = DiscriminativeLR::slice(rate / 10, rate);
-             p.stages[1].stage.freeze = thaw::GradualUnfreeze{.every_epochs = 1};
-           }));
-         }},
-        {"smaller_first",  // two fifths of the epochs at the smallest size
-         [](const Arms& a) {
-           return a.recipe(changed([&](thaw::Learner& learner, thaw::RecipePlan& p) {
-             thaw::RecipePlan first = p;
-             first.stages = {p.stages[1]};
-             first.stages[0].stage.epochs = std::max<std::int64_t>(1, a.job.epochs * 2 / 5);
-             first.data = a.data(a.job.sizes.front(), true);
-             (void)thaw::run_plan(learner, first);
-             p.stages[1].stage.epochs -= first.stages[0].stage.epochs;
-           }));
-         }},
-        // simpler ways
-          {"fine_tune",
-         [](const Arms& a) {
-           return a.measured(false, true, false, [&](thaw::Learner& learner) {
-             learner.fine_tune(a.job.epochs, 2e-3, {.norm = {.frozen = thaw::Norm::train}});
-             return json::object();
-           });
-         }},
-        {"one_rate",
-         [](const Arms& a) {
-           return a.measured(true, true, true, [&](thaw::Learner& learner) {
-             learner.fit({.epochs = 1 + a.job.epochs, .lr = 1e-3});
-             return json::object();
-           });
-         }},
-        {"random",  // this network's own norm momentum, .01, would be too slow for weights that move so fast
-         [](const Arms& a) {
-           return a.measured(true, false, true, [&](thaw::Learner& learner) {
-             thaw::set_norm_momentum(*learner.groups().module(), 0.1);
-             learner.fit({.epochs = 1 + a.job.epochs, .lr = 3e-3});
-             return json::object();
-           });
-         }},
+      {"small", [](const Arms& a) { return a.recipe({.choose_size = false}); }},
+      {"head_by_finder", [](const Arms& a) { return a.recipe({.choose_head = false}); }},
+      {"one_rate_thawed",
+       [](const Arms& a) { return a.recipe(changed([](auto&, auto& p) { p.stages[1].find->rates = 1.0; })); }},
+      {"norm_trains",
+       [](const Arms& a) { return a.recipe(changed([](auto&, auto& p) { p.stages[1].stage.norm = {}; })); }},
+      // with one more
+      {"towards_pretrained",
+       [](const Arms& a) { return a.recipe({.callbacks = {thaw::Callback(TowardsPretrained{})}}); }},
+      {"gradual",  // the last group alone, then an earlier one more with each epoch
+       [](const Arms& a) {
+         return a.recipe(changed([](thaw::Learner& learner, thaw::RecipePlan& p) {
+           p.stages[1].stage.lr = rates_of(thaw::suggest_edge, learner, p);
+           p.stages[1].find.reset();
+           p.stages[1].stage.freeze = thaw::GradualUnfreeze{.every_epochs = 1};
+         }));
+       }},
+      {"smaller_first",  // two fifths of the epochs at the smallest size
+       [](const Arms& a) {
+         return a.recipe(changed([&](thaw::Learner& learner, thaw::RecipePlan& p) {
+           thaw::RecipePlan first = p;
+           first.stages = {p.stages[1]};
+           first.stages[0].stage.epochs = std::max<std::int64_t>(1, a.job.epochs * 2 / 5);
+           first.data = a.data(a.job.sizes.front(), true);
+           (void)thaw::run_plan(learner, first);
+           p.stages[1].stage.epochs -= first.stages[0].stage.epochs;
+         }));
+       }},
+      // simpler ways
+      {"fine_tune",
+       [](const Arms& a) {
+         return a.measured(false, true, false, [&](thaw::Learner& learner) {
+           learner.fine_tune(a.job.epochs, 2e-3, {.norm = {.frozen = thaw::Norm::train}});
+           return json::object();
+         });
+       }},
+      {"one_rate",
+       [](const Arms& a) {
+         return a.measured(true, true, true, [&](thaw::Learner& learner) {
+           learner.fit({.epochs = 1 + a.job.epochs, .lr = 1e-3});
+           return json::object();
+         });
+       }},
+      {"random",  // this network's own norm momentum, .01, would be too slow for weights that move so fast
+       [](const Arms& a) {
+         return a.measured(true, false, true, [&](thaw::Learner& learner) {
+           thaw::set_norm_momentum(*learner.groups().module(), 0.1);
+           learner.fit({.epochs = 1 + a.job.epochs, .lr = 3e-3});
+           return json::object();
+         });
+       }},
   };
 }
 

@@ -10,18 +10,13 @@ their settings and commit, and what is there is not run again. --table only prin
 processor's, of training and all that is chosen for it. Standard library only.
 """
 
-import argparse
 import json
-import os
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from statistics import mean, median, stdev
 
-from rows import Kept, answer
+from few_images import HERE, SETS, Kept, arguments, per_class, places, run_all
+from rows import answer
 
-HERE = Path(__file__).resolve().parent
-SETS = ["sign-digits", "cats-dogs", "food-10", "cifar-10", "Fashion-MNIST"]
 SETTINGS = dict(sizes=[96, 128], epochs=5)
 ARMS = {
     "recipe": "the recipe",
@@ -46,15 +41,11 @@ ARMS = {
 
 def run(cell, options, kept):
     arm, name, seed = cell
-    settings = dict(set=name, seed=seed, arm=arm, per_class=0 if name == "cats-dogs" else 30, **SETTINGS)
-    if kept.has(**settings):
-        return
-    folder = f"{options.data}/fashion-mnist" if name == "Fashion-MNIST" else f"{options.shared}/{name}"
-    weights = f"{options.data}/efficientnet-lite0-57934424.pth"
-    if arm == "head":  # the recipe's rows have it
+    settings = dict(set=name, seed=seed, arm=arm, per_class=per_class(name), **SETTINGS)
+    if arm == "head" or kept.with_settings(settings):  # the recipe's rows have its head
         return
     with tempfile.TemporaryDirectory() as work:
-        job = dict(settings, data=folder, weights=weights, work=work, images=f"{work}/images.pth")
+        job = settings | places(name, options) | dict(work=work, images=f"{work}/images.pth")
         told = ["--job", json.dumps(job)]
         if arm.startswith("fastai"):
             answer([options.program, "--arm", "images", *told])
@@ -76,8 +67,7 @@ def head_of(row):
 
 
 def tables(kept):
-    settings = SETTINGS.items()
-    rows = [row for row in kept.rows if settings <= row.items()]
+    rows = kept.with_settings(SETTINGS)
     parts = []
     for name in SETS:
         of_set = {(row["arm"], row["seed"]): row for row in rows if row["set"] == name}
@@ -107,23 +97,15 @@ def tables(kept):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--data", help="the folder with fashion-mnist/ and efficientnet-lite0-57934424.pth")
-    parser.add_argument("--shared", help="the folder with cats-dogs/, food-10/, sign-digits/ and cifar-10/")
+    parser = arguments("outcome", seeds=5)
     parser.add_argument("--peers", help="a Python that has fastai")
-    parser.add_argument("--program", default=str(HERE.parent / "build/bench/benchmarks/outcome"))
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--only", help="one data set")
     parser.add_argument("--arms", type=lambda text: text.split(","), default=list(ARMS))
-    parser.add_argument("--table", action="store_true")
     options = parser.parse_args()
     kept = Kept(HERE / "outcome.jsonl")
     if not options.table:
-        os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
         names = [options.only] if options.only else SETS
         cells = [(arm, name, seed) for seed in range(1, options.seeds + 1) for arm in options.arms for name in names]
-        with ThreadPoolExecutor(2) as pool:
-            list(pool.map(lambda cell: run(cell, options, kept), cells))
+        run_all(lambda cell: run(cell, options, kept), cells)
     print(tables(kept))
 
 

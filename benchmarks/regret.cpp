@@ -14,6 +14,7 @@
 
 #include <string>
 #include <thaw/train/weight_copy.hpp>
+#include <thaw/vision/image_source.hpp>
 #include <thaw/vision/resize.hpp>
 #include <utility>
 #include <vector>
@@ -36,10 +37,8 @@ struct Job {
 
 /// Decoded once; what is measured is rates, not augmentation.
 thaw::InMemory in_memory(const vision::ImageList& list, const Job& job, std::uint64_t seed, bool train) {
-  const vision::ImageSource source({.images = list,
-                                    .transforms = {vision::Resize{job.size}},
-                                    .normalization = thaw::lite_statistics,
-                                    .workers = 1});
+  const vision::ImageSource source(
+      {.images = list, .transforms = {vision::Resize{job.size}}, .normalization = thaw::lite_statistics, .workers = 1});
   std::vector<at::Tensor> input, target;
   for (thaw::BatchStream next = source.in_order(); const auto batch = next();) {
     input.push_back(batch->input[0].clone());

@@ -23,25 +23,6 @@ def answer(command):
     return json.loads(lines[-1]) if lines else None
 
 
-class Kept:
-    """Rows in a file of JSON lines that is committed: what took hours is not run again."""
-
-    def __init__(self, path):
-        self.path = path
-        self.rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-        commit = ["git", "-C", path.parent, "rev-parse", "--short", "HEAD"]
-        self.commit = subprocess.run(commit, capture_output=True, text=True).stdout.strip()
-
-    def has(self, **settings):
-        return any(settings.items() <= row.items() for row in self.rows)
-
-    def add(self, row):
-        row |= dict(commit=self.commit)
-        self.rows.append(row)
-        with self.path.open("a") as out:
-            out.write(json.dumps(row) + "\n")
-
-
 def row(name, ours, theirs, unit, limit=None):
     """`limit`: how many times theirs ours may be at most; None: for information."""
     ratio = ours / theirs

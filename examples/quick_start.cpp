@@ -20,8 +20,8 @@ int main() {
       groups,
       thaw::cross_entropy,
       {.train = train, .valid = valid, .metrics = {thaw::accuracy()}, .callbacks = {thaw::Console{}}}};
-  // No rate is given: the recipe tries the head on folds, trains it with the body frozen, thaws the rest at the rate that
-  // the finder's curve bears, and keeps the best of all that it passed.
+  // No rate is given: the recipe tries the head on folds, trains it with the body frozen, thaws the rest at the rate
+  // that the finder's curve bears, and keeps the best of all that it passed.
   const thaw::RecipePlan plan = thaw::make_plan(learner, {.epochs = 5});
   fmt::print("{}", plan);  // what it chose, and why; it may be changed
   fmt::print("{}", thaw::run_plan(learner, plan));
