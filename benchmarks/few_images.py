@@ -1,4 +1,4 @@
-"""What regret.py and outcome.py share: five sets of images, rows that are kept, cells that are run two at a time."""
+"""What regret.py and outcome.py share: five sets of images, rows that are kept, cells that are run some at a time."""
 
 import argparse
 import json
@@ -48,12 +48,13 @@ def arguments(program, seeds):
     parser.add_argument("--program", default=str(HERE.parent / "build/bench/benchmarks" / program))
     parser.add_argument("--seeds", type=int, default=seeds)
     parser.add_argument("--only", help="one data set")
+    parser.add_argument("--at-once", type=int, default=2, help="processes of one thread each")
     parser.add_argument("--table", action="store_true")
     return parser
 
 
-def run_all(run, cells):
-    """Each by a process of one thread, two at a time."""
+def run_all(run, cells, at_once):
+    """Each by a process of one thread."""
     os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(at_once) as pool:
         list(pool.map(run, cells))

@@ -105,7 +105,7 @@ def main():
     if not options.table:
         names = [options.only] if options.only else SETS
         cells = [(arm, name, seed) for seed in range(1, options.seeds + 1) for arm in options.arms for name in names]
-        run_all(lambda cell: run(cell, options, kept), cells)
+        run_all(lambda cell: run(cell, options, kept), cells, options.at_once)
     print(tables(kept))
 
 

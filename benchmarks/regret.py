@@ -98,7 +98,7 @@ def main():
     if not options.table:
         names = [options.only] if options.only else SETS
         cells = [(n, what, seed) for seed in range(1, options.seeds + 1) for what in RATES for n in names]
-        run_all(lambda cell: run(cell, options, kept), cells)
+        run_all(lambda cell: run(cell, options, kept), cells, options.at_once)
     print(table(kept))
 
 
