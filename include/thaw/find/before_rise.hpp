@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstddef>
 #include <limits>
@@ -53,6 +54,24 @@ inline std::optional<std::size_t> last_within(std::span<const double> loss, doub
   for (std::size_t i = loss.size(); i-- > 0;)
     if (loss[i] <= bound) return i;
   return std::nullopt;
+}
+
+/// How much of the held-out losses comes before the first step that exploded: with a training loss of more than four
+/// times the lowest held-out loss so far, and more than twice the largest of the five training losses before it. Such
+/// a step has broken something, even where what is held out looks well again some steps later.
+inline std::size_t held_out_before_explosion(const LRCurve& curve) {
+  constexpr std::size_t before = 5;
+  std::size_t looks = 0;  // so many were made before step i
+  double lowest = std::numeric_limits<double>::infinity();
+  for (std::size_t i = 0; i < curve.loss.size(); ++i) {
+    for (; looks < curve.held_out.size() && curve.held_out_lr[looks] < curve.lr[i]; ++looks)
+      lowest = lowest_of(std::array{lowest, curve.held_out[looks]});
+    if (i < before) continue;
+    const auto recent = std::span(curve.loss).subspan(i - before, before);
+    if (curve.loss[i] > lowest + 3 * std::abs(lowest) && curve.loss[i] > 2 * *std::ranges::max_element(recent))
+      return looks;
+  }
+  return curve.held_out.size();
 }
 
 }  // namespace detail
@@ -114,23 +133,28 @@ inline std::optional<std::size_t> last_within(std::span<const double> loss, doub
 }
 
 /// How fast a stage may train that can go back on what it did (KeepBest::line): a third of the last rate at which the
-/// held-out loss is less than twice its lowest value. About ten times what before_rise says of a network that was
-/// just thawed, and too much for a stage that has to end where it ends. None where the held-out loss was not measured,
-/// or never doubles in a sweep that did not end badly.
+/// held-out loss is less than twice its lowest value, before any step exploded. About ten times what before_rise says
+/// of a network that was just thawed, and too much for a stage that has to end where it ends. None where the held-out
+/// loss was not measured, or never doubles in a sweep that did not end badly.
 [[nodiscard]] inline std::optional<Suggestion> suggest_edge(const LRCurve& curve) {
-  if (curve.held_out.size() < 5) return std::nullopt;
-  const double lowest = detail::lowest_of(curve.held_out);
-  const std::optional<std::size_t> last = detail::last_within(curve.held_out, lowest + std::abs(lowest));
+  const std::size_t looks = detail::held_out_before_explosion(curve);
+  if (looks < 5) return std::nullopt;
+  const auto held_out = std::span(curve.held_out).first(looks);
+  const double lowest = detail::lowest_of(held_out);
+  const std::optional<std::size_t> last = detail::last_within(held_out, lowest + std::abs(lowest));
   if (!last || curve.held_out_lr[*last] == 0) return std::nullopt;
-  if (*last + 1 == curve.held_out.size() && !curve.stopped_early) return std::nullopt;
-  return Suggestion{.name = "edge", .lr = curve.held_out_lr[*last] / 3, .loss = curve.held_out[*last], .confidence = 1};
+  const bool ends_badly = curve.stopped_early || looks < curve.held_out.size();
+  if (*last + 1 == looks && !ends_badly) return std::nullopt;
+  return Suggestion{.name = "edge", .lr = curve.held_out_lr[*last] / 3, .loss = held_out[*last], .confidence = 1};
 }
 
-/// By the curve's held-out losses, or else by its training losses.
+/// By the curve's held-out losses before any step exploded, or else by its training losses.
 [[nodiscard]] inline std::optional<Suggestion> suggest_before_rise(const LRCurve& curve) {
-  if (!curve.held_out.empty())
-    return suggest_before_held_out_rise(curve.held_out_lr, curve.held_out, curve.stopped_early);
-  return suggest_before_rise(curve.lr, curve.loss);
+  if (curve.held_out.empty()) return suggest_before_rise(curve.lr, curve.loss);
+  const std::size_t looks = detail::held_out_before_explosion(curve);
+  return suggest_before_held_out_rise(std::span(curve.held_out_lr).first(looks),
+                                      std::span(curve.held_out).first(looks),
+                                      curve.stopped_early || looks < curve.held_out.size());
 }
 
 }  // namespace thaw
