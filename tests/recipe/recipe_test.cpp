@@ -15,7 +15,9 @@
 #include <ATen/ops/zeros.h>
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_exception.hpp>
+#include <catch2/matchers/catch_matchers_floating_point.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
+#include <cmath>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -152,6 +154,43 @@ TEST_CASE("a plan is run as it was changed by hand") {
   CHECK(job.learner->history().epochs.size() == 3);
   CHECK(result.stages[1].lr == 1e-3);
   CHECK(job.learner->sweeps().empty());
+}
+
+TEST_CASE("a stage that explodes at its rate begins again at a third of it") {
+  struct ExplodesAbove {
+    double lr, times;
+    bool in_stage = false;
+    void on_stage_begin(const thaw::StageBegin&) { in_stage = true; }
+    void on_loss_ready(const thaw::LossReady& event) const {
+      const thaw::OptimizerGroups now(event.learner.optimizer(), event.learner.groups());
+      if (in_stage && now.lr().back() > lr) event.loss = event.loss * times;
+    }
+    void on_stage_end(const thaw::StageEnd&) { in_stage = false; }
+  };
+  Job job;
+  thaw::RecipePlan plan = thaw::make_plan(*job.learner, {.epochs = 2});
+  plan.stages.erase(plan.stages.begin());
+  thaw::RecipeStage& stage = plan.stages[0];
+
+  SECTION("to what is no number, at a rate given by hand") {
+    stage.find.reset();
+    stage.stage.lr = 0.02;
+    stage.stage.schedule = thaw::Constant{};
+    const auto result = thaw::run_plan(*job.learner, plan, ExplodesAbove{.lr = 3e-3, .times = NAN});
+    CHECK_THAT(result.stages[0].lr, Catch::Matchers::WithinRel(0.02 / 9, 1e-12));
+    CHECK(job.learner->history().stages.size() == 3);
+    CHECK(result.stages[0].after >= result.stages[0].before);
+  }
+  SECTION("above four times what the finder began with") {
+    const double found = thaw::run_plan(*Job().learner, plan).stages[0].lr;
+    const auto result = thaw::run_plan(*job.learner, plan, ExplodesAbove{.lr = found / 2, .times = 1000});
+    CHECK_THAT(result.stages[0].lr, Catch::Matchers::WithinRel(found / 3, 1e-12));
+  }
+  SECTION("and not for ever") {
+    const auto result = thaw::run_plan(*job.learner, plan, ExplodesAbove{.lr = 0, .times = NAN});
+    CHECK(job.learner->history().stages.size() == 4);
+    CHECK(result.stages[0].what == "as it began");
+  }
 }
 
 TEST_CASE("the head's decay holds for its stage alone") {

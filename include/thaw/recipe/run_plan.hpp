@@ -1,11 +1,14 @@
 #pragma once
 
-#include <cstdint>
+#include <algorithm>
+#include <cmath>
+#include <limits>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include <thaw/find/lr_curve.hpp>
 #include <thaw/find/suggest.hpp>
 #include <thaw/groups/optimizer_groups.hpp>
 #include <thaw/recipe/make_plan.hpp>
@@ -16,10 +19,38 @@
 
 namespace thaw {
 
+namespace detail {
+
+/// Ends a stage in which an epoch's training loss is above `most`, or is not a number.
+struct EndAbove {
+  double most = std::numeric_limits<double>::max();
+
+  void on_epoch_end(const EpochEnd& event) const {
+    if (!(event.record.train_loss <= most)) event.learner.stop(reason());
+  }
+  [[nodiscard]] std::string reason() const { return "the training loss rose above " + number(most); }
+};
+
+/// Four times the loss, of training or of held-out samples, that a sweep began with.
+inline double most_loss(const LRCurve& curve) {
+  double begin = std::abs(curve.loss.at(0));
+  if (!curve.held_out.empty()) begin = std::max(begin, std::abs(curve.held_out[0]));
+  return 4 * begin;
+}
+
+inline DiscriminativeLR a_third_of(std::vector<double> rates) {
+  for (double& rate : rates) rate /= 3;
+  return DiscriminativeLR::each(std::move(rates));
+}
+
+}  // namespace detail
+
 /// Runs a recipe's plan: each stage with its finder, its data and KeepBest, so that none ends worse on the validation
 /// data than it began. A stage with a line trains at the finder's `edge` (see suggest_edge), others at its recommended
-/// rate. Callbacks are those of every stage's fit. A stage for which the finder has no rate is left out, and the result
-/// says so. Goes on where it was interrupted in a program that is resumed (see Learner::resume).
+/// rate. A sweep warms up for longer than a short stage does, so a fresh decoder may not bear what the finder says: where
+/// an epoch's training loss is four times what the sweep began with, or is not finite, the stage begins again at a third
+/// of the rate, up to three times. Callbacks are those of every stage's fit. A stage for which the finder has no rate is
+/// left out, and the result says so. Goes on where it was interrupted in a program that is resumed (Learner::resume).
 template <class... Callbacks>
 RecipeResult run_plan(Learner& learner, RecipePlan plan, Callbacks... callbacks) {
   RecipeResult result{.metric = plan.metric};
@@ -35,6 +66,7 @@ RecipeResult run_plan(Learner& learner, RecipePlan plan, Callbacks... callbacks)
   for (RecipeStage& planned : plan.stages) {
     Stage& stage = planned.stage;
     RecipeStageResult& told = result.stages.emplace_back(RecipeStageResult{.name = stage.name, .before = before});
+    detail::EndAbove above;
     if (planned.find) {
       forget_state(learner.optimizer(), apply(stage.freeze, learner.groups(), stage.norm, {}));
       const LRCurve curve = learner.find_lr(*planned.find, callbacks...);
@@ -48,14 +80,20 @@ RecipeResult run_plan(Learner& learner, RecipePlan plan, Callbacks... callbacks)
       std::vector<double> rates = planned.find->rates(learner.groups().size());
       for (double& rate : rates) rate *= found->lr / rates.back();
       stage.lr = DiscriminativeLR::each(std::move(rates));
+      above.most = detail::most_loss(curve);
+    }
+    if (planned.head_decay) optimizer.set_weight_decay(head, *planned.head_decay);
+    const KeepBest keep{.monitor = monitor,
+                        .line = planned.line,
+                        .on_kept = [&](const std::string& what, const Evaluation&) { told.what = what; }};
+    for (int slower = 0; slower < 4; ++slower) {
+      if (slower > 0) {
+        stage.lr = detail::a_third_of(stage.lr(learner.groups().size()));
+        stage.reset_optimizer = true;
+      }
+      if (learner.fit(stage, keep, above, callbacks...).stop != above.reason()) break;
     }
     told.lr = stage.lr(learner.groups().size()).back();
-    if (planned.head_decay) optimizer.set_weight_decay(head, *planned.head_decay);
-    learner.fit(stage,
-                KeepBest{.monitor = monitor,
-                         .line = planned.line,
-                         .on_kept = [&](const std::string& what, const Evaluation&) { told.what = what; }},
-                callbacks...);
     if (own_decay) optimizer.set_weight_decay(head, *own_decay);
     told.after = before = value();
   }
