@@ -89,7 +89,8 @@ TEST_CASE("of equal values KeepBest takes the one with the lower loss") {
   Bench bench;
   const thaw::Metric always{.name = "always",
                             .observe = [](const at::Tensor&, const at::Tensor&) { return at::ones({2}); },
-                            .value = thaw::detail::ratio};
+                            .value = thaw::detail::ratio,
+                            .better = thaw::Better::higher};
   Learner learner(bench.net, thaw::LayerGroups::cut_before(bench.net, {"body", "head"}), thaw::cross_entropy,
                   {.train = bench.data(8), .valid = bench.data(16), .metrics = {always}});
   const double before = learner.validate().loss;

@@ -59,11 +59,11 @@ struct Checkpoint {
   bool asynchronous = false;         ///< copy the state, and let a thread write it; one at a time: the next one waits
   OnSignal on_signal = OnSignal::end;
 
-  void on_stage_planned(const StagePlanned& event) const {
+  void on_stage_planned(const StagePlanned& event) {
     if (keep < 1) throw ConfigError("Checkpoint", "keep is " + std::to_string(keep), "keep at least 1");
     if (every.epochs < 0 || every.steps < 0 || !(every.seconds >= 0))
       throw ConfigError("Checkpoint", "every is negative", "give epochs, steps or seconds; 0 is never");
-    if (best) best->check(event.learner, "Checkpoint");
+    if (best) best->settle(event.learner, "Checkpoint");
     if (open_) return;
     const World& world = event.learner.world();
     world.together([&] {

@@ -16,6 +16,14 @@
 
 namespace thaw::detail {
 
+/// Throws FileError unless the folder that a file is to be written to is there.
+inline void check_folder_of(const std::filesystem::path& path) {
+  const std::filesystem::path folder = path.has_parent_path() ? path.parent_path() : ".";
+  std::error_code error;
+  if (!std::filesystem::is_directory(folder, error))
+    throw FileError(path.string(), "there is no folder " + folder.string(), "make it first, or name another one");
+}
+
 /// A file that is written beside `path` and takes its name when it is whole and on the disk, and so is the name:
 /// whatever happens before, the old file of that name is still there.
 class NewFile {

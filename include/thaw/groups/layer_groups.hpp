@@ -2,13 +2,17 @@
 
 #include <torch/nn/module.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <memory>
 #include <string>
+#include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
 #include <thaw/core/error.hpp>
+#include <thaw/core/names.hpp>
 #include <thaw/groups/detail/by_module.hpp>
 #include <thaw/groups/detail/by_pattern.hpp>
 #include <thaw/groups/detail/partition.hpp>
@@ -123,6 +127,10 @@ class LayerGroups {
     return result;
   }
 
+  /// Throws ConfigError that names the tensors where the module has others than it had when the groups were made: after
+  /// `replace_module`, say. An optimizer over the groups would go on training the old ones.
+  void check_current() const;
+
   /// Puts the whole module in training mode, then those norm layers that are held in evaluation mode.
   void train() const {
     module_->train();
@@ -170,5 +178,25 @@ class LayerGroups {
   std::vector<bool> frozen_;
   NormRule norm_;
 };
+
+inline void LayerGroups::check_current() const {
+  std::unordered_map<const at::TensorImpl*, std::string> now;
+  for (const auto& item : module_->named_parameters()) now.emplace(item.value().unsafeGetTensorImpl(), item.key());
+  for (const auto& item : module_->named_buffers())
+    if (item.value().defined()) now.emplace(item.value().unsafeGetTensorImpl(), item.key());
+  std::vector<std::string> changed;
+  std::unordered_set<const at::TensorImpl*> known;
+  each_tensor([&](const std::string& name, const at::Tensor& tensor) {
+    known.insert(tensor.unsafeGetTensorImpl());
+    if (!now.contains(tensor.unsafeGetTensorImpl())) changed.push_back(name);
+  });
+  for (const auto& [tensor, name] : now)
+    if (!known.contains(tensor) && std::ranges::find(changed, name) == changed.end()) changed.push_back(name);
+  if (changed.empty()) return;
+  std::ranges::sort(changed);
+  throw ConfigError("LayerGroups",
+                    "the model has other tensors than when its groups were made: " + join_names(changed),
+                    "make the groups, and the Learner, once the model is complete");
+}
 
 }  // namespace thaw

@@ -1,6 +1,10 @@
 #pragma once
 
+#include <optional>
+
 namespace thaw {
+
+struct NormChange;
 
 /// What a normalisation layer that keeps running statistics (batch, instance, sync norm) does while training.
 enum class Norm {
@@ -21,7 +25,22 @@ struct NormRule {
   /// What those of a group do that is frozen, or not.
   [[nodiscard]] constexpr Norm of(bool is_frozen) const { return is_frozen ? frozen : thawed; }
   constexpr bool operator==(const NormRule&) const = default;
+  constexpr operator NormChange() const;
 };
+
+/// What a stage, or a call that freezes, says about the rule: what it leaves empty stays as it was.
+struct NormChange {
+  std::optional<Norm> frozen = {}, thawed = {};
+
+  [[nodiscard]] constexpr NormRule over(NormRule before) const {
+    return {.frozen = frozen.value_or(before.frozen), .thawed = thawed.value_or(before.thawed)};
+  }
+  constexpr bool operator==(const NormChange&) const = default;
+};
+
+constexpr NormRule::operator NormChange() const {
+  return {.frozen = frozen, .thawed = thawed};
+}
 
 inline constexpr NormRule hold_everywhere{.frozen = Norm::hold, .thawed = Norm::hold};
 

@@ -6,6 +6,7 @@
 #include <ATen/ops/full_like.h>
 
 #include <algorithm>
+#include <cmath>
 #include <memory>
 #include <optional>
 #include <span>
@@ -114,6 +115,9 @@ class OptimizerGroups {
       throw ConfigError("OptimizerGroups",
                         std::to_string(lr.size()) + " rates for " + std::to_string(layer_groups_) + " layer groups",
                         "give one rate per layer group");
+    for (const double rate : lr)
+      if (!(std::isfinite(rate) && rate >= 0))
+        throw ConfigError("OptimizerGroups", "a rate of " + detail::number(rate), "give finite rates, 0 or more");
   }
   [[nodiscard]] torch::optim::OptimizerOptions& options(const Member& member) const {
     return optimizer_->param_groups()[member.optimizer_group].options();

@@ -8,8 +8,10 @@ namespace thaw {
 /// How a value moves from `start` (p = 0) to `end` (p = 1).
 enum class Anneal { cosine, linear };
 
-/// start + (1 + cos(pi (1 - p))) (end - start) / 2. Source: fastai's SchedCos.
+/// start + (1 + cos(pi (1 - p))) (end - start) / 2, and exactly `end` at p = 1, where a small end would be lost in
+/// start + (end - start). Source: fastai's SchedCos.
 [[nodiscard]] inline double anneal_cosine(double start, double end, double p) {
+  if (p == 1) return end;
   return start + (1 + std::cos(std::numbers::pi * (1 - p))) * (end - start) / 2;
 }
 

@@ -30,6 +30,41 @@ concept TakesProgress = std::is_invocable_r_v<ScheduleValue, const S&, const Pro
 template <class S>
 concept TakesPosition = std::is_invocable_r_v<ScheduleValue, const S&, double>;
 
+/// Whether a function, as it was written, takes or returns a whole number: t would be cut to 0 on its way in, and
+/// `p.step / p.steps` is 0.
+template <class F>
+inline constexpr bool has_integers = false;
+template <class R, class... P>
+inline constexpr bool has_integers<R (*)(P...)> = std::integral<R> || (std::integral<std::remove_cvref_t<P>> || ...);
+template <class R, class... P>
+inline constexpr bool has_integers<R (*)(P...) noexcept> = has_integers<R (*)(P...)>;
+template <class C, class R, class... P>
+inline constexpr bool has_integers<R (C::*)(P...)> = has_integers<R (*)(P...)>;
+template <class C, class R, class... P>
+inline constexpr bool has_integers<R (C::*)(P...) const> = has_integers<R (*)(P...)>;
+template <class C, class R, class... P>
+inline constexpr bool has_integers<R (C::*)(P...) const noexcept> = has_integers<R (*)(P...)>;
+
+template <class S, class... Arguments>
+inline constexpr bool returns_integer = [] {
+  if constexpr (std::is_invocable_v<const S&, Arguments...>)
+    return std::integral<std::invoke_result_t<const S&, Arguments...>>;
+  else
+    return false;
+}();
+
+template <class S>
+inline constexpr bool is_whole_numbered = [] {
+  if constexpr (TakesBoth<S>)
+    return returns_integer<S, const Progress&, double>;
+  else if constexpr (TakesProgress<S>)
+    return returns_integer<S, const Progress&>;
+  else if constexpr (requires { &S::operator(); })
+    return has_integers<decltype(&S::operator())>;
+  else
+    return has_integers<S> || returns_integer<S, double>;
+}();
+
 }  // namespace detail
 
 /// A schedule is a pure function of the position in the stage; it holds no run state. It is called with the exact
@@ -38,7 +73,7 @@ concept TakesPosition = std::is_invocable_r_v<ScheduleValue, const S&, double>;
 ///     double operator()(double t) const;               ScheduleValue operator()(double t) const;
 ///     double operator()(const Progress&) const;        ScheduleValue operator()(const Progress&) const;
 ///
-/// What can be called with Progress is. A schedule made of others takes `(const Progress&, double t)`, where t is exact
+/// What can be called with Progress is. Whole numbers as position or multiplier do not compile. A schedule made of others takes `(const Progress&, double t)`, where t is exact
 /// and Progress, within a part of a stage, is rounded to whole steps.
 /// It may offer `void check() const`, which throws ConfigError for values that make no sense.
 template <class S>
@@ -54,6 +89,11 @@ class AnySchedule {
     static_assert(Schedule<S>,
                   "thaw: a schedule must be callable as `double(double t) const` or as "
                   "`thaw::ScheduleValue(const thaw::Progress&) const`");
+    static_assert(!detail::is_whole_numbered<S>,
+                  "thaw: a schedule takes and returns floating-point numbers: a whole one cuts t, which is below 1, and "
+                  "step / steps to 0");
+    static_assert(requires { schedule.check(); } || !requires { &S::check; },
+                  "thaw: a schedule's `check` must be callable without arguments");
     if constexpr (requires { schedule.check(); }) check_ = [schedule] { schedule.check(); };
     value_ = [s = std::move(schedule)]([[maybe_unused]] const Progress& at,
                                        [[maybe_unused]] double t) -> ScheduleValue {

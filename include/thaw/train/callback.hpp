@@ -11,6 +11,7 @@
 #include <typeinfo>
 #include <utility>
 
+#include <thaw/core/error.hpp>
 #include <thaw/train/detail/foreign_events.hpp>
 #include <thaw/train/events.hpp>
 
@@ -21,6 +22,18 @@ namespace detail {
 /// How an event reaches a class: by the handler of its name.
 template <class Event>
 struct HandlerOf;
+
+/// The class that hears: of an object, a std::reference_wrapper or a std::shared_ptr to it.
+template <class Handler>
+struct HearerOf {
+  using type = std::unwrap_reference_t<Handler>;
+  static type& of(Handler& handler) { return handler; }
+};
+template <class C>
+struct HearerOf<std::shared_ptr<C>> {
+  using type = C;
+  static C& of(const std::shared_ptr<C>& handler) { return *handler; }
+};
 
 #define THAW_EVENT(Event, handler)                                                          \
   template <>                                                                               \
@@ -79,8 +92,8 @@ THAW_EVENT(RunStateVisit, on_run_state);
 ///
 /// Each event goes to the Learner's callbacks first, then to those given to `fit`, in the order in which they were
 /// given. A handler of the wrong type does not compile, nor does a class with none of them, or with a handler by
-/// another library's name for it (`on_batch_end`, `after_epoch`). To keep a callback's results, pass
-/// `std::ref(callback)`.
+/// another library's name for it (`on_batch_end`, `after_epoch`). A callback is copied; to keep its results, pass
+/// `std::ref(callback)` or a std::shared_ptr to it.
 ///
 /// With several processes (World) each has its callbacks, which see the same losses and metrics. A class that writes
 /// files or speaks to people says `static constexpr bool first_process_only = true;` and is then told nothing in the
@@ -90,7 +103,9 @@ class Callback {
   template <class Handler>
     requires(!std::same_as<std::remove_cvref_t<Handler>, Callback>)
   Callback(Handler handler) {
-    using Class = std::unwrap_reference_t<Handler>;
+    using Class = typename detail::HearerOf<Handler>::type;
+    if constexpr (std::same_as<Handler, std::shared_ptr<Class>>)
+      if (handler == nullptr) throw ConfigError("callbacks", "one is a null pointer", "give a callback");
     detail::check_foreign_events<Class>();
     name_ = c10::demangle(typeid(Class).name());
     if constexpr (requires { Class::first_process_only; }) first_process_only_ = Class::first_process_only;
@@ -139,7 +154,7 @@ class Callback {
     Of::template check<Class>();
     if constexpr (Of::template takes<Class>)
       slot = [self](const Event& event) {
-        Class& object = *self;
+        Class& object = detail::HearerOf<Handler>::of(*self);
         Of::call(object, event);
       };
   }

@@ -16,8 +16,8 @@ struct EarlyStop {
   Monitor monitor = {};
   std::int64_t patience = 3;
 
-  void on_stage_planned(const StagePlanned& event) const {
-    monitor.check(event.learner, "EarlyStop");
+  void on_stage_planned(const StagePlanned& event) {
+    monitor.settle(event.learner, "EarlyStop");
     if (patience < 1)
       throw ConfigError("EarlyStop", "patience is " + std::to_string(patience), "give at least 1 epoch");
   }

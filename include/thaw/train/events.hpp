@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -35,6 +36,9 @@ struct GroupPlan {
 struct StagePlanned {
   Learner& learner;
   std::int64_t& batches_per_step;  ///< 1; more of them accumulate gradients before each optimizer step
+  /// Callbacks that put other weights into the model as a stage ends name themselves here. Two of them are refused: the
+  /// second would undo what the first did.
+  std::vector<std::string>& sets_weights;
 };
 
 /// After a plan was found sound, before its first stage; not in a fit that a resumed run goes on with.
@@ -92,6 +96,7 @@ struct StepEnd {
   std::int64_t steps;          ///< of the whole stage
   std::span<const double> lr;  ///< per layer group, as used in this step
   const at::Tensor& loss;      ///< scalar, detached; the mean over the step's samples
+  std::optional<double> momentum = {};  ///< as used in this step; none where the optimizer has none
 };
 
 /// After an epoch's last step, before validation.

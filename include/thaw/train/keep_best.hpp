@@ -37,8 +37,9 @@ struct KeepBest {
   /// Hears, as the stage ends, what was kept: in words, and what it gives on the validation data.
   std::function<void(const std::string& what, const Evaluation& valid)> on_kept = {};
 
-  void on_stage_planned(const StagePlanned& event) const {
-    monitor.check(event.learner, "KeepBest");
+  void on_stage_planned(const StagePlanned& event) {
+    monitor.settle(event.learner, "KeepBest");
+    event.sets_weights.emplace_back("KeepBest");
     if (line < 0) throw ConfigError("KeepBest", "line is " + std::to_string(line), "give 0 points or more");
     if (!event.learner.data().valid || monitor.name == "train_loss")
       throw ConfigError("KeepBest", "what a stage begins with has no " + monitor.name + " to compare with",

@@ -8,6 +8,7 @@
 #include <exception>
 #include <filesystem>
 #include <functional>
+#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <span>
@@ -26,6 +27,7 @@
 #include <thaw/train/detail/loss_scale.hpp>
 #include <thaw/train/detail/pass_graph.hpp>
 #include <thaw/train/detail/place.hpp>
+#include <thaw/train/detail/step_loss.hpp>
 #include <thaw/train/detail/task.hpp>
 #include <thaw/train/frozen_split.hpp>
 #include <thaw/train/history.hpp>
@@ -67,6 +69,11 @@ class Learner {
   EpochRecord fit(const Plan& plan, Callbacks... callbacks) {
     return run(plan, {Callback(std::move(callbacks))...});
   }
+  template <class... Callbacks>
+  EpochRecord fit(std::initializer_list<Stage> plan, Callbacks... callbacks) {
+    if (plan.size() == 0) return fit(Stage{}, std::move(callbacks)...);  // fit({}) is one stage
+    return run({plan.begin(), plan.end()}, {Callback(std::move(callbacks))...});
+  }
 
   /// What a plan will do, without doing it: per stage, which groups train, from when, at which rates, for how many
   /// steps, and what looks wrong about it. Print it by <thaw/report/plan_table.hpp>. Throws what `fit` would.
@@ -75,7 +82,7 @@ class Learner {
     return described(plan, all_callbacks({Callback(std::move(callbacks))...}));
   }
 
-  /// fastai's recipe: the last group alone, then all. See fine_tune_plan.
+  /// See fine_tune_plan.
   template <class... Callbacks>
   EpochRecord fine_tune(std::int64_t epochs, double base_lr = 2e-3, const FineTune& how = {}, Callbacks... callbacks) {
     return fit(fine_tune_plan(epochs, base_lr, how), std::move(callbacks)...);
@@ -85,11 +92,11 @@ class Learner {
   UntilOverfitResult fit_until_overfit(const UntilOverfit& how = {});
 
   /// Freezes groups [0, n) until told otherwise; a negative n counts from the end.
-  void freeze_to(int n, NormRule norm = {}) { forget_state(*optimizer_, apply(FreezeTo{n}, groups_, norm)); }
+  void freeze_to(int n, NormChange norm = {}) { forget_state(*optimizer_, apply(FreezeTo{n}, groups_, norm)); }
   /// Freezes all groups but the last.
-  void freeze(NormRule norm = {}) { freeze_to(-1, norm); }
+  void freeze(NormChange norm = {}) { freeze_to(-1, norm); }
   /// Thaws all groups.
-  void unfreeze(NormRule norm = {}) { forget_state(*optimizer_, apply(Unfrozen{}, groups_, norm)); }
+  void unfreeze(NormChange norm = {}) { forget_state(*optimizer_, apply(Unfrozen{}, groups_, norm)); }
 
   /// Runs the LR finder on what is thawed now. Nothing is left changed: see Snapshot; nor is the place in the data.
   /// Callbacks that change a step (accumulation, clipping, mixup) take part in each of its steps.
@@ -98,7 +105,7 @@ class Learner {
     return sweep(finder, all_callbacks({Callback(std::move(callbacks))...}));
   }
 
-  /// Loss and metrics over the validation data, or over `source`. Leaves the module in evaluation mode.
+  /// Loss and metrics over the validation data, or over `source`, in evaluation mode, which ends with it.
   [[nodiscard]] Evaluation validate() { return validate(data_.valid); }
   [[nodiscard]] Evaluation validate(const DataSource& source);
 
@@ -126,6 +133,7 @@ class Learner {
 
   /// Goes on with other data: larger images, say.
   void data(LearnerData data) {
+    refuse_in_callback("data");
     data_ = std::move(data);
     checked_ = was_checked_ = false;
   }
@@ -142,8 +150,8 @@ class Learner {
   /// All that the run needs to go on from here, by name: parameters, buffers, optimizer, frozen groups, rates, history,
   /// what callbacks remember, random generators, the place in the plan and in the data. Between two fits, or in a
   /// callback's on_safe_point. Tensors are handles: what is trained on meanwhile changes them. Not in it: what a module
-  /// keeps outside of parameters and buffers, options of the optimizer other than rates and momentum, and data sources
-  /// that cannot be run through again. <thaw/checkpoint/checkpoint.hpp> writes it to files.
+  /// keeps outside of parameters and buffers, the optimizer's options but rates and momentum, and data sources that
+  /// cannot be run through again. <thaw/checkpoint/checkpoint.hpp> writes it to files.
   [[nodiscard]] RunState run_state();
   /// How many times it was asked for, in all processes that this run took.
   [[nodiscard]] std::int64_t states_taken() const { return states_taken_; }
@@ -224,19 +232,8 @@ class Learner {
     ResumeOptions how;
   };
 
-  /// A batch, and how many samples it has in all processes.
-  struct Drawn {
-    Batch batch;
-    std::int64_t samples;
-  };
-
-  /// What one optimizer step saw.
-  struct StepLoss {
-    at::Tensor loss;  // the mean over its samples, detached, on the device
-    std::int64_t samples;
-    bool overflowed;  // its gradients, at Precision::float16, so that there was no step: as far as is known
-    bool skipped;     // a callback wanted that
-  };
+  using Drawn = detail::Drawn;
+  using StepLoss = detail::StepLoss;
 
   template <class Event>
   static void tell(const std::vector<Callback>& callbacks, const Event& event) {
@@ -288,6 +285,7 @@ class Learner {
   double loss_again(const std::vector<Batch>& batches, const std::vector<Callback>& callbacks);
   std::int64_t batches_per_step(const std::vector<Callback>& callbacks);
   [[nodiscard]] std::shared_ptr<void> trial();
+  void refuse_in_callback(const char* call) const;
   void check_graphs(const std::vector<Callback>& callbacks) const;
   void check_data();
   void try_data();

@@ -6,6 +6,7 @@
 #include <ATen/ops/binary_cross_entropy_with_logits.h>
 #include <ATen/ops/cross_entropy_loss.h>
 #include <ATen/ops/mse_loss.h>
+#include <ATen/ops/ones.h>
 
 #include <cmath>
 #include <cstdint>
@@ -18,11 +19,23 @@
 // the targets of that batch or of all the data.
 namespace thaw {
 
+namespace detail {
+
+/// Whether the first target counts, where it lies in host memory and is cheap to read. False says nothing.
+inline bool first_is_kept(const at::Tensor& target, std::int64_t ignore_index) {
+  if (!target.is_cpu() || target.numel() == 0) return false;
+  if (target.scalar_type() == at::kLong) return *target.const_data_ptr<std::int64_t>() != ignore_index;
+  return target.scalar_type() == at::kByte && *target.const_data_ptr<std::uint8_t>() != ignore_index;
+}
+
+}  // namespace detail
+
 /// Mean over the batch of -log softmax(output)[target]. `output` is [N, classes] (or [N, classes, ...]), `target` holds
 /// class indices, int64 or uint8 [N] (or [N, ...]), or class probabilities, floating-point, of the output's shape.
 /// `thaw::cross_entropy` is one; `thaw::CrossEntropy{.label_smoothing = 0.1}` another. As torch's F.cross_entropy: with
-/// class weights or ignored targets its mean is over those weights, while batches are put together by their numbers of
-/// samples (in validation, in accumulation), so there the whole's loss is near that of one large batch, not equal.
+/// class weights or ignored targets its mean is over those weights, in validation over all batches together. Batches that
+/// accumulate for a step are put together by their numbers of samples, so there it is near that of one large batch, not
+/// equal. A batch in which every target is ignored adds nothing: its loss is 0, where torch's is NaN.
 struct CrossEntropy {
   double label_smoothing = 0;        ///< in [0, 1]: this much of every target goes to all classes alike
   at::Tensor weight = {};            ///< [classes]: how much a sample of each counts; the mean is by weight then
@@ -30,7 +43,23 @@ struct CrossEntropy {
 
   [[nodiscard]] at::Tensor operator()(const at::Tensor& output, const at::Tensor& target) const {
     const at::Tensor weights = weight.defined() ? weight.to(output.device(), output.scalar_type()) : weight;
-    return at::cross_entropy_loss(output, target, weights, at::Reduction::Mean, ignore_index, label_smoothing);
+    if (target.is_floating_point() || detail::first_is_kept(target, ignore_index))
+      return at::cross_entropy_loss(output, target, weights, at::Reduction::Mean, ignore_index, label_smoothing);
+    // Without a look at a device's numbers: where nothing counts, class 0 stands in, and its loss does not count.
+    const at::Tensor kept = target.ne(ignore_index).any();
+    return at::cross_entropy_loss(output, target.mul(kept.to(target.scalar_type())), weights, at::Reduction::Mean,
+                                  ignore_index, label_smoothing) *
+           kept.to(output.scalar_type());
+  }
+
+  /// To the batch's samples, how much its mean is over: the share of targets that are not ignored, times their mean
+  /// weight.
+  [[nodiscard]] at::Tensor counted(const at::Tensor& output, const at::Tensor& target) const {
+    if (target.is_floating_point()) return at::ones({}, output.options().dtype(at::kDouble).requires_grad(false));
+    const at::Tensor kept = target.ne(ignore_index);
+    if (!weight.defined()) return kept.to(at::kDouble).mean();
+    const at::Tensor classes = (target.to(at::kLong) * kept).flatten();
+    return (weight.to(output.device(), at::kDouble).index_select(0, classes) * kept.flatten()).mean();
   }
 
   /// The same with its weights there: a Learner asks for it, so that no step waits for a copy of them.

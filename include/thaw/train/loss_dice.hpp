@@ -30,6 +30,11 @@ struct DiceCrossEntropy {
     return cross_entropy(output, target) + weight * dice(output, target);
   }
 
+  /// See CrossEntropy::counted.
+  [[nodiscard]] at::Tensor counted(const at::Tensor& output, const at::Tensor& target) const {
+    return cross_entropy.counted(output, target).sign();
+  }
+
   /// The second part alone.
   [[nodiscard]] at::Tensor dice(const at::Tensor& output, const at::Tensor& target) const {
     const at::Tensor counted = target.ne(cross_entropy.ignore_index);

@@ -5,6 +5,8 @@
 #include <ATen/ops/full.h>
 #include <ATen/ops/stack.h>
 
+#include <concepts>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -22,6 +24,13 @@ namespace thaw {
 enum class Reduce {
   sum,  ///< they add up
   cat,  ///< they are kept, and concatenated along dimension 0
+};
+
+/// Which way a number should go.
+enum class Better {
+  by_name,  ///< as its metric says, or else as a well-known name does ("accuracy", "mae"): see Monitor
+  lower,
+  higher,
 };
 
 /// How values per class become one.
@@ -44,6 +53,7 @@ struct Metric {
   Reduce reduce = Reduce::sum;
   /// Of the total: a scalar, or [classes].
   std::function<at::Tensor(const at::Tensor& total)> value = {};
+  Better better = Better::by_name;  ///< which way it should go, for what keeps the best (SaveBest) or stops (EarlyStop)
 };
 
 namespace detail {
@@ -66,10 +76,11 @@ inline at::Tensor right_of(const at::Tensor& right, const at::Tensor& target,
 }  // namespace detail
 
 /// A metric from `mean(output, target)`, the mean over one batch as a scalar tensor: the mean over the batches,
-/// weighted by their samples, target.size(0). Right where the mean is one over samples. Observing throws
-/// ConfigError when `mean` gives more than one number.
+/// weighted by their samples, target.size(0). Right where the mean is one over samples. `better` says which way it
+/// should go, which SaveBest and EarlyStop ask. Observing throws ConfigError when `mean` gives more than one number.
 [[nodiscard]] inline Metric mean_metric(
-    const std::string& name, std::function<at::Tensor(const at::Tensor& output, const at::Tensor& target)> mean) {
+    const std::string& name, std::function<at::Tensor(const at::Tensor& output, const at::Tensor& target)> mean,
+    Better better = Better::by_name) {
   return {.name = name,
           .observe =
               [name, mean = std::move(mean)](const at::Tensor& output, const at::Tensor& target) {
@@ -81,7 +92,45 @@ inline at::Tensor right_of(const at::Tensor& right, const at::Tensor& target,
                 const auto samples = static_cast<double>(target.size(0));
                 return at::stack({value.reshape({}) * samples, at::full({}, samples, value.options())});
               },
-          .value = detail::ratio};
+          .value = detail::ratio,
+          .better = better};
+}
+
+namespace detail {
+
+inline std::string field_key(std::string name) {
+  return name;
+}
+template <std::integral I>
+std::size_t field_key(I place) {
+  return static_cast<std::size_t>(place);
+}
+inline const at::Tensor& field(const Fields& fields, const std::string& name) {
+  return fields.at(name);
+}
+inline const at::Tensor& field(const Fields& fields, std::size_t i) {
+  if (i >= fields.size())
+    throw DataError("Fields", "there is no tensor " + std::to_string(i) + " of " + std::to_string(fields.size()),
+                    "count from 0");
+  return fields[i];
+}
+
+}  // namespace detail
+
+/// A metric of one output of a model that returns several, by its name (of a dictionary) or its place, from 0 (of a
+/// struct, a tuple, a list): `on("logits", accuracy())`, `on(0, accuracy())`. `on("logits", "label", accuracy())` picks
+/// among several targets as well. Observing throws DataError where there is no such tensor.
+template <class Output>
+[[nodiscard]] Metric on(Output output, Metric metric) {
+  metric.observe = [key = detail::field_key(std::move(output)), observe = std::move(metric.observe)](
+                       const Fields& all, const Fields& target) { return observe(detail::field(all, key), target); };
+  return metric;
+}
+template <class Output, class Target>
+[[nodiscard]] Metric on(Output output, Target target, Metric metric) {
+  metric.observe = [key = detail::field_key(std::move(target)), observe = std::move(metric.observe)](
+                       const Fields& one, const Fields& all) { return observe(one, detail::field(all, key)); };
+  return on(output, std::move(metric));
 }
 
 struct AccuracyOptions {
@@ -97,7 +146,8 @@ struct AccuracyOptions {
                 detail::check_class_shapes("accuracy", output.sizes(), target.sizes());
                 return detail::right_of(output.argmax(1).eq(target), target, options.ignore_index);
               },
-          .value = detail::ratio};
+          .value = detail::ratio,
+          .better = Better::higher};
 }
 
 /// Fraction of targets that are among the k largest outputs along dimension 1; shapes as for accuracy. Which of equal
@@ -115,7 +165,8 @@ struct AccuracyOptions {
                 const at::Tensor best = std::get<1>(output.topk(k, 1, /*largest=*/true, /*sorted=*/false));
                 return detail::right_of(best.eq(target.unsqueeze(1)).any(1), target, options.ignore_index);
               },
-          .value = detail::ratio};
+          .value = detail::ratio,
+          .better = Better::higher};
 }
 
 }  // namespace thaw

@@ -86,7 +86,8 @@ inline at::Tensor area_under_roc(const at::Tensor& scores, const at::Tensor& pos
         if (how.average == Average::each) return areas;
         const at::Tensor possible = positive.sum(0).gt(0).logical_and(positive.lt(1).any(0));
         return detail::mean_where(possible, areas);
-      }};
+      },
+      .better = Better::higher};
 }
 
 }  // namespace thaw

@@ -39,7 +39,8 @@ inline Metric class_metric(const std::string& name, const CountScore& score, con
                 if (average == Average::micro) return score_or_zero(score, counts.sum(1));
                 const at::Tensor scores = score_or_zero(score, counts);
                 return average == Average::each ? scores : mean_where(present(counts), scores);
-              }};
+              },
+          .better = Better::higher};
 }
 
 }  // namespace detail

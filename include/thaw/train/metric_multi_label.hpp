@@ -54,7 +54,8 @@ inline Metric label_metric(const std::string& name, const CountScore& score, con
                       score, label_counts(labels_predicted(name, output, target, how), target.gt(0.5), /*keep=*/0));
                   return at::stack({scores.sum(), at::full({}, static_cast<double>(scores.size(0)), scores.options())});
                 },
-            .value = ratio};
+            .value = ratio,
+            .better = Better::higher};
   return {.name = name,
           .observe =
               [name, how](const at::Tensor& output, const at::Tensor& target) {
@@ -69,7 +70,8 @@ inline Metric label_metric(const std::string& name, const CountScore& score, con
                 if (average == Average::micro) return score_or_zero(score, counts.sum(1));
                 const at::Tensor scores = score_or_zero(score, counts);
                 return average == Average::each ? scores : scores.mean();
-              }};
+              },
+          .better = Better::higher};
 }
 
 }  // namespace detail
@@ -82,7 +84,8 @@ inline Metric label_metric(const std::string& name, const CountScore& score, con
                 const at::Tensor predicted = detail::labels_predicted("multi_label_accuracy", output, target, how);
                 return detail::right_of(predicted.eq(target.gt(0.5)), target, {});
               },
-          .value = detail::ratio};
+          .value = detail::ratio,
+          .better = Better::higher};
 }
 
 /// Precision, recall and F-beta of labels, as scikit-learn's with zero_division=0: `macro` is the mean over all labels,

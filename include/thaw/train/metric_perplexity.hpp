@@ -30,7 +30,8 @@ struct PerplexityOptions {
                                            at::Reduction::None, options.ignore_index);
                 return at::stack({nll.sum(at::kDouble), target.ne(options.ignore_index).sum(at::kDouble)});
               },
-          .value = [](const at::Tensor& total) { return detail::ratio(total).exp(); }};
+          .value = [](const at::Tensor& total) { return detail::ratio(total).exp(); },
+          .better = Better::lower};
 }
 
 }  // namespace thaw

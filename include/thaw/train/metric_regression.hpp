@@ -36,7 +36,8 @@ inline at::Tensor sum_and_count(const at::Tensor& x) {
               [](const at::Tensor& output, const at::Tensor& target) {
                 return detail::sum_and_count(detail::residual("mae", output, target).abs());
               },
-          .value = detail::ratio};
+          .value = detail::ratio,
+          .better = Better::lower};
 }
 
 /// Square root of the mean over all entries of (output - target)^2; both have one shape.
@@ -46,7 +47,8 @@ inline at::Tensor sum_and_count(const at::Tensor& x) {
               [](const at::Tensor& output, const at::Tensor& target) {
                 return detail::sum_and_count(detail::residual("rmse", output, target).square());
               },
-          .value = [](const at::Tensor& total) { return detail::ratio(total).sqrt(); }};
+          .value = [](const at::Tensor& total) { return detail::ratio(total).sqrt(); },
+          .better = Better::lower};
 }
 
 /// 1 - sum (output - target)^2 / sum (target - mean target)^2, the mean over output columns, as scikit-learn's
@@ -75,7 +77,8 @@ inline at::Tensor sum_and_count(const at::Tensor& x) {
             const at::Tensor error = batches.select(1, 3).sum(0);
             const at::Tensor constant = error.eq(0).to(at::kDouble);
             return at::where(spread.eq(0), constant, 1 - error / spread).mean();
-          }};
+          },
+          .better = Better::higher};
 }
 
 }  // namespace thaw

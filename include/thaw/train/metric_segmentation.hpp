@@ -36,7 +36,8 @@ inline Metric overlap_metric(const std::string& name, const CountScore& score, c
                 const at::Tensor counts = all.slice(1, how.background ? 0 : 1);
                 if (how.average == Average::micro) return score(counts.sum(1));
                 return mean_where(present(counts), score(counts));
-              }};
+              },
+          .better = Better::higher};
 }
 
 }  // namespace detail

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,17 +12,28 @@
 #include <thaw/core/names.hpp>
 #include <thaw/train/history.hpp>
 #include <thaw/train/learner.hpp>
+#include <thaw/train/metric.hpp>
 
 namespace thaw {
 
-/// Which way a watched number should go.
-enum class Better {
-  by_name,  ///< lower for a name with "loss", "mae", "mse", "error" or "perplexity" in it, else higher
-  lower,
-  higher,
-};
+namespace detail {
 
-/// A number of each epoch to watch: "valid_loss", "train_loss", or a metric by its name.
+/// By parts of well-known names; none for others.
+inline std::optional<Better> better_by_name(std::string_view name) {
+  const auto has = [&](std::string_view part) { return name.find(part) != std::string_view::npos; };
+  for (const char* part : {"loss", "mae", "mse", "error", "perplexity"})
+    if (has(part)) return Better::lower;
+  for (const char* part : {"accuracy", "precision", "recall", "auc", "auroc", "f1", "iou", "dice", "r2", "top_"})
+    if (has(part)) return Better::higher;
+  return std::nullopt;
+}
+
+}  // namespace detail
+
+/// A number of each epoch to watch: "valid_loss", "train_loss", or a metric by its name. Which way it should go is said
+/// here, or by the metric (Metric::better), or known by its name: lower for one with "loss", "mae", "mse", "error" or
+/// "perplexity" in it, higher for "accuracy", "f1", "iou" and the like. Where none of these says it, that is an error
+/// before training.
 struct Monitor {
   std::string name = "valid_loss";
   Better better = Better::by_name;
@@ -33,9 +45,8 @@ struct Monitor {
   Monitor(const char* name_) : name(name_) {}
 
   [[nodiscard]] bool lower_is_better() const {
-    if (better != Better::by_name) return better == Better::lower;
-    const auto has = [&](std::string_view part) { return name.find(part) != std::string::npos; };
-    return has("loss") || has("mae") || has("mse") || has("error") || has("perplexity");
+    return (better != Better::by_name ? better : detail::better_by_name(name).value_or(Better::higher)) ==
+           Better::lower;
   }
   /// The worst that there can be, to begin with.
   [[nodiscard]] double worst() const { return (lower_is_better() ? 1 : -1) * std::numeric_limits<double>::infinity(); }
@@ -59,8 +70,9 @@ struct Monitor {
     return std::numeric_limits<double>::quiet_NaN();
   }
 
-  /// Throws ConfigError before training when the Learner will never have such a number.
-  void check(const Learner& learner, const char* who) const {
+  /// Takes the direction from the Learner's metric where it is not given here. Throws ConfigError before training when
+  /// the Learner will never have such a number, or nobody says which way it should go.
+  void settle(const Learner& learner, const char* who) {
     std::vector<std::string> known{"train_loss"};
     if (learner.data().valid) {
       known.emplace_back("valid_loss");
@@ -71,6 +83,12 @@ struct Monitor {
       throw ConfigError(
           who, "nothing is called \"" + name + "\"",
           "watch one of: " + join_names(known) + (learner.data().valid ? "" : " (there is no validation data)"));
+    if (better != Better::by_name) return;
+    for (const Metric& metric : learner.metrics())
+      if (metric.name == whole) better = metric.better;
+    if (better != Better::by_name || detail::better_by_name(name)) return;
+    throw ConfigError(who, "nothing says whether \"" + name + "\" should rise or fall",
+                      "say Monitor{\"" + name + "\", Better::lower}, or set the metric's `better`");
   }
 };
 

@@ -43,6 +43,7 @@ struct NaNGuard {
   }
   void on_stage_begin(const StageBegin& event) {
     in_a_row_ = since_copy_ = 0;
+    step_begun_ = bad_ = false;  // a finder's sweep may have ended within a step
     if (then == OnNaN::roll_back) copy(event.learner);
   }
   void on_batch_ready(const BatchReady& event) {

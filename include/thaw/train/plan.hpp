@@ -1,11 +1,13 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <limits>
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <thaw/groups/freeze.hpp>
@@ -126,6 +128,21 @@ inline std::vector<ScheduleValue> schedule_over(const AnySchedule& schedule, con
   return values;
 }
 
+/// Throws ConfigError for a schedule that gives, at some step, what no optimizer can take.
+inline void check_schedule(const AnySchedule& schedule, const PlannedStage& stage, const std::string& where) {
+  const auto refuse = [&](const Progress& at, const std::string& what, const std::string& fix) {
+    throw ConfigError(where, "its schedule gives " + what + " at step " + std::to_string(at.step) + " of " +
+                                 std::to_string(at.steps), fix);
+  };
+  for (const Progress& at : steps(stage.steps(), stage.steps_per_epoch)) {
+    const ScheduleValue value = schedule(at);
+    if (!std::isfinite(value.lr) || value.lr < 0)
+      refuse(at, "a rate multiplier of " + number(value.lr), "return a finite number, 0 or more");
+    if (value.momentum && !(*value.momentum >= 0 && *value.momentum < 1))
+      refuse(at, "a momentum of " + number(*value.momentum), "return a number in [0, 1)");
+  }
+}
+
 inline std::vector<RateSpan> rate_spans(const std::vector<ScheduleValue>& schedule,
                                         const std::vector<GroupPlan>& groups) {
   std::vector<double> highest_from(schedule.size());
@@ -155,6 +172,9 @@ inline std::optional<MomentumSpan> momentum_span(const std::vector<ScheduleValue
 inline StageDescription describe(const LayerGroups& groups, const Stage& stage, const PlannedStage& planned) {
   const std::vector<ScheduleValue> schedule = schedule_over(stage.schedule, planned);
   const std::vector<GroupPlan> plans = group_plan(groups, planned);
+  std::vector<std::string> notes = norm_notes(groups, planned.frozen.back().frozen, planned.norm, planned.steps());
+  if (std::ranges::all_of(schedule, [](const ScheduleValue& value) { return value.lr == 0; }))
+    notes.emplace_back("the schedule gives a rate of 0 at every step, so nothing moves");
   return {.name = stage.name,
           .epochs = planned.epochs,
           .steps_per_epoch = planned.steps_per_epoch,
@@ -162,7 +182,7 @@ inline StageDescription describe(const LayerGroups& groups, const Stage& stage, 
           .rates = rate_spans(schedule, plans),
           .momentum = momentum_span(schedule),
           .norm = planned.norm,
-          .notes = norm_notes(groups, planned.frozen.back().frozen, planned.norm, planned.steps()),
+          .notes = std::move(notes),
           .schedule = stage.schedule,
           .frozen = wholly_frozen(groups, planned)};
 }

@@ -18,8 +18,8 @@ struct ReduceOnPlateau {
   std::int64_t cooldown = 0;
   double min_scale = 0;  ///< never below this fraction of the stage's own rates
 
-  void on_stage_planned(const StagePlanned& event) const {
-    monitor.check(event.learner, "ReduceOnPlateau");
+  void on_stage_planned(const StagePlanned& event) {
+    monitor.settle(event.learner, "ReduceOnPlateau");
     if (!(factor > 0 && factor < 1))
       throw ConfigError("ReduceOnPlateau", "factor is " + detail::number(factor), "give a number between 0 and 1");
     if (patience < 0 || cooldown < 0)

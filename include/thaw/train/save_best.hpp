@@ -2,6 +2,7 @@
 
 #include <filesystem>
 
+#include <thaw/core/new_file.hpp>
 #include <thaw/train/monitor.hpp>
 
 namespace thaw {
@@ -12,13 +13,17 @@ namespace thaw {
 ///     learner.fit(stage, thaw::SaveBest{"best.pt"});
 ///
 /// With several processes all read the file that the first wrote. Throws ConfigError before the stage begins when
-/// nothing has the monitor's name; FileError when it cannot write.
+/// nothing has the monitor's name; FileError then when the file's folder is not there, later when it cannot write.
 struct SaveBest {
   std::filesystem::path path = "best.pt";
   Monitor monitor = {};
   bool restore = true;  ///< load the best at the stage's end
 
-  void on_stage_planned(const StagePlanned& event) const { monitor.check(event.learner, "SaveBest"); }
+  void on_stage_planned(const StagePlanned& event) {
+    monitor.settle(event.learner, "SaveBest");
+    detail::check_folder_of(path);
+    if (restore) event.sets_weights.emplace_back("SaveBest");
+  }
   void on_stage_begin(const StageBegin&) { best_ = monitor.worst(), saved_ = false; }
   void on_epoch_end(const EpochEnd& event) {
     const double value = monitor.value(event.record);

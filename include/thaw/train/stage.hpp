@@ -20,7 +20,7 @@ struct Stage {
   AnyFreezePolicy freeze = {};        ///< empty: as the previous stage, or freeze()/unfreeze(), left it
   DiscriminativeLR lr = 1e-3;         ///< peak rate per group, absolute
   AnySchedule schedule = OneCycle{};  ///< moves rates and momentum over the stage's optimizer steps
-  NormRule norm = {};                 ///< of norm layers with running statistics; read where `freeze` is given
+  NormChange norm = {};               ///< of norm layers with running statistics; what is left empty stays as it was
   bool reset_optimizer = false;       ///< forget all optimizer state first; otherwise only what was just thawed
   Cache cache = {};                   ///< run the frozen part over the data once, and keep what it gives
 };
@@ -31,7 +31,7 @@ struct FineTune {
   double lr_mult = 100;    ///< last group's rate / first group's, once thawed
   double pct_start = 0.3;  ///< once thawed
   double div = 5;          ///< once thawed
-  NormRule norm = {};      ///< fastai's own is {.frozen = Norm::train}
+  NormChange norm = {};    ///< fastai's own is {.frozen = Norm::train}
 };
 
 /// fastai's `fine_tune(epochs, base_lr)` as a plan: `freeze_epochs` of the last group alone at base_lr, pct_start 0.99;

@@ -25,7 +25,7 @@ struct UntilOverfit {
   double lr_mult = 100;
   double max_lr = 1e-2;  ///< no round trains faster, whatever the finder suggests
   AnySchedule schedule = OneCycle{};
-  NormRule norm = {};
+  NormChange norm = {};
   bool restore_best = true;  ///< end with the weights of the round whose validation loss was lowest
 };
 

@@ -5,7 +5,9 @@
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -17,30 +19,34 @@ namespace thaw {
 
 namespace detail {
 
-/// A running average of tensors that training moves, which can change places with them. What does not train is not in
-/// it, so that it stays bit-identical.
+/// A running average of tensors that training moves, which can change places with them. All that trains at some time in
+/// the stage is in it from the stage's begin, so that the average is over the same steps for all. What stays frozen is
+/// not, and stays bit-identical.
 class RunningAverage {
  public:
-  void clear() { averages_.clear(), swapped_ = false; }
-
-  /// average += weight (tensor - average), for all that trains now; a tensor seen for the first time starts as it is.
-  void update(const LayerGroups& groups, double weight, bool statistics) {
+  /// Begins with the tensors as they are: those of groups that will train, and statistics of norm layers if asked for.
+  void begin(const LayerGroups& groups, std::span<const GroupPlan> plan, bool statistics) {
     const c10::NoGradGuard no_grad;
+    averages_.clear();
+    swapped_ = false;
     const auto add = [&](const at::Tensor& tensor) {
-      const auto [at, fresh] = averages_.try_emplace(tensor.unsafeGetTensorImpl());
-      if (fresh)
-        at->second = {tensor, tensor.detach().clone()};
-      else
-        at->second.second.lerp_(tensor.detach(), weight);
+      averages_[tensor.unsafeGetTensorImpl()] = {tensor, tensor.detach().clone()};
     };
     for (std::size_t i = 0; i < groups.size(); ++i) {
-      for (const GroupParameter& parameter : groups[i].parameters)
-        if (parameter.tensor.requires_grad()) add(parameter.tensor);
-      if (statistics && groups.norm_of(i) != Norm::hold)
+      if (plan[i].first_step >= 0)
+        for (const GroupParameter& parameter : groups[i].parameters)
+          if (parameter.trainable) add(parameter.tensor);
+      if (statistics)
         for (const auto& layer : groups[i].norms)
           for (const at::Tensor& buffer : layer->buffers(/*recurse=*/false))
             if (buffer.defined() && buffer.is_floating_point()) add(buffer);
     }
+  }
+
+  /// average += weight (tensor - average)
+  void update(double weight) {
+    const c10::NoGradGuard no_grad;
+    for (auto& [key, pair] : averages_) pair.second.lerp_(pair.first.detach(), weight);
   }
 
   /// Puts the averages where the weights are, and keeps the weights; the next call puts them back.
@@ -95,17 +101,16 @@ struct EMA {
       throw ConfigError("EMA", "decay is " + detail::number(decay), "give a number in [0, 1), .999 say");
   }
   void on_stage_begin(const StageBegin& event) {
-    average_.clear();
     steps_ = 0;
-    average_.update(event.learner.groups(), 0, true);
+    average_.begin(event.learner.groups(), event.groups, /*statistics=*/true);
   }
   void on_epoch_begin(const EpochBegin&) {
     if (average_.swapped()) average_.swap();
   }
-  void on_step_end(const StepEnd& event) {
+  void on_step_end(const StepEnd&) {
     const auto n = static_cast<double>(++steps_);
     const double d = warm_up ? std::min(decay, (1 + n) / (10 + n)) : decay;
-    average_.update(event.learner.groups(), 1 - d, true);
+    average_.update(1 - d);
   }
   void on_epoch_trained(const EpochTrained&) { average_.swap(); }
   void on_run_state(const RunStateVisit& event) {
@@ -118,19 +123,23 @@ struct EMA {
 };
 
 /// Stochastic weight averaging (arXiv:1803.05407): the plain mean of the weights at the end of each of the stage's last
-/// epochs. At the stage's end the model gets it, and norm layers that train get their statistics anew by a pass over
+/// epochs, of those that thawed in one of them too. At the stage's end the model gets it, and norm layers that train get their statistics anew by a pass over
 /// the training data. The stage's own validation is that of the last weights: call `validate()` for the mean's.
 struct SWA {
   double start = 0.75;  ///< the fraction of the stage's epochs that is left out
 
-  void on_stage_planned(const StagePlanned&) const {
+  void on_stage_planned(const StagePlanned& event) const {
+    event.sets_weights.emplace_back("SWA");
     if (!(start >= 0 && start < 1))
       throw ConfigError("SWA", "start is " + detail::number(start), "give a fraction in [0, 1)");
   }
-  void on_stage_begin(const StageBegin&) { average_.clear(), count_ = 0; }
+  void on_stage_begin(const StageBegin& event) {
+    count_ = 0;
+    average_.begin(event.learner.groups(), event.groups, /*statistics=*/false);
+  }
   void on_epoch_trained(const EpochTrained& event) {
     if (static_cast<double>(event.epoch) <= start * static_cast<double>(event.epochs)) return;
-    average_.update(event.learner.groups(), 1 / static_cast<double>(++count_), false);
+    average_.update(1 / static_cast<double>(++count_));
   }
   void on_stage_end(const StageEnd& event) {
     if (count_ == 0) return;

@@ -11,7 +11,7 @@
 #include <utility>
 
 #include <thaw/train/detail/compute_mode.hpp>
-#include <thaw/train/detail/evaluate.hpp>
+#include <thaw/train/detail/check_source.hpp>
 #include <thaw/train/detail/too_few_for_norm.hpp>
 #include <thaw/train/learner.hpp>
 
@@ -26,6 +26,13 @@ inline std::shared_ptr<void> Learner::trial() {
             data_.train.restart();
             data_.valid.restart();
           }};
+}
+
+/// Throws ConfigError where a fit or a sweep runs: its plan, its pass over the data and its place would be lost.
+inline void Learner::refuse_in_callback(const char* call) const {
+  if (fit_ != nullptr || sweeping_)
+    throw ConfigError("Learner::" + std::string(call), "a callback calls it while a fit or find_lr runs",
+                      "call stop(reason) there, and this once fit has returned");
 }
 
 /// Throws ConfigError where a callback must see each loss, which no host does when a captured pass is replayed.
@@ -59,8 +66,11 @@ inline void Learner::try_data() {
     if (const std::optional<Batch> first = data_.train.first(epochs_begun_, world_.shard()))
       detail::settle_layout(*mode_, task_, *groups_.module(),
                             Batch{.input = detail::few(first->input), .target = {}}.to(device()).input);
-  detail::check_source(task_, data_.train, epochs_begun_, world_.shard(), device());
-  if (data_.valid) detail::check_source(task_, data_.valid, 0, world_.shard(), device(), metrics_);
+  const auto check = [&](const DataSource& source, std::int64_t epoch, const char* what, const auto& metrics) {
+    return detail::check_source(task_, source, epoch, world_.shard(), groups_, mode_->layout, what, metrics);
+  };
+  detail::check_leaves(task_, check(data_.train, epochs_begun_, "training data", std::vector<Metric>()), groups_);
+  if (data_.valid) (void)check(data_.valid, 0, "validation data", metrics_);
   checked_ = true;
   if (quietly && !train_begun) data_.train.restart();
   if (quietly && !valid_begun) data_.valid.restart();

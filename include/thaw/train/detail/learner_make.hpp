@@ -2,6 +2,8 @@
 
 // How a Learner begins: members of it. Included by thaw/train/learner.hpp alone.
 
+#include <torch/optim/lbfgs.h>
+
 #include <thaw/train/learner.hpp>
 
 namespace thaw {
@@ -30,6 +32,9 @@ Learner::Learner(Model model, LayerGroups groups, Loss loss, LearnerOptions opti
                       "leave it off, or train in one process");
   if (options.precision == Precision::float16) loss_scale_ = std::make_unique<detail::LossScale>();
   optimizer_ = options.optimizer ? options.optimizer(groups_) : std::make_unique<AdamW>(groups_);
+  if (dynamic_cast<const torch::optim::LBFGS*>(optimizer_.get()) != nullptr)
+    throw ConfigError("LearnerOptions::optimizer", "LBFGS evaluates the loss several times in a step, by a closure",
+                      "take AdamW or SGD, or write the loop by hand: see examples/own_loop.cpp");
   (void)OptimizerGroups(*optimizer_, groups_);  // throws when they do not fit each other
   history_.most_steps = options.most_steps;
   history_.groups = names_of(groups_);

@@ -25,12 +25,14 @@ inline Evaluation Learner::validate(const DataSource& source) {
     throw DataError("Learner::validate", "there is no validation data",
                     "give LearnerOptions::valid at least one batch");
   share_buffers();
+  const TrainingFlags as_it_was{*groups_.module()};
   groups_.eval();
   return detail::evaluate(task_, metrics_, source.stream(0, 0, world_.shard()), device(), world_);
 }
 
 inline Fields Learner::outputs(const Fields& input) {
   const c10::NoGradGuard no_grad;
+  const TrainingFlags as_it_was{*groups_.module()};
   groups_.eval();
   return task_.forward(input.map([&](const at::Tensor& tensor) { return tensor.to(device()); }));
 }
@@ -51,6 +53,7 @@ inline Fields Learner::outputs(const DataSource& source) {
 }
 
 inline void Learner::update_norm_statistics() {
+  const TrainingFlags as_it_was{*groups_.module()};
   groups_.train();
   std::vector<std::function<void()>> momenta;
   std::vector<at::Tensor> statistics;
@@ -102,10 +105,13 @@ inline double Learner::loss_again(const std::vector<Batch>& batches, const std::
 }
 
 inline LRCurve Learner::sweep(const LRFinder& finder, const std::vector<Callback>& callbacks) {
+  refuse_in_callback("find_lr");
   finder.check();
+  groups_.check_current();
   if (resumed_ && sweep_ < sweeps_.size()) return sweeps_[sweep_++];
   const RandomState random;
   const TrainingFlags flags{*groups_.module()};
+  (void)groups_.freeze(groups_.frozen(), groups_.norm_rule());  // another Learner may have frozen parts of the model
   const std::shared_ptr<void> tried = trial();
   std::unique_ptr<detail::LossScale> scale = std::move(loss_scale_);
   if (scale) loss_scale_ = std::make_unique<detail::LossScale>(scale->copy());

@@ -12,6 +12,7 @@
 #include <memory>
 
 #include <thaw/core/device_memory.hpp>
+#include <thaw/core/names.hpp>
 #include <thaw/core/seconds_since.hpp>
 #include <thaw/train/detail/plan_text.hpp>
 #include <thaw/train/learner.hpp>
@@ -19,6 +20,7 @@
 namespace thaw {
 
 inline EpochRecord Learner::run(std::span<const Stage> plan, std::vector<Callback> callbacks) {
+  refuse_in_callback("fit");
   if (resumed_ && fits_ < resumed_->place.fit) return done_before(plan);
   const bool goes_on = resumed_ && resumed_->place.in_fit();
   if (goes_on) (void)groups_.freeze(resumed_->place.frozen, resumed_->place.norm);  // as it was planned
@@ -114,18 +116,22 @@ inline EpochRecord Learner::run_stage(Run& run) {
 
 /// Validation as a stage goes on, on kept features where there are some.
 inline Evaluation Learner::validate_stage(const Run& run) {
-  if (!run.halves) return validate(data_.valid);
   share_buffers();  // of averaged weights, say
   groups_.eval();
-  BatchStream next = run.halves->kept() ? run.halves->valid.stream() : data_.valid.stream(0, 0, world_.shard());
-  return detail::evaluate(run.halves->task, metrics_, std::move(next), device(), world_);
+  const bool kept = run.halves && run.halves->kept();
+  BatchStream next = kept ? run.halves->valid.stream() : data_.valid.stream(0, 0, world_.shard());
+  return detail::evaluate(run.halves ? run.halves->task : task_, metrics_, std::move(next), device(), world_);
 }
 
 // ---- before a stage ----
 
 inline std::int64_t Learner::batches_per_step(const std::vector<Callback>& callbacks) {
   std::int64_t batches = 1;
-  tell(callbacks, StagePlanned{.learner = *this, .batches_per_step = batches});
+  std::vector<std::string> sets_weights;
+  tell(callbacks, StagePlanned{.learner = *this, .batches_per_step = batches, .sets_weights = sets_weights});
+  if (sets_weights.size() > 1)
+    throw ConfigError("callbacks", join_names(sets_weights) + " each put other weights into the model as a stage ends",
+                      "take one of them, or run the second in a stage of its own");
   if (batches < 1)
     throw ConfigError("callbacks", "they ask for " + std::to_string(batches) + " batches per step", "take at least 1");
   return batches;
@@ -135,6 +141,7 @@ inline std::int64_t Learner::batches_per_step(const std::vector<Callback>& callb
 inline std::vector<detail::PlannedStage> Learner::prepare(std::span<const Stage> plan,
                                                           const std::vector<Callback>& callbacks) {
   if (plan.empty()) throw ConfigError("Learner::fit", "the plan has no stages", "give at least one");
+  groups_.check_current();
   const std::int64_t per_step = batches_per_step(callbacks);
   check_graphs(callbacks);
   std::vector<detail::PlannedStage> planned;
@@ -149,14 +156,13 @@ inline std::vector<detail::PlannedStage> Learner::prepare(std::span<const Stage>
     detail::PlannedStage now{
         .peak_lr = std::move(peak_lr),
         .frozen = {{.step = 0, .frozen = before ? before->frozen.back().frozen : groups_.frozen()}},
-        .norm = stage.freeze ? stage.norm
-                : before     ? before->norm
-                             : groups_.norm_rule(),
+        .norm = stage.norm.over(before ? before->norm : groups_.norm_rule()),
         .epochs = stage.epochs,
         .steps_per_epoch = (data_.train.batches() + per_step - 1) / per_step,
         .batches_per_step = per_step};
     if (stage.freeze) now.frozen = detail::frozen_over(stage.freeze, groups_, now.steps(), now.steps_per_epoch);
     detail::check_trains(groups_, now, where);
+    detail::check_schedule(stage.schedule, now, where);
     check_last_batch(now, where);
     if (stage.cache && stage.cache.required) check_cache(stage, now, where);
     planned.push_back(std::move(now));
@@ -178,7 +184,8 @@ inline void Learner::begin(Run& run) {
   if (loss_scale_) loss_scale_->forget_left_out();
   optimizer_->zero_grad();  // a step that an exception ended may have left some
   if (run.stage.reset_optimizer) forget_state(*optimizer_);
-  if (run.stage.freeze) forget_state(*optimizer_, groups_.freeze(run.plan.frozen_at(0), run.plan.norm));
+  // Always: another Learner, or the caller, may have frozen and thawed parts of the model meanwhile.
+  forget_state(*optimizer_, groups_.freeze(run.plan.frozen_at(0), run.plan.norm));
   place_.begun = true;
   place_.momentum = run.optimizer.momentum();
   history_.stages.push_back(
@@ -221,7 +228,8 @@ inline double Learner::train_epoch(Run& run) {
                                     .step = place_.step,
                                     .steps = run.plan.steps(),
                                     .lr = place_.lr,
-                                    .loss = done->loss});
+                                    .loss = done->loss,
+                                    .momentum = place_.momentum});
     if (place_.losses.size() == 1024) read_losses();  // seldom enough for a device, often enough for the memory
     announce(run.callbacks, SafePoint{.learner = *this, .after = SafePoint::After::step});
   }

@@ -35,12 +35,14 @@ namespace detail {
 }  // namespace detail
 
 inline void Learner::save(const std::filesystem::path& path) const {
+  groups_.check_current();
   if (loss_scale_) loss_scale_->settle();
   const std::shared_ptr<void> whole = whole_optimizer();
   if (world_.first()) detail::save_learner(path, *groups_.module(), *optimizer_);
 }
 
 inline void Learner::load(const std::filesystem::path& path) {
+  groups_.check_current();
   if (loss_scale_) loss_scale_->settle();
   detail::load_learner(path, *groups_.module(), *optimizer_);
   keep_own_state();
@@ -50,6 +52,7 @@ inline RunState Learner::run_state() {
   if (replays())
     throw ConfigError("Learner::run_state", "the run was resumed, and has not come to where it goes on",
                       "ask once the fit that was running goes on: see Learner::replays");
+  groups_.check_current();
   ++states_taken_;
   if (loss_scale_) loss_scale_->settle();
   const std::shared_ptr<void> whole = whole_optimizer();
@@ -66,6 +69,7 @@ inline RunState Learner::run_state() {
 }
 
 inline void Learner::resume(RunState saved, const ResumeOptions& how) {
+  refuse_in_callback("resume");
   if (fits_ != 0)
     throw ConfigError("Learner::resume", "this Learner has trained already",
                       "resume with a new Learner, before its first fit");

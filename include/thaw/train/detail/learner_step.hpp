@@ -14,6 +14,7 @@
 #include <utility>
 
 #include <thaw/core/out_of_memory.hpp>
+#include <thaw/train/detail/check_source.hpp>
 #include <thaw/train/detail/too_few_for_norm.hpp>
 #include <thaw/train/learner.hpp>
 
@@ -120,6 +121,9 @@ inline std::optional<at::Tensor> Learner::gradients_of(const Halves* halves, con
       });
     replayed = loss.defined();
     if (!replayed) loss = forward(batch);
+    if (!loss.requires_grad() && !replayed && !stop_ && !skip_)
+      throw ConfigError("Learner", "the loss does not depend on anything that trains in this stage",
+                        "thaw a layer group that the model's output comes from");
   });
   agree_on_step(failed);
   if (stop_) return std::nullopt;
@@ -160,13 +164,7 @@ inline void Learner::make_ready(const Halves* halves, Batch& batch, const std::v
 inline at::Tensor Learner::loss_of(const Halves* halves, Batch& batch, const std::vector<Callback>& callbacks) {
   const detail::Task& task = halves ? halves->task : task_;
   const Fields output = task.forward(batch.input);
-  at::Tensor loss;
-  try {
-    loss = task.loss(output, batch.target);
-  } catch (const c10::Error&) {
-    if (task.check) task.check(output, batch.target);  // says it better, where it can
-    throw;
-  }
+  at::Tensor loss = detail::tried_loss(task, output, batch.target, "training data");
   tell(callbacks, LossReady{.learner = *this, .batch = batch, .output = output, .loss = loss, .criterion = task.loss});
   return loss;
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <torch/enum.h>
 
 #include <concepts>
 #include <cstddef>
@@ -8,6 +9,7 @@
 #include <string>
 #include <type_traits>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include <thaw/core/error.hpp>
@@ -21,6 +23,9 @@ struct Task {
   std::function<Fields(const Fields& input)> forward;
   std::function<at::Tensor(const Fields& output, const Fields& target)> loss;
   std::function<void(const Fields& output, const Fields& targets)> check = {};  ///< the loss's own; may be empty
+  /// How much of a batch the loss is a mean over, to its samples: less than 1 where targets are ignored, the mean class
+  /// weight where classes have weights. May be empty: 1.
+  std::function<at::Tensor(const Fields& output, const Fields& target)> counted = {};
   std::function<std::vector<ForwardPart>()> parts = {};  ///< of the model's forward; empty where it cannot be split
 };
 
@@ -138,22 +143,66 @@ struct TypedLoss {
 template <class Loss>
 using loss_parameters_t = typename TypedLoss<Loss, void>::type;
 
-template <class Loss, class O, class T>
-[[nodiscard]] at::Tensor call_loss(const Loss& loss, const Fields& output, const Fields& target,
-                                   std::type_identity<Parameters<O, T>>) {
-  return loss(output.template as<O>(), target.template as<T>());
-}
-
-/// The loss, with what tensors it has on the model's device where it can bring them there.
+/// LibTorch's own: a module (torch::nn::CrossEntropyLoss), whose forward is the loss.
 template <class Loss>
-[[nodiscard]] Loss loss_on([[maybe_unused]] const at::Device& device, Loss loss) {
+concept LossModule = requires(Loss& loss, const at::Tensor& x, const at::Device& device) {
+  { loss->forward(x, x) } -> std::convertible_to<at::Tensor>;
+  loss->to(device);
+};
+
+/// Or a function with options behind (torch::nn::functional::cross_entropy), which are left at their defaults.
+template <class Loss>
+struct LossOptions {
+  template <class O, class T, class Options>
+  static std::type_identity<Options> third(std::type_identity<Parameters<O, T, Options>>)
+    requires std::default_initializable<Options>;
+  static std::type_identity<void> third(...);
+  using type = typename decltype(third(call_parameters<Loss>()))::type;
+};
+
+/// The loss, with what tensors it has on the model's device where it can bring them there, and LibTorch's own in the
+/// form of all others.
+template <class Loss>
+[[nodiscard]] auto loss_on([[maybe_unused]] const at::Device& device, Loss loss) {
   if constexpr (requires {
                   { loss.to(device) } -> std::same_as<Loss>;
-                })
+                }) {
     return loss.to(device);
-  else
+  } else if constexpr (LossModule<Loss>) {
+    if constexpr (requires { std::get_if<torch::enumtype::kMean>(&loss->options.reduction()); })
+      if (!std::holds_alternative<torch::enumtype::kMean>(loss->options.reduction()))
+        throw ConfigError("Learner", "the loss module is no mean over the samples", "leave its reduction at torch::kMean");
+    loss->to(device);
+    return [loss](const at::Tensor& output, const at::Tensor& target) -> at::Tensor {
+      Loss module = loss;
+      return module->forward(output, target);
+    };
+  } else if constexpr (!loss_takes_tensors<Loss> && !std::is_void_v<typename LossOptions<Loss>::type>) {
+    return [loss](const at::Tensor& output, const at::Tensor& target) -> at::Tensor {
+      return loss(output, target, typename LossOptions<Loss>::type());
+    };
+  } else {
     return loss;
+  }
 }
+
+/// Calls `hook(loss, output, target)` with what the loss itself takes.
+template <class Loss, class Hook>
+[[nodiscard]] auto with_loss_types(const Loss& loss, const Fields& output, const Fields& target, const Hook& hook) {
+  if constexpr (loss_takes_tensors<Loss>)
+    return hook(loss, static_cast<const at::Tensor&>(output), static_cast<const at::Tensor&>(target));
+  else
+    return [&]<class O, class T>(std::type_identity<Parameters<O, T>>) {
+      return hook(loss, output.template as<O>(), target.template as<T>());
+    }(std::type_identity<loss_parameters_t<Loss>>{});
+}
+
+template <class Loss>
+inline constexpr bool has_check =
+    requires { &Loss::check; } || requires(const Loss& loss, const at::Tensor& x) { loss.check(x, x); };
+template <class Loss>
+inline constexpr bool has_counted =
+    requires { &Loss::counted; } || requires(const Loss& loss, const at::Tensor& x) { loss.counted(x, x); };
 
 /// Puts types away. What does not fit is said here, in one line.
 template <class Model, class Loss>
@@ -167,16 +216,26 @@ template <class Model, class Loss>
   Task task;
   task.forward = [model](const Fields& input) mutable { return forward(model, input); };
   if constexpr (SplitForward<Model>) task.parts = [model]() mutable { return forward_parts(model); };
-  if constexpr (requires(const at::Tensor& x) { loss.check(x, x); })
-    task.check = [loss](const Fields& output, const Fields& targets) { loss.check(output, targets); };
-  if constexpr (loss_takes_tensors<Loss>)
-    task.loss = [l = std::move(loss)](const Fields& output, const Fields& target) -> at::Tensor {
-      return l(static_cast<const at::Tensor&>(output), static_cast<const at::Tensor&>(target));
+  if constexpr (has_check<Loss>)
+    task.check = [loss](const Fields& output, const Fields& targets) {
+      with_loss_types(loss, output, targets, [](const Loss& l, const auto& o, const auto& t) {
+        static_assert(requires { l.check(o, t); },
+                      "thaw: a loss's `check` must take what the loss takes: (output, targets) const");
+        l.check(o, t);
+      });
     };
-  else
-    task.loss = [l = std::move(loss)](const Fields& output, const Fields& target) -> at::Tensor {
-      return call_loss(l, output, target, std::type_identity<loss_parameters_t<Loss>>{});
+  if constexpr (has_counted<Loss>)
+    task.counted = [loss](const Fields& output, const Fields& target) {
+      return with_loss_types(loss, output, target, [](const Loss& l, const auto& o, const auto& t) -> at::Tensor {
+        static_assert(requires { l.counted(o, t); },
+                      "thaw: a loss's `counted` must take what the loss takes: (output, target) const");
+        return l.counted(o, t);
+      });
     };
+  task.loss = [l = std::move(loss)](const Fields& output, const Fields& target) -> at::Tensor {
+    return with_loss_types(l, output, target,
+                           [](const Loss& own, const auto& o, const auto& t) -> at::Tensor { return own(o, t); });
+  };
   return task;
 }
 

@@ -1,0 +1,4 @@
+// expect: a schedule takes and returns floating-point numbers
+#include <thaw/schedule/schedule.hpp>
+
+thaw::AnySchedule schedule = [](const thaw::Progress& at) { return at.step / at.steps; };

@@ -1,0 +1,4 @@
+// expect: a schedule takes and returns floating-point numbers
+#include <thaw/schedule/schedule.hpp>
+
+thaw::AnySchedule schedule = [](int step) { return 1.0 / (1 + step); };
