@@ -317,7 +317,9 @@ TEST_CASE("norm layers are held, but those that have never measured anything") {
     const thaw::RecipePlan plan = plan_of(body_measured, head_norm);
     return std::pair(plan.stages.at(0).stage.norm, plan.stages.at(1).stage.norm);
   };
-  const auto both = [](thaw::NormChange head, thaw::NormChange thawed) { return std::pair(head, thawed); };
+  const auto both = [](thaw::NormRule head, thaw::NormRule thawed) {
+    return std::pair<thaw::NormChange, thaw::NormChange>(head, thawed);
+  };
   CHECK((rules(true, false) == both(thaw::hold_everywhere, thaw::hold_everywhere)));
   CHECK((rules(true, true) == both({}, thaw::hold_everywhere)));
   CHECK((rules(false, true) == both({}, {})));

@@ -54,9 +54,9 @@ inline DiscriminativeLR a_third_of(std::vector<double> rates) {
 template <class... Callbacks>
 RecipeResult run_plan(Learner& learner, RecipePlan plan, Callbacks... callbacks) {
   RecipeResult result{.metric = plan.metric};
+  learner.data(plan.data);
   Monitor monitor{plan.metric};
   monitor.settle(learner, "run_plan");
-  learner.data(plan.data);
   const auto value = [&] {
     return learner.decide_once([&] { return std::vector{monitor.value({.valid = learner.validate()})}; })[0];
   };
