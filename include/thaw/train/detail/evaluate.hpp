@@ -41,6 +41,9 @@ inline Evaluation evaluate(const Task& task, const std::vector<Metric>& metrics,
   world.together(one_pass);
   world.sum(loss);
   samples = world.sums({samples})[0];
+  if (samples == 0)
+    throw DataError("validation data", "a pass over it gives no batches",
+                    "give a source that can be run through again");
   for (MetricTotal& total : totals) total.merge_over(world);
   std::vector<at::Tensor> values, flat{loss / samples};
   for (const MetricTotal& total : totals) {
