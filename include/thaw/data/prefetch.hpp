@@ -145,7 +145,7 @@ class Prefetch {
   {
     return source_.targets();
   }
-  [[nodiscard]] std::int64_t last_batch() const
+  [[nodiscard]] auto last_batch() const
     requires requires(const S& source) { source.last_batch(); }
   {
     return source_.last_batch();
