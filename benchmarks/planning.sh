@@ -55,17 +55,18 @@ here() {
   local rank started=()
   port=$((port + 1))
   for ((rank = 1; rank < $1; ++rank)); do
-    RANK=$rank WORLD_SIZE=$1 MASTER_ADDR=127.0.0.1 MASTER_PORT=$port GLOO_SOCKET_IFNAME=lo \
+    RANK=$rank LOCAL_RANK=$rank WORLD_SIZE=$1 MASTER_ADDR=127.0.0.1 MASTER_PORT=$port GLOO_SOCKET_IFNAME=lo \
       "$program" "${@:2}" >/dev/null & started+=($!)
   done
-  RANK=0 WORLD_SIZE=$1 MASTER_ADDR=127.0.0.1 MASTER_PORT=$port GLOO_SOCKET_IFNAME=lo "$program" "${@:2}"
+  RANK=0 LOCAL_RANK=0 WORLD_SIZE=$1 MASTER_ADDR=127.0.0.1 MASTER_PORT=$port GLOO_SOCKET_IFNAME=lo "$program" "${@:2}"
   wait "${started[@]}"
 }
 # apart <processes> <argument>...: each on a host of its own
 apart() {
   local rank started=()
   port=$((port + 1))
-  local said=(env WORLD_SIZE="$1" MASTER_ADDR=10.0.0.1 MASTER_PORT=$port GLOO_SOCKET_IFNAME=net0 "$program")
+  local said=(env WORLD_SIZE="$1" LOCAL_RANK=0 MASTER_ADDR=10.0.0.1 MASTER_PORT=$port GLOO_SOCKET_IFNAME=net0
+    "$program")
   for ((rank = 1; rank < $1; ++rank)); do
     RANK=$rank on "$rank" "${said[@]}" "${@:2}" >/dev/null & started+=($!)
   done

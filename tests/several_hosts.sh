@@ -68,8 +68,9 @@ start() {
   local host
   processes=() && rm -f "$work"/said?
   for ((host = 0; host < $1; ++host)); do
-    on "$host" env RANK="$host" WORLD_SIZE="$1" MASTER_ADDR=$first MASTER_PORT=29500 GLOO_SOCKET_IFNAME=$network \
-      OMP_NUM_THREADS=1 THAW_TIMEOUT=$patience timeout -k 1 120 "${@:2}" >"$work/said$host" 2>&1 &
+    on "$host" env RANK="$host" LOCAL_RANK=0 WORLD_SIZE="$1" MASTER_ADDR=$first MASTER_PORT=29500 \
+      GLOO_SOCKET_IFNAME=$network OMP_NUM_THREADS=1 THAW_TIMEOUT=$patience \
+      timeout -k 1 120 "${@:2}" >"$work/said$host" 2>&1 &
     processes+=($!)
   done
   begin=${EPOCHREALTIME/./}

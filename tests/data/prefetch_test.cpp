@@ -15,6 +15,7 @@
 #include <stdexcept>
 #include <thaw/data/in_memory.hpp>
 #include <thread>
+#include <vector>
 
 #include "support/samples.hpp"
 
@@ -139,4 +140,13 @@ TEST_CASE("a source that could not be repeated beside a model is refused, and so
   CHECK(at::equal(at::globalContext().defaultGenerator(at::kCPU).get_state(), random));
   CHECK_THROWS_MATCHES((Prefetch{Counted{}, {.batches = 0}}), thaw::ConfigError,
                        MessageMatches(ContainsSubstring("0 batches ahead")));
+}
+
+TEST_CASE("what is a DataSource already can be prefetched too") {
+  const DataSource plain = std::vector{thaw::Batch{.input = rows, .target = numbers}};
+  const DataSource ahead = Prefetch{plain};
+  CHECK(ahead.batches() == 1);
+  CHECK_FALSE(ahead.last_batch());
+  CHECK(ahead.ordered());
+  CHECK(at::equal((*ahead.in_order()()).input, rows));
 }

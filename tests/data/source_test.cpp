@@ -4,6 +4,7 @@
 #include <torch/data/datasets/map.h>
 #include <torch/data/samplers/random.h>
 #include <torch/data/samplers/sequential.h>
+#include <torch/data/samplers/stream.h>
 #include <torch/data/transforms/stack.h>
 
 #include <ATen/Context.h>
@@ -13,11 +14,18 @@
 #include <ATen/ops/rand_like.h>
 #include <ATen/ops/zeros.h>
 #include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_exception.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+#include <forward_list>
 #include <iterator>
 #include <list>
 #include <ranges>
 #include <thaw/data/in_memory.hpp>
+#include <thaw/data/prefetch.hpp>
 #include <vector>
+
+using Catch::Matchers::ContainsSubstring;
+using Catch::Matchers::MessageMatches;
 
 namespace {
 
@@ -43,6 +51,43 @@ template <class Sampler = torch::data::samplers::SequentialSampler>
 auto loader(std::size_t workers = 0) {
   return torch::data::make_data_loader<Sampler>(Ones().map(torch::data::transforms::Stack<>()),
                                                 torch::data::DataLoaderOptions(2).workers(workers));
+}
+
+/// The same with all options.
+template <class Sampler = torch::data::samplers::SequentialSampler>
+thaw::DataSource loader_with(const torch::data::DataLoaderOptions& options) {
+  return torch::data::make_data_loader<Sampler>(Ones().map(torch::data::transforms::Stack<>()), options);
+}
+
+/// A range that never ends, with no more than a range-for needs.
+struct ForEver {
+  struct Iterator {
+    double value = 0;
+    thaw::Batch same = batch(0);
+    thaw::Batch operator*() const { return same; }
+    Iterator& operator++() { return ++value, *this; }
+    bool operator!=(const Iterator&) const { return true; }
+  };
+  Iterator begin() { return {}; }
+  Iterator end() { return {}; }
+};
+
+/// As many batches in each pass as a list says.
+struct Uneven {
+  std::vector<std::int64_t> lengths;
+  [[nodiscard]] std::int64_t batches() const { return lengths[0]; }
+  [[nodiscard]] thaw::BatchStream stream(std::int64_t epoch) const {
+    return [left = lengths.at(static_cast<std::size_t>(epoch))]() mutable -> std::optional<thaw::Batch> {
+      return left-- > 0 ? std::optional(batch(static_cast<double>(left))) : std::nullopt;
+    };
+  }
+};
+
+std::vector<double> values_in_order(const thaw::DataSource& source) {
+  std::vector<double> result;
+  for (auto next = source.in_order(); const auto b = next();)
+    for (std::int64_t i = 0; i < b->size(); ++i) result.push_back(b->input[0][i][0].item<double>());
+  return result;
 }
 
 at::Tensor random_state() {
@@ -222,4 +267,196 @@ TEST_CASE("a look at a pass that can be had again leaves random generators as th
   const at::Tensor seen = source.first()->input;
   CHECK_FALSE(random.moved());
   CHECK(at::equal((*source.stream()()).input, seen));
+}
+
+TEST_CASE("in order, a source gives every sample, also one that shuffles and drops its last batch") {
+  const thaw::InMemory shuffled({.input = at::arange(5, at::kDouble).view({5, 1}),
+                                 .target = at::arange(5),
+                                 .batch_size = 2,
+                                 .shuffle = true,
+                                 .drop_last = true});
+  const std::vector<double> five{0, 1, 2, 3, 4}, six{0, 1, 2, 3, 4, 5};
+  CHECK(values_in_order(shuffled) == five);
+  CHECK(values_in_order(thaw::Prefetch(shuffled)) == five);
+  CHECK(values_in_order(std::vector{batch(1), batch(2)}) == std::vector{1., 1., 2., 2.});
+  CHECK(values_in_order(std::forward_list{batch(1), batch(2)}) == std::vector{1., 1., 2., 2.});
+  CHECK(values_in_order(Uneven{{2}}) == std::vector{1., 1., 0., 0.});
+  for (const std::size_t workers : {0, 2}) CHECK(values_in_order(loader(workers)) == six);
+}
+
+TEST_CASE("a source that cannot promise an order is refused where one is needed, in words") {
+  struct Shuffles : Uneven {
+    [[nodiscard]] bool ordered() const { return false; }
+  };
+  struct InARow {
+    ForEver range;
+    auto begin() { return range.begin(); }
+    auto end() { return range.end(); }
+    [[nodiscard]] bool ordered() const { return true; }
+  };
+  const auto refused = [](const thaw::DataSource& source) {
+    CHECK_FALSE(source.ordered());
+    CHECK_THROWS_MATCHES(source.in_order(), thaw::ConfigError,
+                         MessageMatches(ContainsSubstring("cannot give every sample in an order of its own") &&
+                                        ContainsSubstring("SequentialSampler")));
+  };
+  refused(loader<torch::data::samplers::RandomSampler>());
+  refused(loader_with(torch::data::DataLoaderOptions(4).drop_last(true)));
+  refused(loader_with(torch::data::DataLoaderOptions(2).workers(2).enforce_ordering(false)));
+  refused(Shuffles{{{2}}});
+  refused(thaw::Prefetch(Shuffles{{{2}}}));
+  refused(thaw::DataSource(ForEver{}, 2));
+  CHECK(values_in_order(thaw::DataSource(InARow{}, 2)).size() == 4);
+}
+
+TEST_CASE("copies of one loader share the pass that was looked into, and what was counted") {
+  for (const std::size_t workers : {0, 2}) {
+    at::manual_seed(3);
+    const thaw::DataSource source = loader<torch::data::samplers::RandomSampler>(workers), copy = source;
+    CHECK(source.batches() == 3);
+    const double first = source.first()->input[0][0].item<double>();
+    CHECK(copy.first()->input[0][0].item<double>() == first);
+    CHECK(copy.batches() == 3);
+    CHECK(source.first()->input[0][0].item<double>() == first);  // counting was no other pass
+    CHECK(values(copy)[0] == first);
+    CHECK(values(source).size() == 3);
+  }
+}
+
+TEST_CASE("a loader has one pass at a time, whoever asks for the second; a container has many") {
+  const auto refused = [](const thaw::DataSource& source) {
+    CHECK_THROWS_MATCHES(source.stream(), thaw::ConfigError,
+                         MessageMatches(ContainsSubstring("a pass over it has begun and not ended") &&
+                                        ContainsSubstring("a loader of its own")));
+  };
+  for (const std::size_t workers : {0, 2}) {
+    const std::shared_ptr shared = loader(workers);
+    const thaw::DataSource source(shared, 3), copy = source, again(shared, 3);
+    {
+      const auto pass = source.stream();
+      CHECK(pass());
+      for (const thaw::DataSource& each : {source, copy, again}) refused(each);
+      CHECK(pass());
+      CHECK(pass());
+      CHECK_FALSE(pass());
+      CHECK(values(copy) == std::vector{0., 2., 4.});  // the first has ended, though it is still there
+    }
+    {
+      const auto left = again.stream();
+      CHECK(left());
+    }
+    CHECK(values(source) == std::vector{0., 2., 4.});
+    CHECK(source.first());
+    refused(again);
+  }
+  for (const thaw::DataSource& source :
+       {thaw::DataSource(std::vector{batch(1)}), thaw::DataSource(std::forward_list{batch(1)})}) {
+    const auto pass = source.stream();
+    CHECK(values(source) == std::vector{1.});
+    CHECK(pass());
+  }
+}
+
+TEST_CASE("a range that never ends gives as many batches as were said; without a number it is refused") {
+  const thaw::DataSource five(ForEver{}, 5);
+  CHECK(five.batches() == 5);
+  for (int pass = 0; pass < 3; ++pass) CHECK(values(five).size() == 5);
+  CHECK(values(thaw::DataSource::from(ForEver{}, [](const thaw::Batch& b) { return b; }, 2)).size() == 2);
+  auto rest = five.stream(0, 3);
+  CHECK((rest() && rest() && !rest()));
+
+  CHECK_THROWS_MATCHES(thaw::DataSource(ForEver{}).batches(), thaw::DataError,
+                       MessageMatches(ContainsSubstring("there are more than 1000000") &&
+                                      ContainsSubstring("thaw::DataSource(range, batches)")));
+  const auto make = [](int i) { return batch(i); };
+  CHECK_THROWS_MATCHES(thaw::DataSource::from(std::views::iota(0), make), thaw::ConfigError,
+                       MessageMatches(ContainsSubstring("the range has no end")));
+  CHECK(values(thaw::DataSource::from(std::views::iota(0), make, 3)) == std::vector{0., 1., 2.});
+}
+
+TEST_CASE("a loader that never ends is left behind, and with workers refuses a second pass instead of hanging") {
+  struct Stream : torch::data::datasets::StreamDataset<Stream, torch::data::Example<>> {
+    torch::data::Example<> get_batch(std::size_t n) override {
+      return {at::full({static_cast<std::int64_t>(n), 1}, 1.0), at::full({static_cast<std::int64_t>(n)}, 1)};
+    }
+    std::optional<std::size_t> size() const override { return std::nullopt; }
+  };
+  const auto source = [](std::size_t workers) {
+    return thaw::DataSource(
+        torch::data::make_data_loader(Stream(), torch::data::samplers::StreamSampler(std::size_t{1} << 60U),
+                                      torch::data::DataLoaderOptions(2).workers(workers)),
+        2);
+  };
+  const thaw::DataSource alone = source(0), with_workers = source(2);
+  for (int pass = 0; pass < 3; ++pass) CHECK(values(alone).size() == 2);
+  CHECK(values(with_workers).size() == 2);
+  CHECK_THROWS_MATCHES(with_workers.stream(), thaw::ConfigError, MessageMatches(ContainsSubstring("does not end")));
+}
+
+TEST_CASE("a pass of another length than expected says so as it ends") {
+  const auto complaint = [](const thaw::DataSource& source, std::int64_t epoch, std::int64_t i = 0) -> std::string {
+    try {
+      for (auto next = source.stream(epoch, i); next();) {
+      }
+    } catch (const thaw::DataError& error) {
+      return error.problem();
+    }
+    return "";
+  };
+  const thaw::DataSource uneven = Uneven{{3, 2, 4, 0}};
+  CHECK(complaint(uneven, 0).empty());
+  CHECK(complaint(uneven, 1) == "a pass gave 2 batches, and 3 were expected");
+  CHECK(complaint(uneven, 2) == "a pass gave more batches, and 3 were expected");
+  CHECK(complaint(uneven, 3).empty());  // who asks says what it is for
+  CHECK(complaint(uneven, 0, 2).empty());
+  CHECK(complaint(uneven, 0, 3).empty());
+  CHECK(complaint(uneven, 1, 1) == "a pass gave 2 batches, and 3 were expected");
+  CHECK(complaint(uneven, 1, 2) == "a pass gave at most 2 batches, and 3 were expected");
+  CHECK(complaint(thaw::DataSource(loader(), 5), 0) == "a pass gave 3 batches, and 5 were expected");
+  CHECK(complaint(thaw::DataSource(loader(), 2), 0).empty());
+  const auto grows = std::make_shared<std::vector<thaw::Batch>>(2, batch(1));
+  const thaw::DataSource source = grows;
+  grows->push_back(batch(2));
+  CHECK(complaint(source, 0) == "a pass gave more batches, and 2 were expected");
+}
+
+TEST_CASE("a number of batches that the source contradicts is refused, and so is a null pointer") {
+  const auto says = [](const std::string& text) { return MessageMatches(ContainsSubstring(text)); };
+  const std::vector two{batch(1), batch(2)};
+  CHECK(thaw::DataSource(two, 2).batches() == 2);
+  CHECK_THROWS_MATCHES(thaw::DataSource(two, 3), thaw::ConfigError, says("said to have 3 batches, and has 2"));
+  CHECK_THROWS_MATCHES(thaw::DataSource(Uneven{{2}}, 1), thaw::ConfigError, says("said to have 1 batches, and has 2"));
+  CHECK_THROWS_MATCHES(thaw::DataSource(loader(), -1), thaw::ConfigError, says("-1 batches"));
+
+  auto moved = loader();
+  const thaw::DataSource first = std::move(moved);
+  CHECK_THROWS_MATCHES(thaw::DataSource(std::move(moved)), thaw::ConfigError, says("the pointer to it is null"));
+  CHECK_THROWS_MATCHES(thaw::DataSource(std::shared_ptr<std::vector<thaw::Batch>>()), thaw::ConfigError,
+                       says("the pointer to it is null"));
+  CHECK_THROWS_MATCHES(thaw::DataSource::from(std::unique_ptr<std::vector<int>>(), [](int) { return batch(1); }),
+                       thaw::ConfigError, says("the pointer to it is null"));
+  struct Nothing {
+    [[nodiscard]] std::int64_t batches() const { return 1; }
+    [[nodiscard]] thaw::BatchStream stream(std::int64_t) const { return {}; }
+  };
+  CHECK_THROWS_MATCHES(thaw::DataSource(Nothing{}).stream(), thaw::ConfigError, says("an empty function"));
+  CHECK_THROWS_MATCHES(thaw::DataSource().stream(), thaw::DataError, says("there is none"));
+  CHECK(thaw::DataSource().batches() == 0);
+}
+
+TEST_CASE("the smallest batch is known of what is there, and of what was counted") {
+  const thaw::Batch one{at::full({1, 1}, 1), at::full({1}, 1)};
+  CHECK(thaw::DataSource(std::vector{batch(1), one, batch(2)}).smallest_batch() == 1);
+  CHECK(thaw::DataSource(std::list{batch(1), batch(2)}).smallest_batch() == 2);
+  CHECK_FALSE(thaw::DataSource(std::vector<thaw::Batch>{}).smallest_batch());
+  int made = 0;
+  const auto make = [&](int size) { return ++made, thaw::Batch{at::full({size, 1}, 1), at::full({size}, 1)}; };
+  CHECK(thaw::DataSource::from(std::vector{4, 4, 3}, make).smallest_batch() == 3);
+  CHECK(made == 1);  // others may take long to make
+  CHECK(thaw::DataSource(thaw::InMemory({.input = at::arange(5), .target = at::arange(5), .batch_size = 4}))
+            .smallest_batch() == 1);
+  const thaw::DataSource counted = loader_with(torch::data::DataLoaderOptions(5));
+  CHECK_FALSE(counted.smallest_batch());
+  CHECK(counted.batches() == 2);
+  CHECK(counted.smallest_batch() == 1);
 }

@@ -44,6 +44,18 @@ TEST_CASE("results in one pass are the confusion matrix and the top losses, each
                     ContainsSubstring("class_results: the source is empty"));
 }
 
+TEST_CASE("results of a source without an order are refused: nobody could say which sample is which") {
+  Bench bench;
+  struct Shuffles {
+    thaw::InMemory source;
+    [[nodiscard]] std::int64_t batches() const { return source.batches(); }
+    [[nodiscard]] thaw::BatchStream stream(std::int64_t epoch) const { return source.stream(epoch); }
+    [[nodiscard]] bool ordered() const { return false; }
+  };
+  CHECK_THROWS_WITH(thaw::class_results(*bench.learner, Shuffles{bench.data(8)}),
+                    ContainsSubstring("cannot give every sample in an order of its own"));
+}
+
 TEST_CASE("results as text: the matrix, the mistakes, each class") {
   const ClassResults results = farm_results();
   CHECK(fmt::format("{}", results) == thaw::to_text(results.matrix) + "\n" +

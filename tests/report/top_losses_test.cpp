@@ -66,6 +66,18 @@ TEST_CASE("of a source that shuffles, samples are numbered as the source has the
                     Catch::Matchers::ContainsSubstring("top_losses: the source is empty"));
 }
 
+TEST_CASE("of a source without an order no sample has a number, and top losses are refused") {
+  thaw::test::Bench bench;
+  struct Shuffles {
+    thaw::InMemory source;
+    [[nodiscard]] std::int64_t batches() const { return source.batches(); }
+    [[nodiscard]] thaw::BatchStream stream(std::int64_t epoch) const { return source.stream(epoch); }
+    [[nodiscard]] bool ordered() const { return false; }
+  };
+  CHECK_THROWS_WITH(top_losses(*bench.learner, Shuffles{bench.data(8)}),
+                    Catch::Matchers::ContainsSubstring("cannot give every sample in an order of its own"));
+}
+
 TEST_CASE("a NaN is the largest loss, and equal losses stay in their order") {
   at::Tensor output = at::zeros({5, 2}, at::kDouble);
   output[3][0] = thaw::test::not_a_number;

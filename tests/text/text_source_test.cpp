@@ -157,3 +157,12 @@ TEST_CASE("a text source of nothing, with other targets, an empty text or no buc
   options.texts[1] = {};
   CHECK_THROWS_MATCHES(TextSource(options), thaw::DataError, MessageMatches(ContainsSubstring("text 1 has no tokens")));
 }
+
+TEST_CASE("however they are shuffled, texts can be had in order, none left out") {
+  thaw::TextSourceOptions options = shuffled(10);
+  options.drop_last = true;
+  const thaw::DataSource source = TextSource(options);
+  std::vector<thaw::Batch> batches;
+  for (auto next = source.in_order(); const auto batch = next();) batches.push_back(*batch);
+  CHECK(at::equal(labels_of(batches), at::arange(10)));
+}

@@ -228,6 +228,7 @@ TEST_CASE("a resumed run ends as one that was not interrupted: transforms that d
 
 TEST_CASE("a resumed run ends as one that was not interrupted: LibTorch's loaders, shuffled by the global generator") {
   const std::size_t workers = GENERATE(0, 2);
+  const bool one_for_both = GENERATE(false, true);
   check_every_point(
       [&](const auto& start, Watch watch) {
         const auto loader = [&](std::int64_t n) {
@@ -236,7 +237,8 @@ TEST_CASE("a resumed run ends as one that was not interrupted: LibTorch's loader
               torch::data::DataLoaderOptions(8).workers(workers)));
         };
         Net net;
-        Learner learner{net.module, net.groups, thaw::cross_entropy, {.train = loader(36), .valid = loader(20)}};
+        const thaw::DataSource train = loader(36), valid = one_for_both ? train : loader(20);
+        Learner learner{net.module, net.groups, thaw::cross_entropy, {.train = train, .valid = valid}};
         start(learner);
         learner.fit(head_then_all(), thaw::EarlyStop{.patience = 5}, watch);
         return copy(learner.run_state());

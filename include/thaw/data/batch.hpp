@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <functional>
+#include <optional>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -35,6 +37,9 @@ struct Batch {
     return result;
   }
 };
+
+/// Gives the batches of one pass, one per call, then nothing.
+using BatchStream = std::function<std::optional<Batch>()>;
 
 namespace detail {
 

@@ -145,7 +145,7 @@ class Prefetch {
   {
     return source_.targets();
   }
-  [[nodiscard]] std::int64_t last_batch() const
+  [[nodiscard]] auto last_batch() const
     requires requires(const S& source) { source.last_batch(); }
   {
     return source_.last_batch();
@@ -156,9 +156,14 @@ class Prefetch {
     return source_.samples();
   }
   [[nodiscard]] BatchStream in_order(std::int64_t pass = 0) const
-    requires NumberedSource<S>
+    requires detail::GivesInOrder<S>
   {
     return ahead(detail::in_order(source_, pass));
+  }
+  [[nodiscard]] bool ordered() const
+    requires requires(const S& source) { source.ordered(); }
+  {
+    return source_.ordered();
   }
   [[nodiscard]] BatchStream in_order(std::int64_t pass, const Shard& shard) const
     requires ShardedSource<S>

@@ -232,9 +232,10 @@ inline void ignore_broken_pipes() {
 /// Joins the other processes that torchrun, mpirun or srun started; one that was started alone is alone. Waits until
 /// all are there. Tensors of the CPU go by Gloo, those of CUDA devices by NCCL, if it was built with that. SIGPIPE is
 /// ignored from then on, unless the program handles it. Throws ProcessError when the others do not come within the
-/// time-out, ConfigError as `environment` does.
+/// time-out, ConfigError as `environment` does, and where there are several GPUs and no local rank.
 [[nodiscard]] inline Processes init(const Environment& here = environment(), const InitOptions& options = {}) {
   if (here.size == 1) return {};
+  const std::int64_t gpu = detail::own_gpu(here, detail::cuda_devices());
   detail::ignore_broken_pipes();
   try {
     c10d::TCPStoreOptions meeting;
@@ -253,8 +254,8 @@ inline void ignore_broken_pipes() {
     auto group = c10::make_intrusive<c10d::ProcessGroup>(store, rank, size);
     group->setDefaultBackend(c10d::ProcessGroup::BackendType::GLOO);
     group->setBackend(c10::DeviceType::CPU, c10d::ProcessGroup::BackendType::GLOO, gloo);
-    detail::add_nccl(*group, store, here.local_rank, options.timeout);
-    return Processes(std::move(group), here.local_rank);
+    detail::add_nccl(*group, store, gpu, options.timeout);
+    return Processes(std::move(group), gpu);
   } catch (const ConfigError&) {
     throw;
   } catch (const std::exception& error) {

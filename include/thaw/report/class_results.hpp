@@ -34,10 +34,11 @@ struct ClassResults {
                                                 ConfusionMatrixOptions options = {}, const TopLosses& which = {}) {
   ClassResults results{.matrix = ConfusionMatrix(std::move(options))};
   const auto loss = [&](const Fields& output, const Fields& target) { return learner.loss_between(output, target); };
-  detail::see_all("class_results", learner, source, [&](const Fields& output, const Batch& batch) {
+  const auto add = [&](const Fields& output, const Batch& batch) {
     results.matrix.add(output, batch.target);
     detail::add_batch(results.losses, output, batch.target, batch.size(), loss);
-  });
+  };
+  detail::see_all("class_results", detail::Samples::told_apart, learner, source, add);
   results.losses = detail::select(std::move(results.losses), which);
   return results;
 }

@@ -49,11 +49,11 @@ class ConfusionMatrix {
       : ConfusionMatrix(std::move(options)) {
     add(output, target);
   }
-  /// Of what a model says of a source, every sample once. Leaves the module in evaluation mode. Throws DataError for an
-  /// empty source, and as `add`.
+  /// Of what a model says of a source: every sample once, but for those that a loader leaves out in each pass. Leaves
+  /// the module in evaluation mode. Throws DataError for an empty source, and as `add`.
   ConfusionMatrix(Learner& learner, const DataSource& source, ConfusionMatrixOptions options = {})
       : ConfusionMatrix(std::move(options)) {
-    detail::see_all("ConfusionMatrix", learner, source,
+    detail::see_all("ConfusionMatrix", detail::Samples::counted, learner, source,
                     [&](const Fields& output, const Batch& batch) { add(output, batch.target); });
   }
 

@@ -112,8 +112,8 @@ template <class Loss>
 }
 
 /// The same of a source, by the loss that the learner trains with. Samples are numbered as the source has them in its
-/// own order, whether or not it shuffles; as they come, where it has none (a data loader). Leaves the module in
-/// evaluation mode. Throws DataError for an empty source.
+/// own order, whether or not it shuffles. Leaves the module in evaluation mode. Throws ConfigError for a source without
+/// one (a data loader with a RandomSampler: see DataSource::in_order), DataError for an empty one.
 ///
 ///     for (const thaw::SampleLoss& each : thaw::top_losses(learner, valid))
 ///       fmt::print("{}: {:.2f}\n", valid.images().items[each.sample].path.string(), each.loss);
@@ -121,9 +121,10 @@ template <class Loss>
                                                         const TopLosses& which = {}) {
   std::vector<SampleLoss> all;
   const auto loss = [&](const Fields& output, const Fields& target) { return learner.loss_between(output, target); };
-  detail::see_all("top_losses", learner, source, [&](const Fields& output, const Batch& batch) {
+  const auto add = [&](const Fields& output, const Batch& batch) {
     detail::add_batch(all, output, batch.target, batch.size(), loss);
-  });
+  };
+  detail::see_all("top_losses", detail::Samples::told_apart, learner, source, add);
   return detail::select(std::move(all), which);
 }
 

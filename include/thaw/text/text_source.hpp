@@ -36,7 +36,7 @@ struct TextSourceOptions {
 };
 
 /// Texts in batches, each batch as long as its longest text: input_ids, attention_mask and token_type_ids, in the order
-/// in which BERT takes them. An EpochSource.
+/// in which BERT takes them. An EpochSource, whose texts can also be had in order.
 ///
 /// Shuffled, texts of about one length come together, so that little is computed on padding: the epoch's order is cut
 /// into lots of `bucket` batches, each lot is sorted by length and cut into batches, and those come in random order. A
@@ -75,7 +75,16 @@ class TextSource {
   /// One pass, from its i-th batch on; of each batch a shard, as long as that one's longest text. The order depends on
   /// seed and epoch alone.
   [[nodiscard]] BatchStream stream(std::int64_t epoch, std::int64_t i = 0, const Shard& shard = {}) const {
-    return [data = data_, order = order_, samples = samples_of(epoch), i, shard]() mutable -> std::optional<Batch> {
+    return stream(order_, samples_of(epoch), i, shard);
+  }
+  /// Every text once, in the order in which they were given, also those that `drop_last` leaves out.
+  [[nodiscard]] BatchStream in_order() const { return stream(order_.numbers({}), as_given(), 0, {}); }
+
+ private:
+  [[nodiscard]] BatchStream stream(const SampleOrder& batches, std::vector<std::int64_t> texts_in_order, std::int64_t i,
+                                   const Shard& shard) const {
+    return [data = data_, order = batches, samples = std::move(texts_in_order), i,
+            shard]() mutable -> std::optional<Batch> {
       if (i >= order.batches()) return std::nullopt;
       const auto [from, to, stand_in] = order.range(i++, shard);
       std::vector<std::int64_t> here(samples.begin() + from, samples.begin() + to);
@@ -89,11 +98,15 @@ class TextSource {
     };
   }
 
- private:
-  /// The numbers of an epoch's texts in their order.
-  [[nodiscard]] std::vector<std::int64_t> samples_of(std::int64_t epoch) const {
+  [[nodiscard]] std::vector<std::int64_t> as_given() const {
     std::vector<std::int64_t> samples(data_->texts.size());
     std::iota(samples.begin(), samples.end(), std::int64_t{0});
+    return samples;
+  }
+
+  /// The numbers of an epoch's texts in their order.
+  [[nodiscard]] std::vector<std::int64_t> samples_of(std::int64_t epoch) const {
+    std::vector<std::int64_t> samples = as_given();
     if (!order_.shuffle) return samples;
     copy(order_.of_epoch(epoch), samples);
     if (bucket_ == 1) return samples;

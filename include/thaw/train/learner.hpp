@@ -109,7 +109,7 @@ class Learner {
   [[nodiscard]] Evaluation validate() { return validate(data_.valid); }
   [[nodiscard]] Evaluation validate(const DataSource& source);
 
-  /// The model's output for an input batch, or for all of a source, in evaluation mode, without gradients.
+  /// In evaluation mode, without gradients: the model's output for an input batch, or for DataSource::in_order.
   [[nodiscard]] at::Tensor predict(const Fields& input) { return outputs(input); }
   [[nodiscard]] at::Tensor predict(const DataSource& source) { return outputs(source); }
   /// The same for a model that returns several tensors.

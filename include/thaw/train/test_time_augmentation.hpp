@@ -43,9 +43,9 @@ inline void check(const TestTimeAugmentation& how) {
 }  // namespace detail
 
 /// Predictions that are steadier than one look at each sample: beta plain + (1 - beta) mean of `passes` predictions on
-/// `augment(input)`, all after the activation. One pass over the source, which may be in any order. Changes nothing but
-/// the module's mode. Source: fastai's `Learner.tta`. Throws ConfigError for a number of passes or a beta that make no
-/// sense, DataError for an empty source.
+/// `augment(input)`, all after the activation. One pass over the source: all its samples, in its own order (see
+/// DataSource::in_order). Changes nothing but the module's mode. Source: fastai's `Learner.tta`. Throws ConfigError for
+/// a number of passes or a beta that make no sense and for a source without an order, DataError for an empty one.
 template <class Augment>
   requires std::is_invocable_v<Augment&, const Fields&>
 [[nodiscard]] at::Tensor predict_augmented(Learner& learner, const DataSource& source, Augment augment,
@@ -53,7 +53,7 @@ template <class Augment>
   detail::check(how);
   const auto predicted = [&](const Fields& input) { return how.activation(learner.predict(input)); };
   std::vector<at::Tensor> all;
-  BatchStream next = source ? source.stream() : [] { return std::optional<Batch>(); };
+  BatchStream next = source ? source.in_order() : [] { return std::optional<Batch>(); };
   while (const std::optional<Batch> batch = next()) {
     at::Tensor augmented = predicted(augment(batch->input));
     for (std::int64_t pass = 1; pass < how.passes; ++pass) augmented = augmented + predicted(augment(batch->input));

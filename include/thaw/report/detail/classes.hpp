@@ -23,12 +23,16 @@ namespace thaw::detail {
   return output.size(1) == 1 ? output.squeeze(1).gt(0).to(at::kLong) : output.argmax(1);
 }
 
-/// Calls `see(output, batch)` for each batch: of every sample once and in the source's own order, where it has one.
-/// Both are on the learner's device; leaves the module in evaluation mode.
+/// Whether samples are counted, or told apart by where they stand.
+enum class Samples { counted, told_apart };
+
+/// Calls `see(output, batch)` for each batch: of every sample once, in the source's own order; where they are counted
+/// and there is no such order, as they come. Both are on the learner's device; leaves the module in evaluation mode.
+/// Throws ConfigError as DataSource::in_order.
 template <class See>
-void see_all(const char* where, Learner& learner, const DataSource& source, See see) {
+void see_all(const char* where, Samples samples, Learner& learner, const DataSource& source, See see) {
   BatchStream next;
-  if (source) next = source.numbered() != nullptr ? source.numbered()->in_order(0) : source.stream();
+  if (source) next = samples == Samples::told_apart || source.ordered() ? source.in_order() : source.stream();
   bool any = false;
   for (std::optional<Batch> batch; next && (batch = next()); any = true)
     see(learner.outputs(batch->input), batch->to(learner.device()));

@@ -29,6 +29,7 @@ inline Evaluation evaluate(const Task& task, const std::vector<Metric>& metrics,
                            const at::Device& device, const World& world = {}) {
   const c10::NoGradGuard no_grad;
   at::Tensor loss = at::zeros({2}, at::device(device).dtype(at::kDouble));  // its sum, and how much it is over
+  double samples = 0;
   std::vector<MetricTotal> totals(metrics.begin(), metrics.end());
   const auto one_pass = [&] {
     while (const std::optional<Batch> host = next()) {
@@ -40,12 +41,16 @@ inline Evaluation evaluate(const Task& task, const std::vector<Metric>& metrics,
                                                : at::full({}, n, loss.options());
         const at::Tensor mean = task.loss(output, batch.target).to(at::kDouble).reshape({});
         loss.add_(at::stack({at::where(counts.gt(0), mean * counts, 0.0), counts}));
+        samples += n;
       }
       for (MetricTotal& total : totals) total.add(output, batch.target, !batch.stand_in);
     }
   };
   world.together(one_pass);
   world.sum(loss);
+  if (world.sums({samples})[0] == 0)
+    throw DataError("validation data", "a pass over it gives no batches",
+                    "give a source that can be run through again");
   for (MetricTotal& total : totals) total.merge_over(world);
   std::vector<at::Tensor> values, flat{(loss[0] / loss[1]).reshape({1})};
   for (const MetricTotal& total : totals) {

@@ -76,12 +76,12 @@ inline void Learner::try_data() {
   if (quietly && !valid_begun) data_.valid.restart();
 }
 
-/// Throws DataError where the last batch of each epoch has one sample and a norm layer that trains, at some time in the
-/// stage, cannot do with it: known only by trying, since the same layer can where it sees many positions of that
-/// sample.
+/// Throws DataError where a batch of each epoch, as a rule its last, has one sample and a norm layer that trains, at
+/// some time in the stage, cannot do with it: known only by trying, since the same layer can where it sees many
+/// positions of that sample.
 inline void Learner::check_last_batch(const detail::PlannedStage& stage, const std::string& where) {
-  const std::optional<std::int64_t> last = data_.train.last_batch();
-  if (!last || *last / world_.size() > 1) return;  // also in the smallest shard
+  const std::optional<std::int64_t> fewest = data_.train.smallest_batch();
+  if (!fewest || *fewest / world_.size() > 1) return;  // also in the smallest shard
   const detail::TryOut nothing_stays{*groups_.module()};
   const std::optional<Batch> first = data_.train.first(epochs_begun_, world_.shard());
   if (!first) return;

@@ -39,7 +39,7 @@ inline Fields Learner::outputs(const Fields& input) {
 
 inline Fields Learner::outputs(const DataSource& source) {
   std::vector<Fields> all;
-  BatchStream next = source ? source.stream() : [] { return std::optional<Batch>(); };
+  BatchStream next = source ? source.in_order() : [] { return std::optional<Batch>(); };
   while (const std::optional<Batch> batch = next())
     all.push_back(outputs(Batch{.input = batch->input}.to(device()).input));
   if (all.empty()) throw DataError("Learner::predict", "the source is empty", "give it at least one batch");
@@ -125,6 +125,14 @@ inline LRCurve Learner::sweep(const LRFinder& finder, const std::vector<Callback
                       "give LearnerOptions::valid, or watch the training loss");
   stop_.reset();
   const std::int64_t batches = batches_per_step(callbacks);
+  if (finder.steps * batches >= data_.train.batches())  // it comes to the last batch
+    check_last_batch({.peak_lr = {},
+                      .frozen = {{.step = 0, .frozen = groups_.frozen()}},
+                      .norm = groups_.norm_rule(),
+                      .epochs = 1,
+                      .steps_per_epoch = finder.steps,
+                      .batches_per_step = batches},
+                     "LRFinder");
   std::int64_t epoch = epochs_begun_;
   const auto begin = [&] {
     const std::shared_ptr<void> common = common_random();
@@ -140,7 +148,7 @@ inline LRCurve Learner::sweep(const LRFinder& finder, const std::vector<Callback
     };
   };
   std::vector<GeneratorState> generators;
-  BatchStream next = recorded(begin());
+  BatchStream next;
   const auto on_next_batch = [&] {
     drawn_in_step.clear();
     std::optional<Drawn> drawn = draw(next);
@@ -176,6 +184,7 @@ inline LRCurve Learner::sweep(const LRFinder& finder, const std::vector<Callback
       return detail::evaluate(task_, {}, stream_of(sample), device(), world_).loss;
     };
   }
+  next = recorded(begin());  // only now: training and validation may be one loader, which has one pass at a time
   LRCurve curve = finder.run(groups_, *optimizer_, one_step, probes);
   stop_.reset();
   sweeps_.push_back(curve), ++sweep_;
