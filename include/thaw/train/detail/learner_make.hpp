@@ -30,6 +30,9 @@ Learner::Learner(Model model, LayerGroups groups, Loss loss, LearnerOptions opti
                       "leave it off, or train in one process");
   if (options.precision == Precision::float16) loss_scale_ = std::make_unique<detail::LossScale>();
   optimizer_ = options.optimizer ? options.optimizer(groups_) : std::make_unique<AdamW>(groups_);
+  if (optimizer_ == nullptr)
+    throw ConfigError("LearnerOptions::optimizer", "the function returned no optimizer",
+                      "return a std::unique_ptr that holds one, made from thaw::param_groups(groups)");
   (void)OptimizerGroups(*optimizer_, groups_);  // throws when they do not fit each other
   history_.most_steps = options.most_steps;
   history_.groups = names_of(groups_);

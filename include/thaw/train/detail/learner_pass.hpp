@@ -16,6 +16,7 @@
 
 #include <thaw/data/spread_sample.hpp>
 #include <thaw/train/detail/evaluate.hpp>
+#include <thaw/train/detail/norm_notes.hpp>
 #include <thaw/train/learner.hpp>
 
 namespace thaw {
@@ -51,6 +52,7 @@ inline Fields Learner::outputs(const DataSource& source) {
 }
 
 inline void Learner::update_norm_statistics() {
+  detail::check_norms_can_be_measured(groups_, "Learner::update_norm_statistics");
   groups_.train();
   std::vector<std::function<void()>> momenta;
   std::vector<at::Tensor> statistics;
