@@ -3,6 +3,7 @@
 #include <torch/nn/modules/conv.h>
 #include <torch/nn/modules/embedding.h>
 #include <torch/nn/modules/linear.h>
+#include <torch/optim/adamw.h>
 #include <torch/serialize.h>
 
 #include <catch2/catch_test_macros.hpp>
@@ -365,6 +366,37 @@ TEST_CASE("Where a prefix is all that is amiss, the error names the option to gi
     const std::string most = complaint([&] { load_weights(other, whole); });
     CHECK_THAT(most, ContainsSubstring("with .prefix = \"" + prefix + "\", 6 of 8 tensors fit; else build the model"));
   }
+}
+
+TEST_CASE("A Learner's file says that its weights are under \"model.\"") {
+  const thaw::test::Folder folder;
+  Net net;
+  torch::optim::AdamW optimizer(net->parameters());
+  for (at::Tensor& parameter : net->parameters()) parameter.mutable_grad() = at::ones_like(parameter);
+  optimizer.step();
+  torch::serialize::OutputArchive archive, model, state;  // as Learner::save writes it
+  net->save(model);
+  optimizer.save(state);
+  archive.write("model", model);
+  archive.write("optimizer", state);
+  archive.save_to((folder / "learner.pt").string());
+  Net other;
+  CHECK_THAT(complaint([&] { load_weights(other, folder / "learner.pt"); }),
+             ContainsSubstring("give .prefix = \"model.\", with which all 8 tensors fit"));
+  load_weights(other, folder / "learner.pt", {.prefix = "model."});
+  CHECK(same(snapshot(*net), snapshot(*other)));
+}
+
+TEST_CASE("A hint that renames make impossible is left out") {
+  thaw::StateDict state;
+  state.insert("model.weight", at::ones({2}));
+  state.insert("model.x.weight", at::ones({2}));
+  state.insert("y", at::ones({2}));
+  torch::nn::Module module;
+  module.register_parameter("weight", at::zeros({2}));
+  const std::string message =
+      complaint([&] { load_weights(module, state, {.rename = {{"^(x\\.)?weight$", "weight"}}}); });
+  CHECK_THAT(message, ContainsSubstring("does not fit the model"));
 }
 
 TEST_CASE("Where the file lacks a prefix, the error says how to add it, and that works") {

@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <thaw/core/error.hpp>
 #include <thaw/weights/detail/match.hpp>
 #include <thaw/weights/load_report.hpp>
 #include <thaw/weights/rename.hpp>
@@ -63,8 +64,12 @@ struct PrefixHint {
   };
   for (const std::string& more : prefixes(state, model)) {
     if (!more.starts_with(prefix) || more == prefix) continue;
-    consider(fmt::format(".prefix = \"{}\"", more),
-             match(model, renamed(with_prefix(state, more, "the state dict"), rename, "the state dict"), drop));
+    try {
+      consider(fmt::format(".prefix = \"{}\"", more),
+               match(model, renamed(with_prefix(state, more, "the state dict"), rename, "the state dict"), drop));
+    } catch (const ConfigError&) {
+      continue;  // without the prefix two names become one: no hint
+    }
   }
   if (!prefix.empty() || !rename.empty()) return best;
   for (const std::string& lacking : prefixes(model, state)) {
