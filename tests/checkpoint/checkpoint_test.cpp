@@ -414,3 +414,29 @@ TEST_CASE("a program that a signal ends has its checkpoint whole, also where a t
   CHECK(names_in(folder / "a") == Names{"checkpoint-00000001.safetensors"});
   CHECK_NOTHROW(thaw::read_checkpoint(folder / "a" / "checkpoint-00000001.safetensors"));
 }
+
+TEST_CASE("the signals that schedulers send before they kill write a checkpoint where they are named") {
+  const int signal = GENERATE(SIGUSR1, SIGUSR2, SIGXCPU);
+  const thaw::test::Sigint as_in_a_fresh_program(SIG_DFL, signal);
+  const Folder folder;
+  Setup run;
+  const Checkpoint checkpoint{.dir = folder / "a",
+                              .every = {},
+                              .on_signal = thaw::OnSignal::raise,
+                              .signals = {SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGXCPU}};
+  const std::string name = signal == SIGUSR1 ? "SIGUSR1" : signal == SIGUSR2 ? "SIGUSR2" : "SIGXCPU";
+  CHECK_THROWS_MATCHES(run->fit({.epochs = 3, .lr = 1e-2}, checkpoint, SignalAt{4, signal}), thaw::Interrupted,
+                       MessageMatches(ContainsSubstring("asked to end by " + name)));
+  CHECK(run->history().steps.size() == 4);
+  CHECK(names_in(folder / "a") == Names{"checkpoint-00000001.safetensors"});
+}
+
+TEST_CASE("signals that cannot wait for a checkpoint are refused before the first step") {
+  const Folder folder;
+  for (const int signal : {SIGKILL, SIGSTOP, SIGSEGV, SIGABRT, 0, 12345}) {
+    Setup run;
+    CHECK_THROWS_AS(run->fit({.epochs = 1}, Checkpoint{.dir = folder / "a", .signals = {SIGTERM, signal}}),
+                    thaw::ConfigError);
+    CHECK(run->history().steps.empty());
+  }
+}

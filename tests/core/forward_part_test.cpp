@@ -51,3 +51,10 @@ TEST_CASE("a Sequential is a part per child") {
   for (const thaw::ForwardPart& part : parts) y = part.forward(y);
   CHECK(y[0].equal(expected));
 }
+
+TEST_CASE("a null model has no parts, which is said") {
+  torch::nn::Sequential empty{nullptr};
+  std::shared_ptr<torch::nn::SequentialImpl> null;
+  CHECK_THROWS_AS(thaw::forward_parts(empty), thaw::ConfigError);
+  CHECK_THROWS_AS(thaw::forward_parts(null), thaw::ConfigError);
+}

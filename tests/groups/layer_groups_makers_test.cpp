@@ -1,9 +1,13 @@
+#include <torch/nn/modules/activation.h>
+#include <torch/nn/modules/container/modulelist.h>
+#include <torch/nn/modules/dropout.h>
 #include <torch/nn/modules/instancenorm.h>
 #include <torch/nn/modules/normalization.h>
 
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 #include <thaw/groups/layer_groups.hpp>
+#include <thaw/groups/norm_momentum.hpp>
 #include <thaw/groups/regex.hpp>
 
 #include "support/groups.hpp"
@@ -158,4 +162,138 @@ TEST_CASE("norm layers with running statistics are those of every kind; no norm 
     }
   }
   CHECK(norms == 2);  // bare, instance
+}
+
+TEST_CASE("a pattern cuts before each module that it matches, so that blocks need no names of their own") {
+  const auto block = [] { return torch::nn::Sequential(torch::nn::Linear(2, 2), torch::nn::ReLU()); };
+  const auto net = std::make_shared<torch::nn::Module>("Net");
+  net->register_module("stem", torch::nn::Linear(2, 2));
+  for (const char* name : {"layer1", "layer2"}) {
+    const auto blocks = net->register_module(name, torch::nn::ModuleList());
+    for (int i = 0; i < 3; ++i) blocks->push_back(block());
+    blocks->push_back(torch::nn::ReLU());  // brings no parameters: it stays with the block before
+  }
+  net->register_module("fc", torch::nn::Linear(2, 2));
+  const auto names_of = [](const LayerGroups& groups) {
+    Strings all;
+    for (const auto& group : groups) all.push_back(group.name);
+    return all;
+  };
+  const auto groups = LayerGroups::cut_before(net, {"layer?.*", "fc"});
+  check_partition(groups);
+  CHECK(names_of(groups) ==
+        Strings{"stem", "layer1.0", "layer1.1", "layer1.2", "layer2.0", "layer2.1", "layer2.2", "fc"});
+  CHECK(names_of(LayerGroups::cut_before(net, {"layer1", "layer2.*"})) ==
+        Strings{"stem", "layer1", "layer2.0", "layer2.1", "layer2.2"});
+  CHECK_THROWS_WITH(LayerGroups::cut_before(net, {"layer?.*.7"}),
+                    ContainsSubstring("the model has no module \"layer?.*.7\""));
+  CHECK_THROWS_WITH(LayerGroups::cut_before(net, {"fc", "layer1.*"}),
+                    ContainsSubstring("\"layer1.0\" does not come after \"fc\""));
+}
+
+TEST_CASE("weight decay can be said by names: of biases too, or of fewer") {
+  TinyNet net;
+  const auto decaying = [](const LayerGroups& groups) {
+    Strings all;
+    for (const auto& group : groups)
+      for (const auto& parameter : group.parameters)
+        if (parameter.decays) all.push_back(parameter.name);
+    return all;
+  };
+  auto groups = LayerGroups::cut_before(net, {"body", "head"});
+  (void)groups.freeze({true, false, false}, thaw::hold_everywhere);
+  const auto biases = groups.with_decay({"*.0.bias", "head.bias"});
+  CHECK(decaying(biases) == Strings{"stem.0.weight", "stem.0.bias", "body.0.weight", "body.0.bias", "head.weight",
+                                    "head.bias"});
+  CHECK(decaying(biases.without_decay({thaw::regex("(stem|body)\\..*")})) == Strings{"head.weight", "head.bias"});
+  CHECK(decaying(groups) == Strings{"stem.0.weight", "body.0.weight", "head.weight"});  // as it was
+
+  CHECK(biases.frozen() == groups.frozen());
+  CHECK(biases.norm_rule() == groups.norm_rule());
+  const TinyNet other;
+  CHECK(decaying(biases.rebind(other)) == decaying(biases));
+  CHECK_THROWS_WITH(groups.with_decay({"*.bais"}),
+                    ContainsSubstring("LayerGroups::with_decay: the pattern \"*.bais\" matches no parameter"));
+}
+
+TEST_CASE("tokens, position embeddings, scales and biases of any shape do not decay; matrices and kernels do") {
+  struct Net : torch::nn::Module {
+    explicit Net(const std::vector<std::pair<std::string, std::vector<std::int64_t>>>& parameters) {
+      for (const auto& [name, shape] : parameters) register_parameter(name, at::zeros(shape));
+    }
+  };
+  const auto decays = [](const std::string& name, const std::vector<std::int64_t>& shape) {
+    return LayerGroups::cut_before(std::make_shared<Net>(std::vector{std::pair{name, shape}}), {})[0]
+        .parameters[0]
+        .decays;
+  };
+  CHECK_FALSE(decays("class_token", {1, 1, 8}));
+  CHECK_FALSE(decays("register_tokens", {1, 4, 8}));
+  CHECK_FALSE(decays("pos_embedding", {1, 197, 8}));
+  CHECK_FALSE(decays("positional_embedding", {77, 8}));
+  CHECK_FALSE(decays("rel_pos_h", {13, 8}));
+  CHECK_FALSE(decays("relative_position_bias_table", {169, 4}));
+  CHECK_FALSE(decays("layer_scale", {8, 1, 1}));
+  CHECK_FALSE(decays("gamma", {8, 2}));
+  CHECK_FALSE(decays("temperature", {8, 1, 1}));
+  CHECK_FALSE(decays("bias_k", {1, 1, 8}));
+  CHECK(decays("weight", {1, 8}));
+  CHECK(decays("weight", {8, 3, 3, 3}));
+  CHECK(decays("in_proj_weight", {24, 8}));
+  CHECK(decays("weight_hh_l0", {8, 8}));
+  CHECK(decays("kernel", {3, 3, 4, 8}));
+  CHECK(decays("W", {8, 8}));
+}
+
+TEST_CASE("a norm layer is one by its type, whatever it holds, and by its buffers") {
+  // as timm's BatchNormAct2d: the activation and dropout are its children.
+  struct NormActImpl : torch::nn::BatchNorm1dImpl {
+    explicit NormActImpl(std::int64_t n) : BatchNorm1dImpl(n) {
+      act = register_module("act", torch::nn::PReLU());
+      drop = register_module("drop", torch::nn::Dropout());
+    }
+    torch::nn::PReLU act{nullptr};
+    torch::nn::Dropout drop{nullptr};
+  };
+  struct OwnNormImpl : torch::nn::Module {
+    explicit OwnNormImpl(std::int64_t n) {
+      register_buffer("running_mean", at::zeros({n}));
+      register_buffer("running_var", at::ones({n}));
+      register_parameter("weight", at::ones({n}));
+      register_module("act", torch::nn::PReLU());
+    }
+  };
+  const auto net = std::make_shared<torch::nn::Module>("Net");
+  const auto act = net->register_module("act", std::make_shared<NormActImpl>(4));
+  const auto own = net->register_module("own", std::make_shared<OwnNormImpl>(4));
+  net->register_module("head", torch::nn::Linear(4, 2));
+  auto groups = LayerGroups::cut_before(net, {"head"});
+  REQUIRE(groups[0].norms.size() == 2);
+  for (const auto& parameter : groups[0].parameters)
+    CHECK(parameter.of_norm == (parameter.name.find(".act.") == std::string::npos));
+  CHECK(thaw::set_norm_momentum(*net, 0.3) == 1);
+  CHECK(act->options.momentum() == 0.3);
+
+  (void)groups.freeze({true, false}, {});
+  groups.train();
+  CHECK_FALSE(act->is_training());
+  CHECK_FALSE(own->is_training());
+  CHECK(act->drop->is_training());  // the norm is held, not what it holds
+  (void)act->forward(at::randn({8, 4}));
+  CHECK(act->running_mean.equal(at::zeros({4})));
+}
+
+TEST_CASE("a null model is an error that says so, however groups are made") {
+  const TinyNet empty{nullptr};
+  const std::shared_ptr<torch::nn::Module> null;
+  const auto is_said = ContainsSubstring("model: it is null");
+  CHECK_THROWS_WITH(LayerGroups::cut_before(empty, {"head"}), is_said);
+  CHECK_THROWS_WITH(LayerGroups::cut_before(null, {"head"}), is_said);
+  CHECK_THROWS_WITH(LayerGroups::cut_at(null, {1}), is_said);
+  CHECK_THROWS_WITH(LayerGroups::per_child(null), is_said);
+  CHECK_THROWS_WITH(LayerGroups::of_modules(null, {}), is_said);
+  CHECK_THROWS_WITH(LayerGroups::matching(null, {}), is_said);
+  TinyNet net;
+  CHECK_THROWS_WITH(LayerGroups::per_child(net).rebind(null), is_said);
+  CHECK_THROWS_AS(LayerGroups::per_child(empty), thaw::ConfigError);
 }

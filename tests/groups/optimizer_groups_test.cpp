@@ -179,3 +179,16 @@ TEST_CASE("another number of rates than layer groups is refused, and nothing is 
   }
   CHECK(live.lr() == std::vector{0.1, 0.1, 0.1});
 }
+
+TEST_CASE("an optimizer that is made of groups with decay by name decays what they name") {
+  TinyNet net;
+  const auto groups = thaw::LayerGroups::cut_before(net, {"head"});
+  const auto all = groups.with_decay({"*"});
+  CHECK(thaw::param_groups(all).size() == 2);
+  torch::optim::SGD optimizer(thaw::param_groups(all), torch::optim::SGDOptions(0.1));
+  const thaw::OptimizerGroups live(optimizer, all);
+  live.set_weight_decay(1, 0.5);
+  CHECK(thaw::read_weight_decay(optimizer.param_groups()[1].options()) == 0.5);
+  CHECK(optimizer.param_groups()[1].params().size() == 2);  // the head's weight and its bias
+  CHECK_FALSE(thaw::OptimizerGroups(optimizer, groups.without_decay({"*"})).weight_decay(1).has_value());
+}

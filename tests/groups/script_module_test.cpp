@@ -267,3 +267,38 @@ TEST_CASE("a module without forward, and outputs that are no tensor, are errors 
   ScriptModule pair(define("def forward(self, x):\n  return x, x\n"));
   CHECK_THROWS_WITH(pair->forward(at::ones({2})), ContainsSubstring("returned a Tuple, not a tensor"));
 }
+
+TEST_CASE("the momentum of a scripted or traced norm layer cannot be set: that is said, with its name") {
+  for (const char* file : {"scripted.pt", "traced_eval.pt"}) {
+    ScriptModule body = load(file);
+    torch::nn::Sequential net(torch::nn::BatchNorm2d(2), body);
+    CHECK_THROWS_WITH(thaw::set_norm_momentum(*net, 0.5),
+                      ContainsSubstring("set_norm_momentum: the momentum of TorchScript's norm layers is a constant of "
+                                        "their program: 1.stem.1, 1.norm") &&
+                          ContainsSubstring("in Python"));
+    CHECK(thaw::norm_momentum(*net[0]) == 0.1);
+  }
+  ScriptModule none(define("def forward(self, x):\n  return x\n"));
+  CHECK(thaw::set_norm_momentum(*none, 0.5) == 0);
+}
+
+TEST_CASE("norm layers that were traced in evaluation mode are known not to move") {
+  const auto moves = [](const char* file) {
+    const ScriptModule net = load(file);
+    const auto layer = net->named_modules()["norm"];
+    return std::dynamic_pointer_cast<thaw::detail::ScriptLayer>(layer)->moves_statistics();
+  };
+  CHECK(moves("scripted.pt"));
+  CHECK_FALSE(moves("traced_eval.pt"));
+}
+
+TEST_CASE("a norm layer from Python that holds its activation is one") {
+  torch::jit::Module layer("BatchNormAct"), act("Identity"), net("Net");
+  layer.register_parameter("weight", at::ones({3}), false);
+  layer.register_buffer("running_mean", at::zeros({3}));
+  layer.register_buffer("running_var", at::ones({3}));
+  layer.register_module("act", act);
+  net.register_module("norm", layer);
+  net.define("def forward(self, x):\n  return x * self.norm.weight\n");
+  CHECK(LayerGroups::per_child(ScriptModule(net))[0].norms.size() == 1);
+}

@@ -106,3 +106,12 @@ TEST_CASE("a ConvNeXt-Tiny is frozen up to its head, or with stochastic depth up
   CHECK_THAT(end(convnext_tiny({.stochastic_depth = 0})), Catch::Matchers::StartsWith("'classifier.0' "));
   CHECK_THAT(end(convnext_tiny()), Catch::Matchers::StartsWith("'features.1.1' draws random numbers"));
 }
+
+TEST_CASE("layer scales of a ConvNeXt do not decay; its kernels and matrices do") {
+  const auto groups = thaw::LayerGroups::cut_before(small(), {"classifier"});
+  for (const auto& group : groups)
+    for (const auto& parameter : group.parameters) {
+      CAPTURE(parameter.name);
+      CHECK(parameter.decays == (parameter.name.ends_with("weight") && parameter.tensor.dim() > 1));
+    }
+}

@@ -246,3 +246,16 @@ TEST_CASE("the frozen part of a vision transformer ends where training begins") 
     CHECK(net->class_token.requires_grad() == (frozen == 0));
   }
 }
+
+TEST_CASE("class token, positions, biases and norms of a vision transformer do not decay; its matrices do") {
+  for (const VitNames names : both) {
+    const VisionTransformer net(small_vit(names));
+    const auto groups = thaw::LayerGroups::cut_before(net, vit_cuts(*net));
+    for (const auto& group : groups)
+      for (const auto& parameter : group.parameters) {
+        CAPTURE(parameter.name);
+        const bool is_matrix = parameter.name.ends_with("weight") && parameter.tensor.dim() > 1;
+        CHECK(parameter.decays == is_matrix);
+      }
+  }
+}

@@ -10,6 +10,8 @@
 #include <catch2/matchers/catch_matchers_string.hpp>
 #include <filesystem>
 #include <fstream>
+#include <functional>
+#include <memory>
 #include <string>
 #include <thaw/data/in_memory.hpp>
 #include <thaw/groups/freeze_combine.hpp>
@@ -477,4 +479,88 @@ TEST_CASE("groups of another model, and a loss that is no scalar, are refused") 
                   [](const at::Tensor& output, const at::Tensor&) { return output; },
                   {.train = samples(16)}};
   CHECK_THROWS_WITH(learner.fit({}), ContainsSubstring("24 values"));
+}
+
+TEST_CASE("a file's optimizer is refused where it is another one or has other groups; its weights can be had alone") {
+  const thaw::test::Folder folder;
+  const auto path = folder / "learner.pt";
+  struct FourImpl : torch::nn::Module {
+    FourImpl() {
+      for (const char* name : {"a", "b", "c", "d"})
+        layers.push_back(register_module(name, torch::nn::Linear(torch::nn::LinearOptions(3, 3).bias(false))));
+    }
+    at::Tensor forward(at::Tensor x) {
+      for (auto& layer : layers) x = layer(x);
+      return x;
+    }
+    std::vector<torch::nn::Linear> layers;
+  };
+  using Cut = std::vector<std::vector<thaw::ModuleRef>>;
+  using MakeOptimizer = std::function<std::unique_ptr<torch::optim::Optimizer>(const LayerGroups&)>;
+  const auto data = thaw::InMemory({.input = at::randn({8, 3}), .target = at::zeros({8}, at::kLong)});
+  const auto learner_of = [&](const std::shared_ptr<FourImpl>& net, bool crossed, const MakeOptimizer& make) {
+    auto& l = net->layers;
+    const Cut groups = crossed ? Cut{{l[0], l[2]}, {l[1], l[3]}} : Cut{{l[0], l[1]}, {l[2], l[3]}};
+    return Learner(net, LayerGroups::of_modules(net, groups), thaw::cross_entropy, {.train = data, .optimizer = make});
+  };
+  const auto adamw = [](const LayerGroups& groups) { return std::make_unique<thaw::AdamW>(groups); };
+  const auto adam = [](const LayerGroups& groups) {
+    return std::make_unique<torch::optim::Adam>(thaw::param_groups(groups), torch::optim::AdamOptions(1e-3));
+  };
+  const auto sgd = [](const LayerGroups& groups) {
+    return std::make_unique<torch::optim::SGD>(thaw::param_groups(groups), torch::optim::SGDOptions(1e-3));
+  };
+  const auto saved = std::make_shared<FourImpl>();
+  Learner first = learner_of(saved, true, adamw);
+  first.fit({.epochs = 1});
+  first.save(path);
+
+  const auto refused = [&](bool crossed, const MakeOptimizer& make) {
+    const auto net = std::make_shared<FourImpl>();
+    Learner learner = learner_of(net, crossed, make);
+    const auto before = state_of(*net);
+    try {
+      learner.load(path);
+    } catch (const thaw::FileError& error) {
+      CHECK(thaw::test::same_state(before, *net));
+      CHECK(learner.optimizer().state().empty());
+      CHECK_THAT(error.what(), ContainsSubstring("thaw::load_weights(model, \"" + path.string() +
+                                                 "\", {.prefix = \"model.\"})"));
+      return std::string(error.what());
+    }
+    CHECK(thaw::test::same_state(state_of(*saved), *net));
+    return std::string();
+  };
+  CHECK(refused(true, adamw).empty());
+  CHECK_THAT(refused(false, adamw), ContainsSubstring("its optimizer has other groups: it holds \"c.weight\" in group "
+                                                      "0 where the one here holds \"b.weight\" in group 0"));
+  CHECK_THAT(refused(true, adam), ContainsSubstring("its optimizer is another one: it has AdamWOptions, here it is "
+                                                    "AdamOptions"));
+  CHECK_THAT(refused(true, sgd), ContainsSubstring("here it is SGDOptions") && !ContainsSubstring("INTERNAL ASSERT"));
+}
+
+TEST_CASE("load refuses numbers that the model's type cannot hold, and names their tensor") {
+  const thaw::test::Folder folder;
+  const auto learner_of = [](const TinyNet& net) {
+    return Learner(net, LayerGroups::cut_before(net, {"head"}), thaw::cross_entropy, {.train = samples(16)});
+  };
+  const TinyNet wide, narrow;
+  wide->head->weight.set_data(at::full_like(wide->head->weight, 1e300, at::kDouble));
+  learner_of(wide).save(folder / "a.pt");
+  Learner learner = learner_of(narrow);
+  const auto before = state_of(*narrow);
+  CHECK_THROWS_WITH(learner.load(folder / "a.pt"),
+                    ContainsSubstring("head.weight is Double, the model's is Float, in which some"));
+  CHECK(thaw::test::same_state(before, *narrow));
+}
+
+TEST_CASE("a null model, and an optimizer that is null, are errors that say so") {
+  const TinyNet net, null{nullptr};
+  const LayerGroups groups = LayerGroups::cut_before(net, {"head"});
+  CHECK_THROWS_WITH(Learner(null, groups, thaw::cross_entropy, {.train = samples(16)}),
+                    ContainsSubstring("model: it is null"));
+  CHECK_THROWS_WITH(
+      Learner(net, groups, thaw::cross_entropy,
+              {.train = samples(16), .optimizer = [](const LayerGroups&) { return std::unique_ptr<thaw::AdamW>(); }}),
+      ContainsSubstring("LearnerOptions::optimizer: the function returned no optimizer"));
 }

@@ -7,6 +7,7 @@
 #include <ATen/ops/full_like.h>
 #include <ATen/ops/ones.h>
 #include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
 #include <memory>
 #include <set>
 #include <string>
@@ -147,4 +148,34 @@ TEST_CASE("what is written as an archive is not written tensor by tensor as well
   CHECK(keys_of(optimizer_written(optimizer, net)) == Keys{"kind", "archive", "groups/0.weight/lr",
                                                            "groups/0.weight/momentum", "groups/1.weight/lr",
                                                            "groups/1.weight/momentum"});
+}
+
+TEST_CASE("an optimizer that goes by places is not read into one whose groups hold other parameters") {
+  const ConvAndLinear net;
+  struct MyOptions : torch::optim::SGDOptions {
+    using SGDOptions::SGDOptions;
+    [[nodiscard]] std::unique_ptr<torch::optim::OptimizerOptions> clone() const override {
+      return std::make_unique<MyOptions>(*this);
+    }
+  };
+  const auto make = [](const std::vector<torch::optim::OptimizerParamGroup>& parts) {
+    auto optimizer = std::make_unique<torch::optim::SGD>(parts, torch::optim::SGDOptions(0.1).momentum(0.9));
+    for (auto& group : optimizer->param_groups()) {
+      auto options = std::make_unique<MyOptions>(0.1);
+      options->momentum(0.9);
+      group.set_options(std::move(options));
+    }
+    return optimizer;
+  };
+  const auto first = make({std::vector{net.kernel, net.weight}, std::vector{net.outside, net.bias}});
+  net.step(*first);
+  const RunState state = optimizer_written(*first, net);
+  const auto same = make({std::vector{net.kernel, net.weight}, std::vector{net.outside, net.bias}});
+  read_optimizer(state, *same, net);
+  CHECK(same->state().size() == 4);
+
+  const auto other = make({std::vector{net.kernel, net.outside}, std::vector{net.weight, net.bias}});
+  CHECK_THROWS_WITH(read_optimizer(state, *other, net),
+                    Catch::Matchers::ContainsSubstring("it holds \"1.weight\" in group 0 where the one here holds "));
+  CHECK(other->state().empty());
 }

@@ -732,3 +732,20 @@ TEST_CASE("a state visitor gives back what it was given, and says what is missin
                          MessageMatches(ContainsSubstring("of another kind")));
   }
 }
+
+TEST_CASE("resume refuses weights that become infinite in the model's type, before anything has changed") {
+  Net net;
+  std::vector<RunState> points;
+  Learner learner{net.module, net.groups, thaw::cross_entropy, options()};
+  learner.fit({.epochs = 1, .lr = 1e-2}, Watch{&points});
+  RunState state = points.at(1);
+  at::Tensor& last = state.at("model/5.bias");
+  last = at::full_like(last, 1e300, at::kDouble);
+  Net other;
+  Learner next{other.module, other.groups, thaw::cross_entropy, options()};
+  const at::Tensor before = other.module->parameters()[0].detach().clone();
+  CHECK_THROWS_MATCHES(
+      next.resume(state, {.strict = false}), thaw::FileError,
+      MessageMatches(ContainsSubstring("model/5.bias: is Double, the model's is Float, in which some")));
+  CHECK(other.module->parameters()[0].equal(before));
+}

@@ -1,9 +1,14 @@
 #include <thaw/train/weight_average.hpp>
 
+#include <torch/csrc/jit/serialization/import.h>
+
 #include <catch2/catch_test_macros.hpp>
 #include <map>
+#include <string>
+#include <thaw/groups/script_module.hpp>
 
 #include "support/bench.hpp"
+#include "support/data.hpp"
 
 using thaw::EMA;
 using thaw::SWA;
@@ -95,4 +100,27 @@ TEST_CASE("averages refuse numbers that make no sense") {
   Bench bench;
   CHECK_THROWS_AS(bench.learner->fit({}, EMA{.decay = 1}), thaw::ConfigError);
   CHECK_THROWS_AS(bench.learner->fit({}, SWA{.start = 1}), thaw::ConfigError);
+}
+
+TEST_CASE("SWA refuses, before it trains, norm layers from Python that it cannot measure anew; held ones it takes") {
+  const auto fit = [](const char* file, thaw::NormRule norm) {
+    at::manual_seed(1);
+    const thaw::ScriptModule model(torch::jit::load(thaw::test::fixture(file).string()));
+    thaw::Learner learner{
+        model,
+        thaw::LayerGroups::cut_before(model, {"fc"}),
+        thaw::cross_entropy,
+        {.train = thaw::InMemory({.input = at::randn({8, 2, 4, 4}), .target = at::zeros({8}, at::kLong)})}};
+    const State before = state_of(*model);
+    try {
+      learner.fit({.epochs = 1, .freeze = thaw::Unfrozen{}, .lr = 0.1, .norm = norm}, SWA{.start = 0});
+    } catch (const thaw::ConfigError& error) {
+      CHECK(thaw::test::same_state(before, *model));
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  CHECK(fit("groups/scripted.pt", {}).find("SWA: the momentum of TorchScript's norm layers") == 0);
+  CHECK(fit("groups/scripted.pt", thaw::hold_everywhere).empty());
+  CHECK(fit("groups/traced_eval.pt", {}).empty());
 }

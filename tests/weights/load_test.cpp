@@ -1,11 +1,14 @@
 #include <ATen/Functions.h>
 #include <torch/nn/modules/batchnorm.h>
 #include <torch/nn/modules/conv.h>
+#include <torch/nn/modules/embedding.h>
 #include <torch/nn/modules/linear.h>
+#include <torch/optim/adamw.h>
 #include <torch/serialize.h>
 
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
+#include <limits>
 #include <memory>
 #include <string>
 #include <thaw/weights/load.hpp>
@@ -260,6 +263,169 @@ TEST_CASE("Heads of another shape can be left, and nothing else") {
   auto more = state;
   more.insert("extra", at::zeros({2}));
   CHECK_THROWS_AS(load_weights(net, more, {.ignore_mismatched_sizes = true}), thaw::FileError);
+}
+
+TEST_CASE("Integers, bool and complex numbers are not taken for real ones, whatever the options, and named") {
+  for (const at::ScalarType type : {at::kChar, at::kByte, at::kLong, at::kBool, at::kComplexFloat}) {
+    CAPTURE(type);
+    torch::nn::Linear linear(2, 2);
+    const auto before = snapshot(*linear);
+    thaw::StateDict state;
+    state.insert("weight", at::ones({2, 2}, type));
+    state.insert("bias", at::ones({2}));
+    for (const bool partial : {false, true}) {
+      const std::string message = complaint([&] { load_weights(linear, state, {.partial = partial}); });
+      CHECK_THAT(message, ContainsSubstring("refused: weight is " + std::string(c10::toString(type)) +
+                                            ", the model's is Float: another kind of number"));
+      CHECK_THAT(message, ContainsSubstring(".drop"));
+    }
+    CHECK(same(before, snapshot(*linear)));
+    CHECK(load_weights(linear, state, {.drop = {"weight"}}).loaded == Names{"bias"});
+  }
+}
+
+TEST_CASE("A number that becomes infinite is refused with its tensor; one that loses digits is not") {
+  const auto load = [](at::ScalarType model, at::ScalarType file, double value) {
+    torch::nn::Module module;
+    module.register_parameter("a", at::zeros({2}, model));
+    thaw::StateDict state;
+    state.insert("a", at::tensor({1.0, value}, at::kDouble).to(file));
+    const std::string message = complaint([&] { load_weights(module, state, {.partial = true}); });
+    if (message.empty()) CHECK(module.named_parameters()["a"].to(at::kDouble)[0].item<double>() == 1);
+    return message;
+  };
+  CHECK_THAT(load(at::kFloat, at::kDouble, 1e300),
+             ContainsSubstring("a is Double, the model's is Float, in which some of its numbers are infinite"));
+  CHECK_THAT(load(at::kHalf, at::kFloat, 1e5), ContainsSubstring("are infinite"));
+  CHECK_THAT(load(at::kHalf, at::kBFloat16, -1e5), ContainsSubstring("are infinite"));
+  CHECK(load(at::kHalf, at::kFloat, 0.1).empty());
+  CHECK(load(at::kFloat, at::kDouble, 0.1).empty());
+  CHECK(load(at::kFloat, at::kHalf, 0.1).empty());
+  CHECK(load(at::kFloat, at::kBFloat16, 1e38).empty());
+  CHECK(load(at::kDouble, at::kFloat, 1e38).empty());
+  CHECK(load(at::kHalf, at::kFloat, std::numeric_limits<double>::infinity()).empty());  // it was infinite before
+}
+
+TEST_CASE("A count in another type is taken where it is the same number") {
+  const auto load = [](const at::Tensor& count) {
+    torch::nn::Module module;
+    module.register_buffer("count", at::zeros({}, at::kLong));
+    thaw::StateDict state;
+    state.insert("count", count);
+    return complaint([&] { load_weights(module, state); });
+  };
+  CHECK(load(at::full({}, 7, at::kInt)).empty());
+  CHECK(load(at::full({}, 7, at::kHalf)).empty());
+  CHECK_THAT(load(at::full({}, 7.5, at::kFloat)),
+             ContainsSubstring("count is Float, the model's is Long, which cannot"));
+}
+
+TEST_CASE("Of tied weights one name is enough; two that differ are refused, with both names") {
+  struct Shared : torch::nn::Module {
+    torch::nn::Embedding embed = register_module("embed", torch::nn::Embedding(4, 3));
+    at::Tensor head = register_parameter("head", embed->weight);
+  };
+  Shared net;
+  const at::Tensor numbers = at::arange(12, at::kFloat).reshape({4, 3});
+  for (const std::string name : {"embed.weight", "head"}) {
+    thaw::StateDict one;
+    one.insert(name, numbers);
+    const auto report = load_weights(net, one);
+    CHECK(report.loaded.size() == 2);
+    CHECK(report.missing.empty());
+    CHECK(net.embed->weight.equal(numbers));
+  }
+  thaw::StateDict both;
+  both.insert("embed.weight", numbers);
+  both.insert("head", numbers.to(at::kDouble));
+  CHECK(load_weights(net, both).loaded.size() == 2);
+
+  thaw::StateDict differ;
+  differ.insert("embed.weight", numbers);
+  differ.insert("head", numbers + 1);
+  const std::string message = complaint([&] { load_weights(net, differ, {.partial = true}); });
+  CHECK_THAT(message, ContainsSubstring("head and embed.weight are one tensor in the model, and differ in the file"));
+  CHECK(net.embed->weight.equal(numbers));
+  CHECK(load_weights(net, differ, {.drop = {"embed.*"}}).loaded == Names{"head"});
+  CHECK(net.embed->weight.equal(numbers + 1));
+}
+
+TEST_CASE("Where a prefix is all that is amiss, the error names the option to give, and it works") {
+  for (const std::string prefix : {"model.", "_orig_mod.", "module.module.", "net.encoder."}) {
+    CAPTURE(prefix);
+    thaw::StateDict whole;
+    whole.insert("loss.weight", at::ones({2}));
+    for (const auto& [name, tensor] : thaw::read_weights(weights("net.pth"))) whole.insert(prefix + name, tensor);
+    Net net;
+    const std::string message = complaint([&] { load_weights(net, whole); });
+    CHECK_THAT(message, ContainsSubstring("fix: give .prefix = \"" + prefix + "\", with which all 8 tensors fit"));
+    CHECK(message.find('\n') == message.rfind('\n'));  // and no list of what is all the same
+    CHECK(load_weights(net, whole, {.prefix = prefix}).loaded.size() == 8);
+
+    Net other(4);  // and another head
+    const std::string most = complaint([&] { load_weights(other, whole); });
+    CHECK_THAT(most, ContainsSubstring("with .prefix = \"" + prefix + "\", 6 of 8 tensors fit; else build the model"));
+  }
+}
+
+TEST_CASE("A Learner's file says that its weights are under \"model.\"") {
+  const thaw::test::Folder folder;
+  Net net;
+  torch::optim::AdamW optimizer(net->parameters());
+  for (at::Tensor& parameter : net->parameters()) parameter.mutable_grad() = at::ones_like(parameter);
+  optimizer.step();
+  torch::serialize::OutputArchive archive, model, state;  // as Learner::save writes it
+  net->save(model);
+  optimizer.save(state);
+  archive.write("model", model);
+  archive.write("optimizer", state);
+  archive.save_to((folder / "learner.pt").string());
+  Net other;
+  CHECK_THAT(complaint([&] { load_weights(other, folder / "learner.pt"); }),
+             ContainsSubstring("give .prefix = \"model.\", with which all 8 tensors fit"));
+  load_weights(other, folder / "learner.pt", {.prefix = "model."});
+  CHECK(same(snapshot(*net), snapshot(*other)));
+}
+
+TEST_CASE("A hint that renames make impossible is left out") {
+  thaw::StateDict state;
+  state.insert("model.weight", at::ones({2}));
+  state.insert("model.x.weight", at::ones({2}));
+  state.insert("y", at::ones({2}));
+  torch::nn::Module module;
+  module.register_parameter("weight", at::zeros({2}));
+  const std::string message =
+      complaint([&] { load_weights(module, state, {.rename = {{"^(x\\.)?weight$", "weight"}}}); });
+  CHECK_THAT(message, ContainsSubstring("does not fit the model"));
+}
+
+TEST_CASE("Where the file lacks a prefix, the error says how to add it, and that works") {
+  torch::nn::Module wrapper;
+  wrapper.register_module("model", Net().ptr());
+  const std::string message = complaint([&] { load_weights(wrapper, weights("net.pth")); });
+  CHECK_THAT(message, ContainsSubstring("give .rename = {{\"^\", \"model.\"}}, with which all 8 tensors fit"));
+  CHECK(load_weights(wrapper, weights("net.pth"), {.rename = {{"^", "model."}}}).loaded.size() == 8);
+}
+
+TEST_CASE("A prefix that was left out as the file was read is said to be") {
+  Net net;
+  const auto load = [&](const std::string& prefix) {
+    return complaint<thaw::ConfigError>([&] { load_weights(net, weights("module_prefix.pth"), {.prefix = prefix}); });
+  };
+  CHECK_THAT(load("module."), ContainsSubstring("left out the \"module.\" that began every name. give no .prefix"));
+  CHECK_THAT(load("nothing."), !ContainsSubstring("left out"));
+}
+
+TEST_CASE("Of a misfit, other shapes are said first, and batch counts in one line, the last") {
+  Net net(4);
+  thaw::StateDict state = without(thaw::read_weights(weights("net.pth")), "bn.num_batches_tracked");
+  state.insert("extra", at::zeros({1}));
+  const std::string message = complaint([&] { load_weights(net, without(state, "bn.bias")); });
+  const auto at = [&](const char* text) { return message.find(text); };
+  CHECK(at("of another shape: fc.weight") < at("missing in the file: bn.bias"));
+  CHECK(at("missing in the file: bn.bias") < at("unexpected in the file: extra"));
+  CHECK(at("unexpected in the file: extra") < at("batch counts (num_batches_tracked) missing in the file"));
+  CHECK(at("bn.num_batches_tracked") == std::string::npos);
 }
 
 namespace {

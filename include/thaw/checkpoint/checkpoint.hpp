@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <csignal>
+#include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <filesystem>
@@ -29,8 +30,9 @@ struct Every {
   double seconds = 0;  ///< at the first step after them
 };
 
-/// What a checkpointed fit does when ctrl-C (SIGINT) or SIGTERM comes, as clusters and systemd send it. In each case it
-/// finishes the step and writes a checkpoint first. A signal that the program handles itself is left to it.
+/// What a checkpointed fit does when one of Checkpoint::signals comes: ctrl-C (SIGINT), or SIGTERM, as clusters and
+/// systemd send it. In each case it finishes the step and writes a checkpoint first. A signal that the program handles
+/// itself is left to it.
 enum class OnSignal {
   end,      ///< then the signal does what it would have done: it ends the program
   raise,    ///< then it throws thaw::Interrupted
@@ -58,11 +60,19 @@ struct Checkpoint {
   std::optional<Monitor> best = {};  ///< where given, the epoch that is best by it stays too, as best.safetensors
   bool asynchronous = false;         ///< copy the state, and let a thread write it; one at a time: the next one waits
   OnSignal on_signal = OnSignal::end;
+  /// Which signals. Add SIGUSR1, SIGUSR2 or SIGXCPU where a scheduler sends one some time before it kills (Slurm's
+  /// `--signal`). Of several that come, the last in the list counts.
+  std::vector<int> signals = {SIGINT, SIGTERM};
 
   void on_stage_planned(const StagePlanned& event) {
     if (keep < 1) throw ConfigError("Checkpoint", "keep is " + std::to_string(keep), "keep at least 1");
     if (every.epochs < 0 || every.steps < 0 || !(every.seconds >= 0))
       throw ConfigError("Checkpoint", "every is negative", "give epochs, steps or seconds; 0 is never");
+    for (const int signal : signals)
+      if (!detail::can_wait(signal))
+        throw ConfigError("Checkpoint",
+                          "signals holds " + detail::signal_name(signal) + ", which cannot wait for a checkpoint",
+                          "name signals that ask a program to end: SIGTERM, SIGUSR1, SIGXCPU, say");
     if (best) best->settle(event.learner, "Checkpoint");
     if (open_) return;
     const World& world = event.learner.world();
@@ -137,16 +147,19 @@ struct Checkpoint {
     });
     open_ = true;
     written_ = std::chrono::steady_clock::now();
-    if (on_signal != OnSignal::not_ours)
-      interrupts_ = std::make_shared<Interrupts>(std::initializer_list<int>{SIGINT, SIGTERM});
+    if (on_signal != OnSignal::not_ours) interrupts_ = std::make_shared<Interrupts>(signals);
   }
 
   /// Whether one is due, and which signal came: clocks differ, and a signal may come to one of several processes.
   [[nodiscard]] std::pair<bool, int> agreed(const World& world, bool due, const std::exception_ptr& failed) const {
     const int seen = interrupts_ ? interrupts_->seen() : 0;
-    const auto is = [](bool yes) { return yes ? 1.0 : 0.0; };
-    const std::vector<double> any = world.sums({is(due), is(seen == SIGTERM), is(seen == SIGINT)}, failed);
-    return {any[0] > 0, any[1] > 0 ? SIGTERM : any[2] > 0 ? SIGINT : 0};
+    std::vector<double> mine{due ? 1.0 : 0.0};
+    for (const int signal : signals) mine.push_back(signal == seen ? 1 : 0);
+    const std::vector<double> any = world.sums(mine, failed);
+    int agreed_on = 0;
+    for (std::size_t i = 0; i < signals.size(); ++i)
+      if (any[i + 1] > 0) agreed_on = signals[i];
+    return {any[0] > 0, agreed_on};
   }
 
   [[nodiscard]] bool is_due() const {
@@ -196,7 +209,8 @@ struct Checkpoint {
   void obey(int signal) {
     if (on_signal == OnSignal::end) interrupts_->raise(signal);
     interrupts_.reset();
-    throw Interrupted("Checkpoint", signal == SIGINT ? "interrupted by ctrl-C" : "asked to end by SIGTERM",
+    throw Interrupted("Checkpoint",
+                      signal == SIGINT ? "interrupted by ctrl-C" : "asked to end by " + detail::signal_name(signal),
                       "thaw::resume(learner, \"" + dir.string() + "\") goes on from here, with a new Learner");
   }
 };

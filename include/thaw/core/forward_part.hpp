@@ -76,12 +76,14 @@ concept SplitForward = requires(Model& model) {
   { model->forward_parts() } -> std::convertible_to<std::vector<ForwardPart>>;
 } || std::derived_from<std::remove_cvref_t<decltype(*std::declval<Model&>())>, torch::nn::SequentialImpl>;
 
-/// The parts of a model, first to last.
+/// The parts of a model, first to last. Throws ConfigError for a null one.
 template <class Model>
 [[nodiscard]] std::vector<ForwardPart> forward_parts(Model& model) {
   static_assert(SplitForward<Model>,
                 "thaw: to be run in parts, a model must be a torch::nn::Sequential or have a member "
                 "`std::vector<thaw::ForwardPart> forward_parts()`");
+  if constexpr (requires { model.ptr(); } || std::convertible_to<const Model&, std::shared_ptr<torch::nn::Module>>)
+    (void)detail::module_ptr(model);  // throws for none
   if constexpr (requires { model->forward_parts(); })
     return model->forward_parts();
   else

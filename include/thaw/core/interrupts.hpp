@@ -5,7 +5,6 @@
 
 #include <atomic>
 #include <csignal>
-#include <initializer_list>
 #include <string>
 #include <vector>
 
@@ -22,13 +21,46 @@ class Interrupted : public Error {
   using Error::Error;
 };
 
+namespace detail {
+
+/// Whether a program may wait with a signal until its step has ended: not with what cannot be caught, and not with what
+/// the processor or abort() raises, after which nothing can go on.
+[[nodiscard]] inline bool can_wait(int signal) {
+  struct sigaction current{};
+  for (const int never : {SIGKILL, SIGSTOP, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT})
+    if (signal == never) return false;
+  return ::sigaction(signal, nullptr, &current) == 0;  // else there is none of this number
+}
+
+/// "SIGTERM".
+[[nodiscard]] inline std::string signal_name(int signal) {
+  switch (signal) {
+    case SIGINT:
+      return "SIGINT";
+    case SIGTERM:
+      return "SIGTERM";
+    case SIGHUP:
+      return "SIGHUP";
+    case SIGUSR1:
+      return "SIGUSR1";
+    case SIGUSR2:
+      return "SIGUSR2";
+    case SIGXCPU:
+      return "SIGXCPU";
+    default:
+      return "signal " + std::to_string(signal);
+  }
+}
+
+}  // namespace detail
+
 /// While it lives, ctrl-C (SIGINT) does not end the program: `seen()` tells. So for other signals that are named. What
 /// a program handles itself, or ignores, stays as it is, and then nothing is seen here. A second ctrl-C, a second or
 /// more after the first signal, ends the program at once: launchers may send one twice, people wait and press again.
 /// One at a time; not for use from several threads.
 class Interrupts {
  public:
-  explicit Interrupts(std::initializer_list<int> signals = {SIGINT}) {
+  explicit Interrupts(const std::vector<int>& signals = {SIGINT}) {
     for (const int each : signals) {
       struct sigaction current{};  // asked, not replaced: putting a handler back by std::signal would lose its flags
       if (::sigaction(each, nullptr, &current) != 0 || (current.sa_flags & SA_SIGINFO) != 0 ||

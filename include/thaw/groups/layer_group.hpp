@@ -17,8 +17,9 @@ struct GroupParameter {
   std::string name;  ///< as in the module's state dict
   at::Tensor tensor;
   bool of_norm = false;  ///< belongs to a normalisation layer with running statistics
-  bool decays =
-      true;  ///< false for biases, norm layers of any kind and vectors, which weight decay leaves alone (timm)
+  /// Whether weight decay acts on it: on weight matrices and kernels; not on biases, norm layers of any kind, vectors,
+  /// tokens, position embeddings, scales (timm's rule). LayerGroups::with_decay and without_decay say otherwise.
+  bool decays = true;
   bool trainable = true;  ///< false: did not require a gradient when the groups were made, so it never trains
 
   /// Whether it gets gradients when its group is frozen or not.

@@ -34,7 +34,9 @@ namespace thaw {
 class LayerGroups {
  public:
   /// Cuts before each of these modules: names dotted as in the state dict ("blocks.5", "head"), in the order in which
-  /// they are registered. n names give n + 1 groups.
+  /// they are registered. n names give n + 1 groups. A name may be a pattern for several: `*` and `?` stand for text
+  /// within a part between dots, so that {"layer?.*", "fc"} gives one group per block of a ResNet; modules without
+  /// parameters are passed over.
   /// Throws ConfigError for an unknown name (naming the nearest and its siblings), for names out of order, and for a
   /// group without parameters.
   template <class Model>
@@ -96,6 +98,18 @@ class LayerGroups {
     return groups;
   }
 
+  /// The same groups, in which weight decay also acts on the parameters that any of these patterns matches, globs over
+  /// dotted names or `thaw::regex`: `groups.with_decay({"*.bias"})`. By default it acts on weight matrices and kernels
+  /// alone: see GroupParameter::decays. An optimizer asks when it is made, so give it these groups.
+  /// Throws ConfigError for a pattern without a match.
+  [[nodiscard]] LayerGroups with_decay(const std::vector<Pattern>& patterns) const {
+    return decaying(patterns, true, "LayerGroups::with_decay");
+  }
+  /// The same the other way round: what a model of timm's lists in `no_weight_decay()`.
+  [[nodiscard]] LayerGroups without_decay(const std::vector<Pattern>& patterns) const {
+    return decaying(patterns, false, "LayerGroups::without_decay");
+  }
+
   [[nodiscard]] std::size_t size() const { return groups_.size(); }
   [[nodiscard]] const LayerGroup& operator[](std::size_t i) const { return groups_[i]; }
   [[nodiscard]] auto begin() const { return groups_.begin(); }
@@ -136,7 +150,7 @@ class LayerGroups {
     module_->train();
     for (std::size_t i = 0; i < size(); ++i)
       if (norm_of(i) == Norm::hold)
-        for (const auto& layer : groups_[i].norms) layer->eval();
+        for (const auto& layer : groups_[i].norms) detail::hold_norm(*layer);
   }
 
   /// Puts the whole module in evaluation mode.
@@ -171,6 +185,13 @@ class LayerGroups {
         partition_(std::move(partition)),
         groups_(detail::fill_groups(*module_, partition_)),
         frozen_(groups_.size(), false) {}
+
+  [[nodiscard]] LayerGroups decaying(const std::vector<Pattern>& patterns, bool decays, const char* where) const {
+    LayerGroups result = *this;
+    detail::set_decay(result.partition_, *module_, patterns, decays, where);
+    result.groups_ = detail::fill_groups(*module_, result.partition_);
+    return result;
+  }
 
   std::shared_ptr<torch::nn::Module> module_;
   detail::Partition partition_;

@@ -24,7 +24,7 @@ class ModuleRef {
  public:
   template <class M>
     requires(!std::same_as<M, ModuleRef> && detail::ModuleHandle<M>)
-  ModuleRef(const M& module) : module_(detail::module_ptr(module)) {}
+  ModuleRef(const M& module) : module_(detail::module_or_null(module)) {}
 
   [[nodiscard]] const std::shared_ptr<torch::nn::Module>& ptr() const { return module_; }
 

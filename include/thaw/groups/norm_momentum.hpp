@@ -3,16 +3,47 @@
 #include <torch/nn/modules/batchnorm.h>
 #include <torch/nn/modules/instancenorm.h>
 
+#include <algorithm>
 #include <cstddef>
+#include <functional>
 #include <optional>
 #include <string>
 #include <type_traits>
+#include <vector>
 
 #include <thaw/core/error.hpp>
+#include <thaw/core/names.hpp>
 
 namespace thaw {
 
 namespace detail {
+
+/// A layer from TorchScript, asked without TorchScript's headers. The momentum of its statistics, if it has any, is a
+/// constant of its program.
+class ScriptLayer {
+ public:
+  virtual ~ScriptLayer() = default;
+  [[nodiscard]] virtual bool has_statistics() const = 0;
+  /// Whether they move in training mode: not where that was traced in evaluation mode.
+  [[nodiscard]] virtual bool moves_statistics() const = 0;
+};
+
+/// Throws ConfigError that names the TorchScript layers for which `is_meant`: what is asked would be off, silently.
+inline void refuse_script_norms(const torch::nn::Module& model, const std::string& where,
+                                const std::function<bool(const torch::nn::Module&, const ScriptLayer&)>& is_meant) {
+  std::vector<std::string> names;
+  const auto look = [&](const std::string& name, const torch::nn::Module& module) {
+    const auto* script = dynamic_cast<const ScriptLayer*>(&module);
+    if (script != nullptr && script->has_statistics() && is_meant(module, *script))
+      names.push_back(name.empty() ? module.name() : name);
+  };
+  look("", model);
+  for (const auto& entry : model.named_modules("", /*include_self=*/false)) look(entry.key(), *entry.value());
+  if (!names.empty())
+    throw ConfigError(where,
+                      "the momentum of TorchScript's norm layers is a constant of their program: " + join_names(names),
+                      "set it in Python before the module is scripted or traced; or hold these layers: Norm::hold");
+}
 
 /// Calls `visit(layer)` if the module is one of LibTorch's norm layers and keeps running statistics.
 template <class Visit>
@@ -48,12 +79,14 @@ bool visit_norm(torch::nn::Module& module, Visit visit) {
 /// so that .1 (PyTorch's default) forgets the old statistics in a few tens of steps, and .01 (EfficientNet's) in a few
 /// hundred. Matters only where norm layers train; short fine-tuning runs may need more than the pretrained network's.
 /// 0 keeps the statistics as they are, 1 takes those of the last batch.
-/// Returns how many layers there were. Throws ConfigError for a momentum outside [0, 1].
+/// Returns how many layers there were. Throws ConfigError for a momentum outside [0, 1], and for norm layers from
+/// TorchScript, whose momentum cannot be set; then nothing is set.
 /// Example: `thaw::set_norm_momentum(*model, 0.1);`
 inline std::size_t set_norm_momentum(torch::nn::Module& module, double momentum) {
   if (!(momentum >= 0 && momentum <= 1))
     throw ConfigError("set_norm_momentum", "momentum is " + detail::number(momentum),
                       "give the weight of the newest batch, in [0, 1]; TensorFlow's momentum is 1 minus that");
+  detail::refuse_script_norms(module, "set_norm_momentum", [](const auto&, const auto&) { return true; });
   std::size_t layers = 0;
   const auto set = [&](torch::nn::Module& layer) {
     layers += detail::visit_norm(layer, [&](auto& norm) { norm.options.momentum(momentum); }) ? 1 : 0;

@@ -17,6 +17,7 @@
 #include <thaw/core/error.hpp>
 #include <thaw/core/names.hpp>
 #include <thaw/groups/detail/script_norms.hpp>
+#include <thaw/groups/norm_momentum.hpp>
 
 namespace thaw {
 
@@ -24,7 +25,7 @@ namespace detail {
 
 /// A TorchScript (sub)module as a torch::nn::Module: the same tensors under the same names, children likewise. `to()`
 /// changes the tensors in place, so that the script module sees it; the mode is the script module's own `training`.
-class ScriptMirror : public torch::nn::Module {
+class ScriptMirror : public torch::nn::Module, public ScriptLayer {
  public:
   using Known = std::unordered_map<const void*, std::shared_ptr<torch::nn::Module>>;  // mirrors by script object
 
@@ -49,6 +50,13 @@ class ScriptMirror : public torch::nn::Module {
     return has_mode() ? script_.is_training() : torch::nn::Module::is_training();
   }
 
+  [[nodiscard]] bool has_statistics() const override {
+    return named_buffers(/*recurse=*/false).contains("running_mean");
+  }
+  [[nodiscard]] bool moves_statistics() const override { return has_statistics() && !held_for_good_; }
+  /// Its statistics never move: it was traced in evaluation mode.
+  void hold_for_good() { held_for_good_ = true; }
+
   /// The TorchScript module itself.
   [[nodiscard]] const torch::jit::Module& script() const { return script_; }
 
@@ -61,6 +69,8 @@ class ScriptMirror : public torch::nn::Module {
     return name ? name->name() : "ScriptModule";
   }
   [[nodiscard]] bool has_mode() const { return script_.type()->findAttributeSlot("training").has_value(); }
+
+  bool held_for_good_ = false;
 };
 
 }  // namespace detail
@@ -77,7 +87,8 @@ class ScriptMirror : public torch::nn::Module {
 ///
 /// What was traced has its mode baked in, too: `train()` and `eval()` change only what was scripted. Traced in eval
 /// mode, norm layers are held and dropout is off for good. Traced in training mode, norm layers move their statistics
-/// for good, frozen or not: these are `norms_stuck_in_training()`, and a TORCH_WARN names them on construction.
+/// for good, frozen or not: these are `norms_stuck_in_training()`, and a TORCH_WARN names them on construction. The
+/// momentum of norm layers is a constant of the program: set_norm_momentum and SWA, which change it, refuse them.
 class ScriptModuleImpl : public detail::ScriptMirror {
  public:
   /// Shares the tensors of `script`; does not copy them. Throws ConfigError for a module without `forward`.
@@ -119,7 +130,11 @@ class ScriptModuleImpl : public detail::ScriptMirror {
 
  private:
   ScriptModuleImpl(torch::jit::Module script, Known known) : ScriptMirror(checked(std::move(script)), known) {
-    stuck_ = detail::stuck_norms(script_);
+    stuck_ = detail::stuck_norms(script_, /*in_training=*/true);
+    const auto below = named_modules("", /*include_self=*/false);
+    for (const std::string& name : detail::stuck_norms(script_, /*in_training=*/false))
+      if (auto* layer = name.empty() ? this : below.contains(name) ? below[name]->as<ScriptMirror>() : nullptr)
+        layer->hold_for_good();
   }
 
   static torch::jit::Module checked(torch::jit::Module script) {

@@ -128,7 +128,7 @@ class Learner {
   std::vector<double> decide_once(const std::function<std::vector<double>()>& decide);
 
   /// Measures the running statistics of batch norms that train anew: the mean over one pass of the training data, as
-  /// after weights were averaged. Those that are held stay as they are. Source: torch.optim.swa_utils.update_bn.
+  /// after weights were averaged. Held ones stay; TorchScript's throw ConfigError. As torch.optim.swa_utils.update_bn.
   void update_norm_statistics();
 
   /// Goes on with other data: larger images, say.
@@ -143,8 +143,8 @@ class Learner {
   /// was there stays until the new one is whole. Of several processes the first does; all have to call it where they
   /// share out the optimizer's state. Throws FileError.
   void save(const std::filesystem::path& path) const;
-  /// Reads what `save` wrote. Throws FileError naming every tensor that is missing, unexpected or of another shape, and
-  /// then nothing has changed.
+  /// Reads what `save` wrote. Throws FileError naming every tensor that is missing, unexpected, or of another shape or
+  /// kind of number, and for another optimizer or other layer groups; then nothing has changed.
   void load(const std::filesystem::path& path);
 
   /// All that the run needs to go on from here, by name: parameters, buffers, optimizer, frozen groups, rates, history,

@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include <thaw/core/cast_problem.hpp>
 #include <thaw/core/error.hpp>
 
 namespace thaw {
@@ -75,16 +76,23 @@ class StateVisitor {
     }
   }
 
-  /// Reads into the tensor itself, whose type, device and strides stay. Throws FileError for another shape.
+  /// Throws FileError unless `into` can read it: for another shape, and for numbers that the tensor's type cannot hold.
+  void check(const std::string& name, const at::Tensor& value) const {
+    constexpr auto fix = "build the model as it was when the checkpoint was written";
+    if (found(name).sizes() != value.sizes())
+      throw FileError(prefix_ + name,
+                      c10::str("is ", found(name).sizes(), " in the checkpoint, and ", value.sizes(), " here"), fix);
+    if (const std::string problem = detail::cast_problem(value, found(name)); !problem.empty())
+      throw FileError(prefix_ + name, problem, fix);
+  }
+
+  /// Reads into the tensor itself, whose type, device and strides stay. Throws as `check` does.
   void into(const std::string& name, const at::Tensor& value) const {
     if (!reading_) {
       (*state_)[prefix_ + name] = value.detach();
       return;
     }
-    if (found(name).sizes() != value.sizes())
-      throw FileError(prefix_ + name,
-                      c10::str("is ", found(name).sizes(), " in the checkpoint, and ", value.sizes(), " here"),
-                      "build the model as it was when the checkpoint was written");
+    check(name, value);
     const c10::NoGradGuard no_grad;
     value.detach().copy_(found(name));
   }

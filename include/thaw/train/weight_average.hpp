@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include <thaw/train/detail/norm_notes.hpp>
 #include <thaw/train/learner.hpp>
 
 namespace thaw {
@@ -123,8 +124,9 @@ struct EMA {
 };
 
 /// Stochastic weight averaging (arXiv:1803.05407): the plain mean of the weights at the end of each of the stage's last
-/// epochs, of those that thawed in one of them too. At the stage's end the model gets it, and norm layers that train get their statistics anew by a pass over
-/// the training data. The stage's own validation is that of the last weights: call `validate()` for the mean's.
+/// epochs, of those that thawed in one of them too. At the stage's end the model gets it, and norm layers that train get
+/// their statistics anew by a pass over the training data. The stage's own validation is that of the last weights: call `validate()` for the mean's.
+/// Throws ConfigError as the stage begins for norm layers from TorchScript that train: they cannot be measured anew.
 struct SWA {
   double start = 0.75;  ///< the fraction of the stage's epochs that is left out
 
@@ -134,6 +136,7 @@ struct SWA {
       throw ConfigError("SWA", "start is " + detail::number(start), "give a fraction in [0, 1)");
   }
   void on_stage_begin(const StageBegin& event) {
+    detail::check_norms_can_be_measured(event.learner.groups(), "SWA");
     count_ = 0;
     average_.begin(event.learner.groups(), event.groups, /*statistics=*/false);
   }

@@ -14,6 +14,7 @@
 #include <thaw/core/glob.hpp>
 #include <thaw/weights/detail/load_error.hpp>
 #include <thaw/weights/detail/match.hpp>
+#include <thaw/weights/detail/prefix_hint.hpp>
 #include <thaw/weights/detail/release_pages.hpp>
 #include <thaw/weights/load_report.hpp>
 #include <thaw/weights/module_state_dict.hpp>
@@ -29,7 +30,8 @@ namespace thaw {
 struct LoadOptions {
   /// As ReadOptions::key: which dict of a file with several. Without effect on a StateDict.
   std::string key = {};
-  /// Take only the names of the file that begin so, without this beginning: "backbone.". First of all.
+  /// Take only the names of the file that begin so, without this beginning: "backbone.", "model." for a Learner's file
+  /// and Lightning's. First of all. A "module." that begins every name is left out as the file is read.
   std::string prefix = {};
   /// Globs (`*`, `?`) of the tensors to leave out, after `rename`: neither taken from the file nor asked of the model.
   std::vector<std::string> drop = {};
@@ -44,11 +46,6 @@ struct LoadOptions {
 };
 
 namespace detail {
-
-/// Files from before PyTorch 0.4.1 lack the batch counts, which matter only to batch norm without momentum.
-[[nodiscard]] inline bool all_expendable(const std::vector<std::string>& missing) {
-  return std::ranges::all_of(missing, [](const std::string& name) { return name.ends_with("num_batches_tracked"); });
-}
 
 inline void check_drop(const LoadOptions& options, const LoadReport& report, const std::string& where) {
   for (const std::string& glob : options.drop) {
@@ -67,19 +64,25 @@ inline LoadReport load_weights(torch::nn::Module& module, const StateDict& state
   const StateDict model = state_dict(module);
   check_memory(model);
   const StateDict file = renamed(with_prefix(state, options.prefix, where), options.rename, where);
-  auto [report, copies] = match(model, file, options.drop);
+  Match found = match(model, file, options.drop);
+  LoadReport& report = found.report;
   check_drop(options, report, where);
 
   const bool fits = all_expendable(report.missing) && report.unexpected.empty() &&
                     (report.mismatched.empty() || options.ignore_mismatched_sizes);
-  if (report.loaded.empty() || !(fits || options.partial)) throw misfit(where, report, model, file);
+  if (report.loaded.empty() || !(fits || options.partial)) {
+    throw misfit(where, found, model, file,
+                 prefix_hint(model, state, options.prefix, options.rename, options.drop, report.loaded.size()));
+  }
+  refuse_values(found, model, file);
+  if (!found.refused.empty()) throw misfit(where, found, model, file, {});
 
   const at::NoGradGuard no_grad;
-  for (auto& [to, from] : copies) {
+  for (auto& [to, from] : found.copies) {
     to.copy_(from);
     if (once) release_pages(from);
   }
-  return report;
+  return std::move(report);
 }
 
 }  // namespace detail
@@ -87,9 +90,12 @@ inline LoadReport load_weights(torch::nn::Module& module, const StateDict& state
 /// Copies the tensors of `state` into the module's parameters and buffers of the same names.
 ///
 /// Converts to each one's dtype and device; leaves `requires_grad`, train mode and the tensors' identities as they are.
+/// Of a tensor that the model has under several names (tied weights) one name is enough; the others must not differ.
 /// Nothing is copied before everything has been checked. Throws FileError that lists all missing, unexpected and
-/// mis-shaped tensors unless LoadOptions allow them (a missing `num_batches_tracked` always passes), and ConfigError
-/// for options that cannot be meant. Returns what was loaded and what was not.
+/// mis-shaped tensors unless LoadOptions allow them (a missing `num_batches_tracked` always passes), and names the
+/// `prefix` with which they would fit. No option but `drop` lets pass integers, bool or complex numbers for real ones,
+/// numbers that become infinite (1e5 in half), and tied tensors that differ. Throws ConfigError for options that cannot
+/// be meant. Returns what was loaded and what was not.
 inline LoadReport load_weights(torch::nn::Module& module, const StateDict& state, const LoadOptions& options = {}) {
   return detail::load_weights(module, state, options, "the state dict");
 }

@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <cstdint>
+#include <iterator>
 #include <span>
 #include <string>
 #include <string_view>
@@ -26,7 +28,8 @@ struct LoadReport {
   std::vector<ShapeMismatch> mismatched = {};
   std::vector<std::string> dropped = {};  ///< left out by LoadOptions::drop, in the file or in the model
 
-  /// One line with the counts, then one for each kind of tensor that was not loaded.
+  /// One line with the counts, then one for each kind of tensor that was not loaded: other shapes first, batch counts
+  /// that the file is too old to have last.
   [[nodiscard]] std::string to_string() const;
 };
 
@@ -41,6 +44,16 @@ namespace detail {
                      shape_text(mismatch.found));
 }
 
+/// Files from before PyTorch 0.4.1 lack the batch counts, which matter only to batch norm without momentum.
+[[nodiscard]] inline bool is_expendable(const std::string& missing) { return missing.ends_with("num_batches_tracked"); }
+
+/// One line for them all; empty for none.
+[[nodiscard]] inline std::string expendable_text(const std::vector<std::string>& missing) {
+  const auto count = std::ranges::count_if(missing, is_expendable);
+  if (count == 0) return "";
+  return fmt::format("batch counts (num_batches_tracked) missing in the file, which does no harm: {}", count);
+}
+
 }  // namespace detail
 
 inline std::string LoadReport::to_string() const {
@@ -48,13 +61,15 @@ inline std::string LoadReport::to_string() const {
   const auto list = [&](std::string_view title, const std::vector<std::string>& names) {
     if (!names.empty()) text += fmt::format("\n  {}: {} ({})", title, names.size(), fmt::join(names, ", "));
   };
-  list("missing in the file", missing);
-  list("unexpected in the file", unexpected);
-  std::vector<std::string> shapes;
+  std::vector<std::string> shapes, needed;
   shapes.reserve(mismatched.size());
   for (const ShapeMismatch& mismatch : mismatched) shapes.push_back(detail::mismatch_text(mismatch));
+  std::ranges::remove_copy_if(missing, std::back_inserter(needed), detail::is_expendable);
   list("of another shape", shapes);
+  list("missing in the file", needed);
+  list("unexpected in the file", unexpected);
   list("dropped", dropped);
+  if (const std::string counts = detail::expendable_text(missing); !counts.empty()) text += "\n  " + counts;
   return text;
 }
 

@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <cstddef>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
 #include <vector>
 
 #include <thaw/core/error.hpp>
+#include <thaw/core/glob.hpp>
 #include <thaw/core/names.hpp>
 #include <thaw/groups/detail/partition.hpp>
 #include <thaw/groups/module_ref.hpp>
@@ -29,6 +31,33 @@ inline ConfigError unknown_module(const std::string& name, const std::vector<Mod
   return {"LayerGroups::cut_before", "the model has no module \"" + name + "\"",
           "did you mean \"" + nearest_name(name, modules) + "\"? " +
               (parent.empty() ? "Its children are: " : "\"" + parent + "\" holds: ") + join_names(siblings, 40)};
+}
+
+/// Whether a pattern of as many parts between dots matches a name, part by part.
+[[nodiscard]] inline bool matches_by_part(std::string_view pattern, std::string_view name) {
+  for (;;) {
+    const std::size_t p = pattern.find('.'), n = name.find('.');
+    constexpr std::size_t none = std::string_view::npos;
+    if ((p == none) != (n == none) || !glob_match(pattern.substr(0, p), name.substr(0, n))) return false;
+    if (p == none) return true;
+    pattern.remove_prefix(p + 1);
+    name.remove_prefix(n + 1);
+  }
+}
+
+/// The names, and for each pattern those of the modules that it matches, but of such as hold no parameters.
+[[nodiscard]] inline std::vector<std::string> expanded(const std::vector<ModuleEntry>& entries,
+                                                       const std::vector<std::string>& names) {
+  std::vector<std::string> result;
+  for (const std::string& name : names) {
+    const std::size_t before = result.size();
+    if (name.find_first_of("*?") != std::string::npos)
+      for (const ModuleEntry& entry : entries)
+        if (!entry.name.empty() && matches_by_part(name, entry.name) && !entry.module->parameters().empty())
+          result.push_back(entry.name);
+    if (result.size() == before) result.push_back(name);  // a name, or a pattern that cut_positions says is none
+  }
+  return result;
 }
 
 /// Where each cut lies in the entries.
@@ -63,14 +92,14 @@ inline ConfigError unknown_module(const std::string& name, const std::vector<Mod
 [[nodiscard]] inline Partition partition_before(const torch::nn::Module& model, const std::vector<std::string>& cuts,
                                                 std::string maker = "LayerGroups::cut_before") {
   const std::vector<ModuleEntry> entries = module_entries(model);
-  const std::vector<std::size_t> positions = cut_positions(entries, cuts);
+  const std::vector<std::size_t> positions = cut_positions(entries, expanded(entries, cuts));
   std::vector<std::size_t> group_of(entries.size());
   std::size_t now = 0;
   for (std::size_t i = 0; i < entries.size(); ++i) {
     if (now < positions.size() && positions[now] == i) ++now;
     group_of[i] = now;
   }
-  return partition_by_module(std::move(maker), first_names(entries, group_of, cuts.size() + 1), entries, group_of);
+  return partition_by_module(std::move(maker), first_names(entries, group_of, positions.size() + 1), entries, group_of);
 }
 
 [[nodiscard]] inline Partition partition_at(const torch::nn::Module& model, const std::vector<std::size_t>& indices) {

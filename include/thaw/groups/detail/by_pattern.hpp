@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <map>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include <thaw/core/error.hpp>
@@ -81,6 +82,30 @@ class PatternMatcher {
   for (const auto& [name, place] : partition.tensors) names.push_back(name);
   match.check(names);
   return partition;
+}
+
+/// Says of the parameters that any pattern matches, by any of their names, whether weight decay acts on them.
+/// Throws ConfigError for a pattern without a match.
+inline void set_decay(Partition& partition, const torch::nn::Module& model, const std::vector<Pattern>& patterns,
+                      bool decays, const std::string& where) {
+  std::unordered_map<const at::TensorImpl*, std::vector<std::string>> names_of;
+  std::vector<std::string> names;
+  for (const ModuleEntry& entry : module_entries(model))
+    entry.each_tensor([&](const std::string& name, const std::string&, const at::Tensor& tensor, bool parameter) {
+      if (parameter) names_of[tensor.unsafeGetTensorImpl()].push_back(name), names.push_back(name);
+    });
+  for (const Pattern& pattern : patterns)
+    if (std::ranges::none_of(names, [&](const std::string& name) { return pattern.matches(name); }))
+      throw ConfigError(where, "the pattern \"" + pattern.text() + "\" matches no parameter",
+                        "the nearest name is \"" + nearest_name(pattern.text(), names) +
+                            "\"; a pattern must match a whole name, `*` stands for any text");
+  for (const auto& [tensor, all] : names_of) {
+    const bool meant = std::ranges::any_of(all, [&](const std::string& name) {
+      return std::ranges::any_of(patterns, [&](const Pattern& pattern) { return pattern.matches(name); });
+    });
+    if (!meant) continue;
+    for (const std::string& name : all) partition.tensors.at(name).decays = decays;
+  }
 }
 
 }  // namespace thaw::detail

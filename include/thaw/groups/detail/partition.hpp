@@ -4,9 +4,13 @@
 #include <torch/nn/module.h>
 
 #include <algorithm>
+#include <array>
+#include <cctype>
 #include <cstddef>
+#include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
@@ -16,6 +20,7 @@
 #include <thaw/core/error.hpp>
 #include <thaw/core/names.hpp>
 #include <thaw/groups/layer_group.hpp>
+#include <thaw/groups/norm_momentum.hpp>
 
 namespace thaw::detail {
 
@@ -50,6 +55,7 @@ struct Partition {
   struct Place {
     std::size_t group = 0;
     bool trainable = true;
+    std::optional<bool> decays = {};  ///< none: by is_decayed
   };
   std::string maker;               ///< what errors name
   std::vector<std::string> names;  ///< of the groups
@@ -71,15 +77,44 @@ inline constexpr std::size_t no_group = static_cast<std::size_t>(-1);
   return partition;
 }
 
-/// Weight decay leaves vectors and biases alone, and elementwise scales of any number of dimensions, such as
-/// LayerNorm's: a weight that has the shape of its bias. By shape, so that it is true of subclasses and of modules from
-/// Python as well, without LayerNorm's header.
-[[nodiscard]] inline bool is_decayed(const torch::nn::Module& layer, const std::string& name,
-                                     const at::Tensor& tensor) {
-  if (tensor.dim() <= 1 || name == "bias") return false;
-  const auto parameters = layer.named_parameters(/*recurse=*/false);
-  const at::Tensor* const bias = parameters.find("bias");
-  return name != "weight" || bias == nullptr || bias->sizes() != tensor.sizes();
+/// Whether weight decay acts on a parameter: on weight matrices and kernels. timm's rule (param_groups_weight_decay)
+/// leaves out vectors, biases, and what a model lists in `no_weight_decay()`: tokens, position embeddings, biases of
+/// relative positions, scales. LibTorch's models have no such list, so these are known by shape and name. A weight that
+/// has the shape of its bias is an elementwise scale, such as LayerNorm's. Types are not asked, so that the rule holds
+/// for subclasses and for modules from Python.
+[[nodiscard]] inline bool is_decayed(const torch::nn::Module& layer, std::string name, const at::Tensor& tensor) {
+  std::ranges::transform(name, name.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  const auto says = [&](const char* part) { return name.find(part) != std::string::npos; };
+  if (tensor.dim() <= 1 || says("bias")) return false;
+  if (name == "weight") {
+    const auto parameters = layer.named_parameters(/*recurse=*/false);
+    const at::Tensor* const bias = parameters.find("bias");
+    return bias == nullptr || !bias->defined() || bias->sizes() != tensor.sizes();
+  }
+  if (says("weight")) return true;  // in_proj_weight, weight_hh_l0
+  const bool is_vector = std::ranges::count_if(tensor.sizes(), [](std::int64_t size) { return size != 1; }) <= 1;
+  const bool is_for_every_sample = tensor.size(0) == 1;  // [1, n, width]: added to or put before a batch
+  return !is_vector && !is_for_every_sample &&
+         std::ranges::none_of(std::array{"token", "embed", "pos_", "position", "scale", "gamma"}, says);
+}
+
+/// A layer that keeps running statistics: LibTorch's by their type, whatever they hold (timm's hold their activation);
+/// others, Python's say, by their buffers, unless there are layers below: a model that keeps statistics of its input is
+/// no norm layer.
+[[nodiscard]] inline bool is_norm_layer(torch::nn::Module& module) {
+  const auto buffers = module.named_buffers(/*recurse=*/false);
+  const at::Tensor* const statistics = buffers.find("running_mean");
+  if (statistics == nullptr || !statistics->defined()) return false;
+  if (visit_norm(module, [](const auto&) {})) return true;
+  return std::ranges::all_of(module.modules(/*include_self=*/false), [](const auto& below) {
+    return std::ranges::all_of(below->parameters(/*recurse=*/false), [](const at::Tensor& p) { return p.dim() <= 1; });
+  });
+}
+
+/// Puts a norm layer in evaluation mode, in a module that trains. What it holds, dropout say, stays in training mode.
+inline void hold_norm(torch::nn::Module& layer) {
+  layer.eval();
+  for (const auto& child : layer.children()) child->train();
 }
 
 /// The groups of a model: tensors in the order of registration, a shared one in the first group that has it.
@@ -98,21 +133,20 @@ inline constexpr std::size_t no_group = static_cast<std::size_t>(-1);
   for (std::size_t i = 0; i < groups.size(); ++i) groups[i].name = partition.names[i];
   std::unordered_set<const void*> placed;
   for (const ModuleEntry& entry : entries) {
-    const auto buffers = entry.module->named_buffers(/*recurse=*/false);
-    const at::Tensor* const statistics = buffers.find("running_mean");
-    // a model that keeps statistics of its input, say, is no norm layer: eval() would reach all that is below it
-    const bool is_norm = statistics != nullptr && statistics->defined() && entry.module->children().empty();
+    const bool is_norm = is_norm_layer(*entry.module);
     if (is_norm && placed.insert(entry.module.get()).second)
-      groups[home.at(statistics->unsafeGetTensorImpl())].norms.push_back(entry.module);
+      groups[home.at(entry.module->named_buffers(/*recurse=*/false)["running_mean"].unsafeGetTensorImpl())]
+          .norms.push_back(entry.module);
     entry.each_tensor([&](const std::string& name, const std::string& own, const at::Tensor& tensor, bool parameter) {
-      const auto [group, trainable] = partition.tensors.at(name);
+      const auto& [group, trainable, decays] = partition.tensors.at(name);
       if (group != home.at(tensor.unsafeGetTensorImpl()) || !placed.insert(tensor.unsafeGetTensorImpl()).second) return;
       if (parameter)
-        groups[group].parameters.push_back({.name = name,
-                                            .tensor = tensor,
-                                            .of_norm = is_norm,
-                                            .decays = !is_norm && is_decayed(*entry.module, own, tensor),
-                                            .trainable = trainable});
+        groups[group].parameters.push_back(
+            {.name = name,
+             .tensor = tensor,
+             .of_norm = is_norm,
+             .decays = decays.value_or(!is_norm && is_decayed(*entry.module, own, tensor)),
+             .trainable = trainable});
       else
         groups[group].buffers.emplace_back(name, tensor);
     });

@@ -21,22 +21,24 @@ namespace thaw::detail {
   return path;
 }
 
-/// Whether the node normalises by the statistics of its input and moves running ones, in any mode of the module.
-[[nodiscard]] inline bool always_moves_statistics(const torch::jit::Node& node) {
+/// Whether the node is a norm layer whose mode is a constant, this one: in training mode it normalises by the
+/// statistics of its input and moves running ones, in any mode of the module; else never.
+[[nodiscard]] inline bool is_stuck(const torch::jit::Node& node, bool in_training) {
   const std::string kind = node.kind().toQualString();
   const bool instance = kind == "aten::instance_norm";
   if (!instance && kind != "aten::batch_norm" && kind != "aten::native_batch_norm") return false;
   const auto training = torch::jit::toIValue(node.namedInput(instance ? "use_input_stats" : "training"));
-  return training && training->isBool() && training->toBool();
+  return training && training->isBool() && training->toBool() == in_training;
 }
 
-inline void find_stuck_norms(at::ArrayRef<const torch::jit::Block*> blocks, std::vector<std::string>& names) {
+inline void find_stuck_norms(at::ArrayRef<const torch::jit::Block*> blocks, bool in_training,
+                             std::vector<std::string>& names) {
   for (const torch::jit::Block* block : blocks)
     for (const torch::jit::Node* node : block->nodes()) {
       const std::string condition = node->kind() == torch::jit::prim::If ? attribute_path(node->input()) : "";
       if (condition == "training" || condition.ends_with(".training")) continue;  // the author asks for the mode
-      find_stuck_norms(node->blocks(), names);
-      if (!always_moves_statistics(*node)) continue;
+      find_stuck_norms(node->blocks(), in_training, names);
+      if (!is_stuck(*node, in_training)) continue;
       const std::string statistics = attribute_path(node->namedInput("running_mean"));
       if (statistics.empty()) continue;
       const std::string layer = statistics.substr(0, std::min(statistics.rfind('.'), statistics.size()));
@@ -44,13 +46,13 @@ inline void find_stuck_norms(at::ArrayRef<const torch::jit::Block*> blocks, std:
     }
 }
 
-/// The norm layers that `forward` runs with a constant `training = true`, by dotted name, in the order of their use.
-[[nodiscard]] inline std::vector<std::string> stuck_norms(const torch::jit::Module& script) {
+/// The norm layers that `forward` runs with a constant `training`, by dotted name, in the order of their use.
+[[nodiscard]] inline std::vector<std::string> stuck_norms(const torch::jit::Module& script, bool in_training) {
   const std::shared_ptr<torch::jit::Graph> graph = script.get_method("forward").graph()->copy();
   torch::jit::Inline(*graph);
   std::vector<std::string> names;
   const torch::jit::Block* const block = graph->block();
-  find_stuck_norms(block, names);
+  find_stuck_norms(block, in_training, names);
   return names;
 }
 

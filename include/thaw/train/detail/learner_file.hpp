@@ -14,14 +14,24 @@
 #include <utility>
 #include <vector>
 
+#include <thaw/core/cast_problem.hpp>
 #include <thaw/core/error.hpp>
 #include <thaw/core/first_line.hpp>
 #include <thaw/core/names.hpp>
 #include <thaw/core/new_file.hpp>
+#include <thaw/train/detail/optimizer_archive.hpp>
 
 // A Learner's file is a LibTorch archive: "model" is what torch::nn::Module::save writes, "optimizer" what
-// torch::optim::Optimizer::save does. LibTorch's own load ignores extra tensors and reshapes others; this one does not.
+// torch::optim::Optimizer::save does, with the names of its parameters. LibTorch's own load ignores extra tensors,
+// reshapes others, and gives an optimizer's state to whatever parameter is in the same place; this one does not.
 namespace thaw::detail {
+
+[[nodiscard]] inline ParameterNames names_of_parameters(const torch::nn::Module& module) {
+  ParameterNames names;
+  for (const auto& parameter : module.named_parameters())
+    names.emplace(parameter.value().unsafeGetTensorImpl(), parameter.key());
+  return names;
+}
 
 inline void save_learner(const std::filesystem::path& path, const torch::nn::Module& module,
                          const torch::optim::Optimizer& optimizer) {
@@ -29,7 +39,7 @@ inline void save_learner(const std::filesystem::path& path, const torch::nn::Mod
   try {
     torch::serialize::OutputArchive archive, model, state;
     module.save(model);
-    optimizer.save(state);
+    write_optimizer(state, optimizer, names_of_parameters(module));
     archive.write("model", model);
     archive.write("optimizer", state);
     archive.save_to([&file](const void* data, std::size_t size) {
@@ -57,7 +67,9 @@ inline void match_tensors(torch::serialize::InputArchive& archive, const torch::
       std::ostringstream text;
       text << prefix << key << " is " << found.sizes() << ", the model's is " << own.sizes();
       problems.push_back(text.str());
-    } else
+    } else if (const std::string problem = cast_problem(own, found); !problem.empty())
+      problems.push_back(prefix + key + " " + problem);
+    else
       matched.emplace_back(own, found);
   };
   for (const auto& parameter : module.named_parameters(/*recurse=*/false))
@@ -96,6 +108,9 @@ inline void load_learner(const std::filesystem::path& path, torch::nn::Module& m
   if (!problems.empty())
     throw FileError(path.string(), "does not fit the model: " + join_names(problems, problems.size()),
                     "build the model as it was when the file was written, or load it with thaw::load_weights");
+  const std::string weights_alone = "or take the weights alone: thaw::load_weights(model, \"" + path.string() +
+                                    "\", {.prefix = \"model.\"})";
+  check_optimizer(state, optimizer, names_of_parameters(module), path.string(), weights_alone);
   std::vector<std::unique_ptr<torch::optim::OptimizerOptions>> options;
   for (const auto& group : optimizer.param_groups()) options.push_back(group.options().clone());
   auto kept = std::exchange(optimizer.state(), {});  // LibTorch would leave what the file has no state for
@@ -105,7 +120,7 @@ inline void load_learner(const std::filesystem::path& path, torch::nn::Module& m
     optimizer.state() = std::move(kept);
     for (std::size_t i = 0; i < options.size(); ++i) optimizer.param_groups()[i].set_options(std::move(options[i]));
     throw FileError(path.string(), "its optimizer does not fit: " + first_line(error),
-                    "build the Learner with the optimizer and layer groups that it had");
+                    "build the Learner with the optimizer and layer groups that it had; " + weights_alone);
   }
   const c10::NoGradGuard no_grad;
   for (auto& [own, found] : matched) own.copy_(found);

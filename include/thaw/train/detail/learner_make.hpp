@@ -32,6 +32,9 @@ Learner::Learner(Model model, LayerGroups groups, Loss loss, LearnerOptions opti
                       "leave it off, or train in one process");
   if (options.precision == Precision::float16) loss_scale_ = std::make_unique<detail::LossScale>();
   optimizer_ = options.optimizer ? options.optimizer(groups_) : std::make_unique<AdamW>(groups_);
+  if (optimizer_ == nullptr)
+    throw ConfigError("LearnerOptions::optimizer", "the function returned no optimizer",
+                      "return a std::unique_ptr that holds one, made from thaw::param_groups(groups)");
   if (dynamic_cast<const torch::optim::LBFGS*>(optimizer_.get()) != nullptr)
     throw ConfigError("LearnerOptions::optimizer", "LBFGS evaluates the loss several times in a step, by a closure",
                       "take AdamW or SGD, or write the loop by hand: see examples/own_loop.cpp");

@@ -16,6 +16,7 @@
 
 #include <thaw/data/spread_sample.hpp>
 #include <thaw/train/detail/evaluate.hpp>
+#include <thaw/train/detail/norm_notes.hpp>
 #include <thaw/train/learner.hpp>
 
 namespace thaw {
@@ -53,6 +54,7 @@ inline Fields Learner::outputs(const DataSource& source) {
 }
 
 inline void Learner::update_norm_statistics() {
+  detail::check_norms_can_be_measured(groups_, "Learner::update_norm_statistics");
   const TrainingFlags as_it_was{*groups_.module()};
   groups_.train();
   std::vector<std::function<void()>> momenta;

@@ -184,6 +184,9 @@ inline std::vector<double> Learner::decide_once(const std::function<std::vector<
 
 inline void Learner::visit_model(const StateVisitor& state, const std::vector<std::string>& groups) {
   const StateVisitor model = state.in("model");
+  groups_.each_tensor([&](const std::string& name, const at::Tensor& own) {  // before anything has changed
+    if (state.reading() && model.fits(name, own)) model.check(name, own);
+  });
   groups_.each_tensor([&](const std::string& name, const at::Tensor& own) {
     if (!state.reading() || model.fits(name, own)) model.into(name, own);
   });

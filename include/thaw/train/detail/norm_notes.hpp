@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdint>
 #include <string>
+#include <unordered_set>
 #include <vector>
 
 #include <fmt/format.h>
@@ -14,6 +15,17 @@
 #include <thaw/groups/norm_momentum.hpp>
 
 namespace thaw::detail {
+
+/// Throws ConfigError where norm layers train whose statistics cannot be measured anew: that takes their momentum.
+inline void check_norms_can_be_measured(const LayerGroups& groups, const std::string& where) {
+  std::unordered_set<const torch::nn::Module*> training;
+  for (std::size_t i = 0; i < groups.size(); ++i)
+    if (groups.norm_of(i) != Norm::hold)
+      for (const auto& layer : groups[i].norms) training.insert(layer.get());
+  refuse_script_norms(*groups.module(), where, [&](const torch::nn::Module& module, const ScriptLayer& layer) {
+    return layer.moves_statistics() && training.contains(&module);
+  });
+}
 
 /// What looks wrong about the norm layers for a stage of so many steps: statistics that move too slowly to keep up
 /// with the weights, and statistics that are held though they were never learnt. Reads buffers: waits for a device.

@@ -2,7 +2,6 @@
 
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/from_blob.h>
-#include <c10/util/Type.h>
 #include <torch/optim/adagrad.h>
 #include <torch/optim/adam.h>
 #include <torch/optim/adamw.h>
@@ -17,12 +16,12 @@
 #include <sstream>
 #include <string>
 #include <typeinfo>
-#include <unordered_map>
 #include <utility>
 
 #include <thaw/groups/layer_groups.hpp>
 #include <thaw/groups/optimizer_groups.hpp>
 #include <thaw/groups/optimizer_options.hpp>
+#include <thaw/train/detail/optimizer_archive.hpp>
 #include <thaw/train/run_state.hpp>
 
 // What an optimizer remembers, in a checkpoint: of LibTorch's own by the names of the parameters, of others as the
@@ -113,13 +112,6 @@ using VisitParameter = void (*)(const StateVisitor&, const std::string&, torch::
   return false;
 }
 
-/// For people, by the class of its options.
-[[nodiscard]] inline std::string optimizer_kind(torch::optim::Optimizer& optimizer) {
-  const torch::optim::OptimizerOptions& options = optimizer.param_groups().at(0).options();
-  const std::string name = c10::demangle(typeid(options).name());
-  return name.substr(name.rfind(':') + 1);
-}
-
 /// Of what visit_optimizer wrote, the states that there are.
 [[nodiscard]] inline RunState remembered(const RunState& optimizer) {
   RunState result;
@@ -134,11 +126,11 @@ using VisitParameter = void (*)(const StateVisitor&, const std::string&, torch::
 }
 
 /// By the optimizer's own serialisation.
-inline void visit_archive(const StateVisitor& state, torch::optim::Optimizer& optimizer) {
+inline void visit_archive(const StateVisitor& state, torch::optim::Optimizer& optimizer, const ParameterNames& names) {
   at::Tensor bytes;
   if (!state.reading()) {
     torch::serialize::OutputArchive archive;
-    optimizer.save(archive);
+    write_optimizer(archive, optimizer, names);
     std::stringstream stream;
     archive.save_to(stream);
     std::string text = stream.str();
@@ -149,13 +141,14 @@ inline void visit_archive(const StateVisitor& state, torch::optim::Optimizer& op
   std::stringstream stream(std::string(static_cast<const char*>(bytes.const_data_ptr()), bytes.nbytes()));
   torch::serialize::InputArchive archive;
   archive.load_from(stream);
+  check_optimizer(archive, optimizer, names, "the checkpoint", "or begin a new run with weights alone");
   optimizer.state().clear();  // LibTorch would leave what the archive has no state for
   optimizer.load(archive);
 }
 
 /// All that an optimizer remembers, and each group's rate and momentum. Other options are the program's.
 inline void visit_optimizer(const StateVisitor& state, torch::optim::Optimizer& optimizer, const LayerGroups& groups) {
-  std::unordered_map<const at::TensorImpl*, std::string> names;
+  ParameterNames names;
   for (const LayerGroup& group : groups)
     for (const GroupParameter& parameter : group.parameters)
       names.emplace(parameter.tensor.unsafeGetTensorImpl(), parameter.name);
@@ -184,7 +177,7 @@ inline void visit_optimizer(const StateVisitor& state, torch::optim::Optimizer& 
     group.options().set_lr(lr);
     if (momentum) write_momentum(group.options(), *momentum);
   }
-  if (own) visit_archive(state, optimizer);
+  if (own) visit_archive(state, optimizer, names);
 }
 
 }  // namespace thaw::detail

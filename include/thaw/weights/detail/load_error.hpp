@@ -8,6 +8,8 @@
 #include <string_view>
 #include <thaw/core/error.hpp>
 #include <thaw/core/names.hpp>
+#include <thaw/weights/detail/match.hpp>
+#include <thaw/weights/detail/prefix_hint.hpp>
 #include <thaw/weights/load_report.hpp>
 #include <thaw/weights/state_dict.hpp>
 #include <vector>
@@ -30,14 +32,28 @@ namespace thaw::detail {
   return edit_distance(missing, nearest) * 2 <= std::max(missing.size(), nearest.size()) ? nearest : std::string{};
 }
 
-/// Everything that keeps the file from fitting the model, in full.
-[[nodiscard]] inline std::string misfit_text(const LoadReport& report, const StateDict& model, const StateDict& file) {
-  constexpr std::size_t most_hints = 20;
+/// How many of what, in one line.
+[[nodiscard]] inline std::string misfit_counts(const Match& match) {
+  const LoadReport& report = match.report;
   std::string text =
       fmt::format("does not fit the model: missing {}, unexpected {}, of another shape {}, fitting {}",
                   report.missing.size(), report.unexpected.size(), report.mismatched.size(), report.loaded.size());
+  if (!match.refused.empty()) text += fmt::format(", refused {}", match.refused.size());
+  return text;
+}
+
+/// Everything that keeps the file from fitting the model, in full; what tells most comes first.
+[[nodiscard]] inline std::string misfit_text(const Match& match, const StateDict& model, const StateDict& file) {
+  constexpr std::size_t most_hints = 20;
+  const LoadReport& report = match.report;
+  std::string text = misfit_counts(match);
+  for (const ShapeMismatch& mismatch : report.mismatched) {
+    text += fmt::format("\n  of another shape: {}", mismatch_text(mismatch));
+  }
+  for (const std::string& line : match.refused) text += "\n  refused: " + line;
   std::size_t hints = 0;
   for (const std::string& name : report.missing) {
+    if (is_expendable(name)) continue;
     text += fmt::format("\n  missing in the file: {}", named_shape(model, name));
     const std::string hint =
         hints < most_hints ? renamed_from(name, model.at(name), report.unexpected, file) : std::string{};
@@ -47,23 +63,33 @@ namespace thaw::detail {
   for (const std::string& name : report.unexpected) {
     text += fmt::format("\n  unexpected in the file: {}", named_shape(file, name));
   }
-  for (const ShapeMismatch& mismatch : report.mismatched) {
-    text += fmt::format("\n  of another shape: {}", mismatch_text(mismatch));
-  }
+  if (const std::string counts = expendable_text(report.missing); !counts.empty()) text += "\n  " + counts;
   return text;
 }
 
-[[nodiscard]] inline FileError misfit(const std::string& where, const LoadReport& report, const StateDict& model,
-                                      const StateDict& file) {
-  std::string text = misfit_text(report, model, file);
+[[nodiscard]] inline FileError misfit(const std::string& where, const Match& match, const StateDict& model,
+                                      const StateDict& file, const PrefixHint& hint) {
+  if (hint.complete) {
+    return {where, misfit_counts(match), fmt::format("give {}, with which all {} tensors fit", hint.option, hint.of)};
+  }
+  std::string better;
+  if (!hint.option.empty()) {
+    better = fmt::format("with {}, {} of {} tensors fit; else ", hint.option, hint.fitting, hint.of);
+  }
+  const LoadReport& report = match.report;
+  std::string text = misfit_text(match, model, file);
   if (report.loaded.empty() && report.mismatched.empty()) {
     return {where, "is of another architecture: no name fits. It " + text,
-            "build the model that the file was saved from, or map its names with .rename"};
+            better + "build the model that the file was saved from, or map its names with .rename"};
   }
-  return {
-      where, std::move(text),
-      "build the model that the file was saved from; or leave tensors out with .drop = {\"name.*\"}, map names with "
-      ".rename, or load what fits with .partial = true"};
+  if (!match.refused.empty()) {
+    return {where, std::move(text),
+            "leave these tensors out with .drop = {\"name.*\"}, or save them as what the model has"};
+  }
+  return {where, std::move(text),
+          better +
+              "build the model that the file was saved from; or leave tensors out with .drop = {\"name.*\"}, map names "
+              "with .rename, or load what fits with .partial = true"};
 }
 
 }  // namespace thaw::detail
