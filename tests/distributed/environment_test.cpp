@@ -61,7 +61,7 @@ TEST_CASE("torchrun, Open MPI, MPICH and Slurm each say who is who") {
 
 TEST_CASE("a Slurm allocation starts nobody: what is started in it by hand is alone, what srun starts is not") {
   const auto alone = [](const Environment& of) { return of.rank == 0 && of.size == 1 && of.local_rank == 0; };
-  CHECK(alone(environment_of({{"SLURM_JOB_ID", "7"}, {"SLURM_NTASKS", "4"}})));  // salloc
+  CHECK(alone(environment_of({{"SLURM_JOB_ID", "7"}, {"SLURM_NTASKS", "4"}})));                          // salloc
   CHECK(alone(environment_of({{"SLURM_NTASKS", "4"}, {"SLURM_PROCID", "0"}, {"SLURM_LOCALID", "0"}})));  // sbatch
   CHECK(alone(environment_of({{"SLURM_NTASKS", "4"},  // salloc that begins a shell there, a step of one
                               {"SLURM_PROCID", "0"},

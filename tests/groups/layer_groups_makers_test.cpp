@@ -203,8 +203,8 @@ TEST_CASE("weight decay can be said by names: of biases too, or of fewer") {
   auto groups = LayerGroups::cut_before(net, {"body", "head"});
   (void)groups.freeze({true, false, false}, thaw::hold_everywhere);
   const auto biases = groups.with_decay({"*.0.bias", "head.bias"});
-  CHECK(decaying(biases) == Strings{"stem.0.weight", "stem.0.bias", "body.0.weight", "body.0.bias", "head.weight",
-                                    "head.bias"});
+  CHECK(decaying(biases) ==
+        Strings{"stem.0.weight", "stem.0.bias", "body.0.weight", "body.0.bias", "head.weight", "head.bias"});
   CHECK(decaying(biases.without_decay({thaw::regex("(stem|body)\\..*")})) == Strings{"head.weight", "head.bias"});
   CHECK(decaying(groups) == Strings{"stem.0.weight", "body.0.weight", "head.weight"});  // as it was
 

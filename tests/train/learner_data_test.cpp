@@ -46,9 +46,8 @@ struct NumbersAsSamples : torch::data::datasets::Dataset<NumbersAsSamples> {
 
 template <class Sampler>
 auto numbers_loader(std::size_t samples, std::size_t batch_size, std::size_t workers = 0) {
-  return torch::data::make_data_loader<Sampler>(
-      NumbersAsSamples(samples).map(torch::data::transforms::Stack<>()),
-      torch::data::DataLoaderOptions(batch_size).workers(workers));
+  return torch::data::make_data_loader<Sampler>(NumbersAsSamples(samples).map(torch::data::transforms::Stack<>()),
+                                                torch::data::DataLoaderOptions(batch_size).workers(workers));
 }
 
 /// A network that remembers what it has seen as it trained.
@@ -102,9 +101,8 @@ TEST_CASE("predict gives all rows in the source's own order, though it shuffles 
   CHECK(learner.predict(DataSource(source)).equal(ten));
   CHECK(learner.outputs(DataSource(source))[0].equal(ten));
   CHECK(learner.predict(DataSource(numbers_loader<samplers::SequentialSampler>(10, 4))).equal(ten));
-  CHECK_THROWS_MATCHES(
-      learner.predict(DataSource(numbers_loader<samplers::RandomSampler>(10, 4))), thaw::ConfigError,
-      MessageMatches(ContainsSubstring("cannot give every sample in an order of its own")));
+  CHECK_THROWS_MATCHES(learner.predict(DataSource(numbers_loader<samplers::RandomSampler>(10, 4))), thaw::ConfigError,
+                       MessageMatches(ContainsSubstring("cannot give every sample in an order of its own")));
 }
 
 TEST_CASE("one loader trains and validates, in turns: each epoch sees every sample once") {
@@ -185,17 +183,19 @@ TEST_CASE("a source with other numbers of batches than it says ends the epoch wi
 }
 
 TEST_CASE("a last batch of one sample is refused before the first step, whatever gives it, by find_lr too") {
-  const auto some = [](std::int64_t n) {
-    return thaw::Batch{.input = at::randn({n, 1}), .target = at::randn({n, 1})};
-  };
+  const auto some = [](std::int64_t n) { return thaw::Batch{.input = at::randn({n, 1}), .target = at::randn({n, 1})}; };
   const std::vector batches{some(8), some(8), some(1)};
   const at::Tensor all = at::randn({17, 1});
   const std::vector<std::function<DataSource()>> sources{
       [&] { return DataSource(numbers_loader<samplers::SequentialSampler>(17, 8)); },
       [&] { return DataSource(numbers_loader<samplers::RandomSampler>(17, 8, 2)); },
       [&] { return DataSource(batches); },
-      [&] { return DataSource(std::vector{batches[2], batches[0]}); },
-      [&] { return DataSource::from(std::vector<std::size_t>{0, 1, 2}, [&](std::size_t j) { return batches[j]; }); },
+      [&] {
+        return DataSource(std::vector{batches[2], batches[0]});
+      },
+      [&] {
+        return DataSource::from(std::vector<std::size_t>{0, 1, 2}, [&](std::size_t j) { return batches[j]; });
+      },
       [&] { return DataSource(thaw::InMemory({.input = all, .target = all, .batch_size = 8})); }};
   struct CountsSteps {
     int* steps;

@@ -79,9 +79,7 @@ TEST_CASE("a module that was replaced after the groups were made is refused, and
   const auto replace = [&] { net->head = net->replace_module("head", torch::nn::Linear(5, 3)); };
   const thaw::LayerGroups groups = thaw::LayerGroups::cut_before(net, {"head"});
   const Bench data({.dtype = at::kFloat});
-  const auto learner = [&] {
-    return thaw::Learner(net, groups, thaw::cross_entropy, {.train = data.data(8)});
-  };
+  const auto learner = [&] { return thaw::Learner(net, groups, thaw::cross_entropy, {.train = data.data(8)}); };
   SECTION("before the Learner was made") {
     replace();
     refused([&] { learner().fit({}); }, "head.bias, head.weight");
@@ -299,7 +297,11 @@ TEST_CASE("a metric says which way it should go; where nobody does, that is an e
   };
   const thaw::test::Folder folder;
   const thaw::Metric wer = thaw::mean_metric("wer", rising_error);
-  refused([&] { fit(wer, thaw::SaveBest{folder / "b.pt", "wer"}); }, "nothing says whether \"wer\" should rise or fall");
+  refused(
+      [&] {
+        fit(wer, thaw::SaveBest{folder / "b.pt", "wer"});
+      },
+      "nothing says whether \"wer\" should rise or fall");
   refused([&] { fit(wer, thaw::EarlyStop{"wer"}); }, "EarlyStop");
   refused([&] { fit(wer, thaw::KeepBest{"wer"}); }, "KeepBest");
   CHECK(fit(wer, thaw::SaveBest{folder / "b.pt", {"wer", thaw::Better::lower}}).epoch == 4);
@@ -418,9 +420,9 @@ TEST_CASE("batches count in a validation loss by what counts in them") {
 TEST_CASE("a batch in which nothing counts adds nothing: no loss, and no gradient") {
   at::Tensor output = at::randn({2, 3, 4, 4}).requires_grad_();
   const at::Tensor nothing = at::full({2, 4, 4}, 255, at::TensorOptions(at::kLong));
-  for (const auto& loss : {std::function<at::Tensor(const at::Tensor&, const at::Tensor&)>(
-                               thaw::CrossEntropy{.ignore_index = 255}),
-                           std::function<at::Tensor(const at::Tensor&, const at::Tensor&)>(thaw::DiceCrossEntropy{})}) {
+  for (const auto& loss :
+       {std::function<at::Tensor(const at::Tensor&, const at::Tensor&)>(thaw::CrossEntropy{.ignore_index = 255}),
+        std::function<at::Tensor(const at::Tensor&, const at::Tensor&)>(thaw::DiceCrossEntropy{})}) {
     output.mutable_grad() = at::Tensor();
     const at::Tensor value = loss(output, nothing);
     CHECK(value.item<double>() == 0);

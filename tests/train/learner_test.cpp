@@ -524,8 +524,8 @@ TEST_CASE("a file's optimizer is refused where it is another one or has other gr
     } catch (const thaw::FileError& error) {
       CHECK(thaw::test::same_state(before, *net));
       CHECK(learner.optimizer().state().empty());
-      CHECK_THAT(error.what(), ContainsSubstring("thaw::load_weights(model, \"" + path.string() +
-                                                 "\", {.prefix = \"model.\"})"));
+      CHECK_THAT(error.what(),
+                 ContainsSubstring("thaw::load_weights(model, \"" + path.string() + "\", {.prefix = \"model.\"})"));
       return std::string(error.what());
     }
     CHECK(thaw::test::same_state(state_of(*saved), *net));

@@ -394,8 +394,9 @@ TEST_CASE("A hint that renames make impossible is left out") {
   state.insert("y", at::ones({2}));
   torch::nn::Module module;
   module.register_parameter("weight", at::zeros({2}));
-  const std::string message =
-      complaint([&] { load_weights(module, state, {.rename = {{"^(x\\.)?weight$", "weight"}}}); });
+  const std::string message = complaint([&] {
+    load_weights(module, state, {.rename = {{"^(x\\.)?weight$", "weight"}}});
+  });
   CHECK_THAT(message, ContainsSubstring("does not fit the model"));
 }
 

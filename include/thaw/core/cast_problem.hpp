@@ -27,14 +27,13 @@ namespace thaw::detail {
   if (type == found) return "";
   const std::string types = std::string(c10::toString(found)) + ", the model's is " + c10::toString(type);
   if (c10::isIntegralType(type, /*includeBool=*/true)) {
-    const bool exact = (c10::isIntegralType(found, true) || c10::isFloatingType(found)) &&
-                       from.to(type).to(found).equal(from);
+    const bool exact =
+        (c10::isIntegralType(found, true) || c10::isFloatingType(found)) && from.to(type).to(found).equal(from);
     return exact ? "" : "is " + types + ", which cannot hold its numbers";
   }
   // counts: Module::to(dtype) of LibTorch makes batch norm's a real number, as Python's does not
   const bool count = from.dim() == 0 && c10::isIntegralType(found, /*includeBool=*/false);
-  const bool same_kind =
-      count || c10::isFloatingType(found) || (c10::isComplexType(found) && c10::isComplexType(type));
+  const bool same_kind = count || c10::isFloatingType(found) || (c10::isComplexType(found) && c10::isComplexType(type));
   if (!same_kind || !(c10::isFloatingType(type) || c10::isComplexType(type)))
     return "is " + types + ": another kind of number";
   return overflows(from, type) ? "is " + types + ", in which some of its numbers are infinite" : "";

@@ -38,14 +38,12 @@ namespace detail {
 }
 
 /// Freezes and thaws as the policy says: `requires_grad` set, gradients of what is frozen undefined, norm layers in
-/// the mode that the rule gives them, now and at every later `groups.train()`; what `norm` does not say of the rule stays
-/// as it was. Leaves the module in training mode.
-/// Returns the parameters that train now and did not before: their optimizer state is stale (see forget_state).
-/// Throws ConfigError when the policy does not fit the groups.
+/// the mode that the rule gives them, now and at every later `groups.train()`; what `norm` does not say of the rule
+/// stays as it was. Leaves the module in training mode. Returns the parameters that train now and did not before: their
+/// optimizer state is stale (see forget_state). Throws ConfigError when the policy does not fit the groups.
 inline std::vector<at::Tensor> apply(const AnyFreezePolicy& policy, LayerGroups& groups, NormChange norm = {},
                                      const Progress& at = {}) {
-  std::vector<at::Tensor> thawed =
-      groups.freeze(frozen_groups(policy, groups, at), norm.over(groups.norm_rule()));
+  std::vector<at::Tensor> thawed = groups.freeze(frozen_groups(policy, groups, at), norm.over(groups.norm_rule()));
   groups.train();
   return thawed;
 }

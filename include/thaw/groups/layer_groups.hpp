@@ -215,8 +215,7 @@ inline void LayerGroups::check_current() const {
     if (!known.contains(tensor) && std::ranges::find(changed, name) == changed.end()) changed.push_back(name);
   if (changed.empty()) return;
   std::ranges::sort(changed);
-  throw ConfigError("LayerGroups",
-                    "the model has other tensors than when its groups were made: " + join_names(changed),
+  throw ConfigError("LayerGroups", "the model has other tensors than when its groups were made: " + join_names(changed),
                     "make the groups, and the Learner, once the model is complete");
 }
 

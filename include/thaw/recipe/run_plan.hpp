@@ -47,10 +47,11 @@ inline DiscriminativeLR a_third_of(std::vector<double> rates) {
 
 /// Runs a recipe's plan: each stage with its finder, its data and KeepBest, so that none ends worse on the validation
 /// data than it began. A stage with a line trains at the finder's `edge` (see suggest_edge), others at its recommended
-/// rate. A sweep warms up for longer than a short stage does, so a fresh decoder may not bear what the finder says: where
-/// an epoch's training loss is four times what the sweep began with, or is not finite, the stage begins again at a third
-/// of the rate, up to three times. Callbacks are those of every stage's fit. A stage for which the finder has no rate is
-/// left out, and the result says so. Goes on where it was interrupted in a program that is resumed (Learner::resume).
+/// rate. A sweep warms up for longer than a short stage does, so a fresh decoder may not bear what the finder says:
+/// where an epoch's training loss is four times what the sweep began with, or is not finite, the stage begins again at
+/// a third of the rate, up to three times. Callbacks are those of every stage's fit. A stage for which the finder has
+/// no rate is left out, and the result says so. Goes on where it was interrupted in a program that is resumed
+/// (Learner::resume).
 template <class... Callbacks>
 RecipeResult run_plan(Learner& learner, RecipePlan plan, Callbacks... callbacks) {
   RecipeResult result{.metric = plan.metric};

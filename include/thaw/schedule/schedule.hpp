@@ -73,9 +73,9 @@ inline constexpr bool is_whole_numbered = [] {
 ///     double operator()(double t) const;               ScheduleValue operator()(double t) const;
 ///     double operator()(const Progress&) const;        ScheduleValue operator()(const Progress&) const;
 ///
-/// What can be called with Progress is. Whole numbers as position or multiplier do not compile. A schedule made of others takes `(const Progress&, double t)`, where t is exact
-/// and Progress, within a part of a stage, is rounded to whole steps.
-/// It may offer `void check() const`, which throws ConfigError for values that make no sense.
+/// What can be called with Progress is. Whole numbers as position or multiplier do not compile. A schedule made of
+/// others takes `(const Progress&, double t)`, where t is exact and Progress, within a part of a stage, is rounded to
+/// whole steps. It may offer `void check() const`, which throws ConfigError for values that make no sense.
 template <class S>
 concept Schedule =
     std::copy_constructible<S> && (detail::TakesBoth<S> || detail::TakesProgress<S> || detail::TakesPosition<S>);

@@ -131,8 +131,9 @@ inline std::vector<ScheduleValue> schedule_over(const AnySchedule& schedule, con
 /// Throws ConfigError for a schedule that gives, at some step, what no optimizer can take.
 inline void check_schedule(const AnySchedule& schedule, const PlannedStage& stage, const std::string& where) {
   const auto refuse = [&](const Progress& at, const std::string& what, const std::string& fix) {
-    throw ConfigError(where, "its schedule gives " + what + " at step " + std::to_string(at.step) + " of " +
-                                 std::to_string(at.steps), fix);
+    throw ConfigError(
+        where, "its schedule gives " + what + " at step " + std::to_string(at.step) + " of " + std::to_string(at.steps),
+        fix);
   };
   for (const Progress& at : steps(stage.steps(), stage.steps_per_epoch)) {
     const ScheduleValue value = schedule(at);

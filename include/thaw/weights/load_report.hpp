@@ -45,7 +45,9 @@ namespace detail {
 }
 
 /// Files from before PyTorch 0.4.1 lack the batch counts, which matter only to batch norm without momentum.
-[[nodiscard]] inline bool is_expendable(const std::string& missing) { return missing.ends_with("num_batches_tracked"); }
+[[nodiscard]] inline bool is_expendable(const std::string& missing) {
+  return missing.ends_with("num_batches_tracked");
+}
 
 /// One line for them all; empty for none.
 [[nodiscard]] inline std::string expendable_text(const std::vector<std::string>& missing) {

@@ -37,8 +37,8 @@ inline Evaluation evaluate(const Task& task, const std::vector<Metric>& metrics,
       const Fields output = task.forward(batch.input);
       const auto n = static_cast<double>(batch.counted());
       if (n > 0) {
-        const at::Tensor counts = task.counted ? task.counted(output, batch.target).to(at::kDouble) * n
-                                               : at::full({}, n, loss.options());
+        const at::Tensor counts =
+            task.counted ? task.counted(output, batch.target).to(at::kDouble) * n : at::full({}, n, loss.options());
         const at::Tensor mean = task.loss(output, batch.target).to(at::kDouble).reshape({});
         loss.add_(at::stack({at::where(counts.gt(0), mean * counts, 0.0), counts}));
         samples += n;

@@ -10,8 +10,8 @@
 #include <string>
 #include <utility>
 
-#include <thaw/train/detail/compute_mode.hpp>
 #include <thaw/train/detail/check_source.hpp>
+#include <thaw/train/detail/compute_mode.hpp>
 #include <thaw/train/detail/too_few_for_norm.hpp>
 #include <thaw/train/learner.hpp>
 

@@ -108,8 +108,8 @@ inline void load_learner(const std::filesystem::path& path, torch::nn::Module& m
   if (!problems.empty())
     throw FileError(path.string(), "does not fit the model: " + join_names(problems, problems.size()),
                     "build the model as it was when the file was written, or load it with thaw::load_weights");
-  const std::string weights_alone = "or take the weights alone: thaw::load_weights(model, \"" + path.string() +
-                                    "\", {.prefix = \"model.\"})";
+  const std::string weights_alone =
+      "or take the weights alone: thaw::load_weights(model, \"" + path.string() + "\", {.prefix = \"model.\"})";
   check_optimizer(state, optimizer, names_of_parameters(module), path.string(), weights_alone);
   std::vector<std::unique_ptr<torch::optim::OptimizerOptions>> options;
   for (const auto& group : optimizer.param_groups()) options.push_back(group.options().clone());

@@ -171,7 +171,8 @@ template <class Loss>
   } else if constexpr (LossModule<Loss>) {
     if constexpr (requires { std::get_if<torch::enumtype::kMean>(&loss->options.reduction()); })
       if (!std::holds_alternative<torch::enumtype::kMean>(loss->options.reduction()))
-        throw ConfigError("Learner", "the loss module is no mean over the samples", "leave its reduction at torch::kMean");
+        throw ConfigError("Learner", "the loss module is no mean over the samples",
+                          "leave its reduction at torch::kMean");
     loss->to(device);
     return [loss](const at::Tensor& output, const at::Tensor& target) -> at::Tensor {
       Loss module = loss;
