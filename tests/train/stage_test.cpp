@@ -30,3 +30,12 @@ TEST_CASE("fine_tune's plan is fastai's") {
   CHECK_THAT(plan[1].schedule({.step = 0, .steps = 10}).lr, Catch::Matchers::WithinRel(0.2, 1e-12));
   CHECK(plan[1].reset_optimizer);
 }
+
+TEST_CASE("fine_tune's one-cycle takes fastai's other arguments, in both stages") {
+  for (const thaw::Stage& stage : thaw::fine_tune_plan(1, 2e-3, {.div_final = 10, .momentum_high = 0.9})) {
+    const thaw::ScheduleValue first = stage.schedule({.step = 0, .steps = 1'000'000});
+    const thaw::ScheduleValue last = stage.schedule({.step = 999'999, .steps = 1'000'000});
+    CHECK(first.momentum == 0.9);
+    CHECK_THAT(last.lr, Catch::Matchers::WithinAbs(0.1, 1e-4));
+  }
+}

@@ -32,6 +32,8 @@ struct FineTune {
   double pct_start = 0.3;  ///< once thawed
   double div = 5;          ///< once thawed
   NormChange norm = {};    ///< fastai's own is {.frozen = Norm::train}
+  double div_final = 1e5;  ///< of both stages
+  double momentum_high = 0.95, momentum_low = 0.85;  ///< of both stages; fastai's `moms`
 };
 
 /// fastai's `fine_tune(epochs, base_lr)` as a plan: `freeze_epochs` of the last group alone at base_lr, pct_start 0.99;
@@ -41,14 +43,21 @@ struct FineTune {
            .epochs = how.freeze_epochs,
            .freeze = FreezeTo{-1},
            .lr = DiscriminativeLR::slice(base_lr),
-           .schedule = OneCycle{.pct_start = 0.99},
+           .schedule = OneCycle{.pct_start = 0.99,
+                                .div_final = how.div_final,
+                                .momentum_high = how.momentum_high,
+                                .momentum_low = how.momentum_low},
            .norm = how.norm,
            .reset_optimizer = true},
           {.name = "thawed",
            .epochs = epochs,
            .freeze = Unfrozen{},
            .lr = DiscriminativeLR::slice(base_lr / 2 / how.lr_mult, base_lr / 2),
-           .schedule = OneCycle{.pct_start = how.pct_start, .div = how.div},
+           .schedule = OneCycle{.pct_start = how.pct_start,
+                                .div = how.div,
+                                .div_final = how.div_final,
+                                .momentum_high = how.momentum_high,
+                                .momentum_low = how.momentum_low},
            .norm = how.norm,
            .reset_optimizer = true}};
 }
