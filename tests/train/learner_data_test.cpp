@@ -8,6 +8,7 @@
 #include <torch/data/transforms/stack.h>
 #include <torch/nn/modules/batchnorm.h>
 #include <torch/nn/modules/container/sequential.h>
+#include <torch/nn/modules/conv.h>
 #include <torch/nn/modules/linear.h>
 
 #include <ATen/ops/arange.h>
@@ -22,6 +23,7 @@
 #include <thaw/data/in_memory.hpp>
 #include <thaw/train/learner.hpp>
 #include <thaw/train/loss.hpp>
+#include <thaw/train/loss_dice.hpp>
 #include <vector>
 
 #include "support/bench.hpp"
@@ -46,9 +48,8 @@ struct NumbersAsSamples : torch::data::datasets::Dataset<NumbersAsSamples> {
 
 template <class Sampler>
 auto numbers_loader(std::size_t samples, std::size_t batch_size, std::size_t workers = 0) {
-  return torch::data::make_data_loader<Sampler>(
-      NumbersAsSamples(samples).map(torch::data::transforms::Stack<>()),
-      torch::data::DataLoaderOptions(batch_size).workers(workers));
+  return torch::data::make_data_loader<Sampler>(NumbersAsSamples(samples).map(torch::data::transforms::Stack<>()),
+                                                torch::data::DataLoaderOptions(batch_size).workers(workers));
 }
 
 /// A network that remembers what it has seen as it trained.
@@ -102,9 +103,8 @@ TEST_CASE("predict gives all rows in the source's own order, though it shuffles 
   CHECK(learner.predict(DataSource(source)).equal(ten));
   CHECK(learner.outputs(DataSource(source))[0].equal(ten));
   CHECK(learner.predict(DataSource(numbers_loader<samplers::SequentialSampler>(10, 4))).equal(ten));
-  CHECK_THROWS_MATCHES(
-      learner.predict(DataSource(numbers_loader<samplers::RandomSampler>(10, 4))), thaw::ConfigError,
-      MessageMatches(ContainsSubstring("cannot give every sample in an order of its own")));
+  CHECK_THROWS_MATCHES(learner.predict(DataSource(numbers_loader<samplers::RandomSampler>(10, 4))), thaw::ConfigError,
+                       MessageMatches(ContainsSubstring("cannot give every sample in an order of its own")));
 }
 
 TEST_CASE("one loader trains and validates, in turns: each epoch sees every sample once") {
@@ -185,17 +185,19 @@ TEST_CASE("a source with other numbers of batches than it says ends the epoch wi
 }
 
 TEST_CASE("a last batch of one sample is refused before the first step, whatever gives it, by find_lr too") {
-  const auto some = [](std::int64_t n) {
-    return thaw::Batch{.input = at::randn({n, 1}), .target = at::randn({n, 1})};
-  };
+  const auto some = [](std::int64_t n) { return thaw::Batch{.input = at::randn({n, 1}), .target = at::randn({n, 1})}; };
   const std::vector batches{some(8), some(8), some(1)};
   const at::Tensor all = at::randn({17, 1});
   const std::vector<std::function<DataSource()>> sources{
       [&] { return DataSource(numbers_loader<samplers::SequentialSampler>(17, 8)); },
       [&] { return DataSource(numbers_loader<samplers::RandomSampler>(17, 8, 2)); },
       [&] { return DataSource(batches); },
-      [&] { return DataSource(std::vector{batches[2], batches[0]}); },
-      [&] { return DataSource::from(std::vector<std::size_t>{0, 1, 2}, [&](std::size_t j) { return batches[j]; }); },
+      [&] {
+        return DataSource(std::vector{batches[2], batches[0]});
+      },
+      [&] {
+        return DataSource::from(std::vector<std::size_t>{0, 1, 2}, [&](std::size_t j) { return batches[j]; });
+      },
       [&] { return DataSource(thaw::InMemory({.input = all, .target = all, .batch_size = 8})); }};
   struct CountsSteps {
     int* steps;
@@ -214,4 +216,33 @@ TEST_CASE("a last batch of one sample is refused before the first step, whatever
     learner.fit({.epochs = 1, .freeze = thaw::Unfrozen{}, .lr = 1e-3, .norm = thaw::hold_everywhere});
     CHECK(learner.history().steps.size() == (i == 3 ? 2 : 3));
   }
+}
+
+TEST_CASE("masks of 0 and 255 for two classes are refused before training, whatever the loss ignores") {
+  torch::nn::Sequential net(torch::nn::Conv2d(1, 2, 1));
+  const auto refuses = [&](const at::Tensor& masks) {
+    thaw::Learner learner(net, thaw::LayerGroups::per_child(net), thaw::DiceCrossEntropy{},
+                          {.train = thaw::InMemory({.input = at::randn({4, 1, 3, 3}), .target = masks})});
+    try {
+      learner.fit({.epochs = 1});
+    } catch (const thaw::DataError& error) {
+      CHECK_THAT(error.what(),
+                 ContainsSubstring("training data: its masks are of 0 and 255") && ContainsSubstring("masks.eq(255)"));
+      return true;
+    }
+    return false;
+  };
+  at::Tensor masks = at::full({4, 3, 3}, 0, at::kLong);
+  CHECK_FALSE(refuses(masks));
+  masks[2].fill_(255);
+  CHECK(refuses(masks));
+  masks[3].fill_(1);  // 255 is what counts for no class
+  CHECK_FALSE(refuses(masks));
+  CHECK_FALSE(refuses(masks.eq(255).to(at::kLong)));
+
+  masks[3].fill_(0);  // a source that cannot tell all its targets
+  const std::vector<thaw::Batch> loader{{.input = at::randn({4, 1, 3, 3}), .target = masks}};
+  thaw::Learner learner(net, thaw::LayerGroups::per_child(net), thaw::DiceCrossEntropy{}, {.train = loader});
+  CHECK_THROWS_MATCHES(learner.fit({.epochs = 1}), thaw::DataError,
+                       MessageMatches(ContainsSubstring("its masks are of 0 and 255")));
 }
