@@ -41,7 +41,7 @@ namespace {
 struct Options : example::Common {
   std::string model = "efficientnet_lite0";
   std::int64_t per_class = 0;  // images to train on; 0: 80 % of all
-  double minutes = 0;  // 0: no limit
+  double minutes = 0;          // 0: no limit
   bool flip = true;
 };
 
@@ -56,7 +56,11 @@ thaw::vision::Split images(const Options& options) {
   }
   const auto data = thaw::vision::image_data(options.data, {.per_class = options.per_class, .seed = options.seed});
   fmt::print("{}\n", data.how);
-  return {data.train, data.valid};
+  std::vector<std::string> unreadable;
+  const thaw::vision::Split readable{.train = thaw::vision::drop_unreadable(data.train, &unreadable),
+                                     .valid = thaw::vision::drop_unreadable(data.valid, &unreadable)};
+  if (!unreadable.empty()) fmt::print("{} files left out, such as {}\n", unreadable.size(), unreadable[0]);
+  return readable;
 }
 
 void run(const Options& options) {

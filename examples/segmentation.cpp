@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <thaw/models/efficientnet_lite.hpp>
 #include <thaw/models/unet.hpp>
@@ -91,14 +92,16 @@ void run(Options options) {
                         .seed = options.seed});
   };
   const thaw::vision::ImageSource held_back = source(valid, false);
-  thaw::Metric foreground = thaw::iou({.background = false, .ignore_index = 255});
+  // Where the masks have pixels that count for no class; nothing is ignored otherwise.
+  const std::optional<std::int64_t> ignored = data.ignore ? std::optional<std::int64_t>(255) : std::nullopt;
+  thaw::Metric foreground = thaw::iou({.background = false, .ignore_index = ignored});
   foreground.name = "foreground iou";
   thaw::Learner learner(
       model, thaw::LayerGroups::cut_before(model, thaw::models::unet_cuts(thaw::models::efficientnet_lite_cuts())),
-      thaw::DiceCrossEntropy{},
+      thaw::DiceCrossEntropy{.cross_entropy = {.ignore_index = ignored.value_or(-100)}},
       {.train = source(train, true),
        .valid = held_back,
-       .metrics = {thaw::iou({.ignore_index = 255}), thaw::dice({.ignore_index = 255}), foreground},
+       .metrics = {thaw::iou({.ignore_index = ignored}), thaw::dice({.ignore_index = ignored}), foreground},
        .callbacks = {thaw::Console{}}});
   const thaw::RecipeResult result = thaw::run_recipe(learner, {.epochs = options.epochs});
   fmt::print("\n{}", result);

@@ -75,3 +75,70 @@ TEST_CASE("a folder without texts, and one that is not there, are errors") {
   CHECK_THROWS_MATCHES(thaw::text_folder(folder.path / "none"), thaw::FileError,
                        MessageMatches(ContainsSubstring("none: cannot be read")));
 }
+
+TEST_CASE("a TSV with bare quotes keeps its rows, a label its class whatever spaces stand around it") {
+  const thaw::test::Folder folder;
+  const auto path = folder.path / "a.tsv";
+  write_text(path, "label\ttext\n1\t\"a\n0\tb\n");
+  CHECK(thaw::text_csv(path, {.delimiter = '\t'}).texts == Strings{"\"a", "b"});
+  write_text(path, "label, text\ndog,a\n dog ,b\n\" dog\",\" c\"\n");
+  const thaw::LabelledTexts read = thaw::text_csv(path);
+  CHECK(read.classes == Strings{"dog"});
+  CHECK(read.texts == Strings{"a", "b", " c"});
+}
+
+TEST_CASE("a table of texts without a line of names is read by numbers of columns, as AG News") {
+  const thaw::test::Folder folder;
+  const auto path = folder.path / "a.csv";
+  const std::string news = "\"3\",\"Title\",\"One\"\n\"4\",\"Title\",\"Two\"\n\"3\",\"Title\",\"Three\"\n";
+  write_text(path, news);
+  const thaw::LabelledTexts read = thaw::text_csv(path, {.text = 2, .label = 0});
+  CHECK(read.texts == Strings{"One", "Two", "Three"});
+  CHECK(read.classes == Strings{"3", "4"});
+  CHECK_THROWS_MATCHES(thaw::text_csv(path), thaw::DataError,
+                       MessageMatches(ContainsSubstring("no column \"text\"") &&
+                                      ContainsSubstring("say by a number which column it is")));
+  CHECK_THROWS_MATCHES(thaw::text_csv(path, {.text = 3, .label = 0}), thaw::DataError,
+                       MessageMatches(ContainsSubstring("no column 3")));
+  CHECK_THROWS_MATCHES(thaw::text_csv(path, {.header = false}), thaw::ConfigError,
+                       MessageMatches(ContainsSubstring("given by its name")));
+
+  write_text(path, "Class Index,Title,Description\n" + news);
+  CHECK_THROWS_MATCHES(thaw::text_csv(path, {.text = 2, .label = 0}), thaw::DataError,
+                       MessageMatches(ContainsSubstring("may be one of names") && ContainsSubstring("Class Index")));
+  CHECK(thaw::text_csv(path, {.text = 2, .label = 0, .header = true}).texts.size() == 3);
+  CHECK(thaw::text_csv(path, {.text = 2, .label = 0, .header = false}).texts.size() == 4);
+}
+
+TEST_CASE("no class of texts vanishes: .TXT and folders below count, and a folder without texts is an error") {
+  const thaw::test::Folder folder;
+  write_text(folder.path / "a/1.txt", "x");
+  write_text(folder.path / "b/1.TXT", "y");
+  write_text(folder.path / "c/deep/1.txt", "z");
+  const thaw::LabelledTexts read = thaw::text_folder(folder.path);
+  CHECK(read.classes == Strings{"a", "b", "c"});
+  CHECK(read.texts == Strings{"x", "y", "z"});
+  write_text(folder.path / "bb/notes.md", "");
+  CHECK_THROWS_MATCHES(thaw::text_folder(folder.path), thaw::DataError,
+                       MessageMatches(ContainsSubstring("bb: a class's folder without a text")));
+  CHECK(thaw::text_folder(folder.path, {"a", "b", "c", "bb"}).labels == std::vector<std::int64_t>{0, 1, 2});
+}
+
+TEST_CASE("links among texts that lead nowhere or back up are passed over, and named") {
+  const thaw::test::Folder folder;
+  write_text(folder.path / "a/1.txt", "x");
+  std::filesystem::create_directory_symlink("..", folder.path / "a/up");
+  std::filesystem::create_symlink("none", folder.path / "a/2.txt");
+  Strings passed_over;
+  CHECK(thaw::text_folder(folder.path, {}, &passed_over).texts == Strings{"x"});
+  REQUIRE(passed_over.size() == 2);
+  CHECK_THAT(passed_over[1], ContainsSubstring("a/up: a link back"));
+}
+
+TEST_CASE("train/ and test/ of texts are no classes") {
+  const thaw::test::Folder folder;
+  write_text(folder.path / "train/pos/1.txt", "x");
+  write_text(folder.path / "test/pos/1.txt", "y");
+  CHECK_THROWS_MATCHES(thaw::text_folder(folder.path), thaw::DataError,
+                       MessageMatches(ContainsSubstring("has test/, train/: parts of a data set")));
+}

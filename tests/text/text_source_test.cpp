@@ -7,6 +7,7 @@
 #include <ATen/ops/cat.h>
 #include <ATen/ops/equal.h>
 #include <ATen/ops/ones.h>
+#include <ATen/ops/tensor.h>
 
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_exception.hpp>
@@ -165,4 +166,12 @@ TEST_CASE("however they are shuffled, texts can be had in order, none left out")
   std::vector<thaw::Batch> batches;
   for (auto next = source.in_order(); const auto batch = next();) batches.push_back(*batch);
   CHECK(at::equal(labels_of(batches), at::arange(10)));
+}
+
+TEST_CASE("a text source knows its classes where they are given") {
+  const thaw::TextSourceOptions options{.texts = {{.ids = {1}}}, .target = at::tensor({0}, at::kLong)};
+  CHECK(thaw::DataSource(thaw::TextSource(options)).classes().empty());
+  thaw::TextSourceOptions named = options;
+  named.classes = {"bad", "good"};
+  CHECK(thaw::DataSource(thaw::TextSource(named)).classes() == std::vector<std::string>{"bad", "good"});
 }

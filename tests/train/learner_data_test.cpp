@@ -8,6 +8,7 @@
 #include <torch/data/transforms/stack.h>
 #include <torch/nn/modules/batchnorm.h>
 #include <torch/nn/modules/container/sequential.h>
+#include <torch/nn/modules/conv.h>
 #include <torch/nn/modules/linear.h>
 
 #include <ATen/ops/arange.h>
@@ -22,6 +23,7 @@
 #include <thaw/data/in_memory.hpp>
 #include <thaw/train/learner.hpp>
 #include <thaw/train/loss.hpp>
+#include <thaw/train/loss_dice.hpp>
 #include <vector>
 
 #include "support/bench.hpp"
@@ -214,4 +216,33 @@ TEST_CASE("a last batch of one sample is refused before the first step, whatever
     learner.fit({.epochs = 1, .freeze = thaw::Unfrozen{}, .lr = 1e-3, .norm = thaw::hold_everywhere});
     CHECK(learner.history().steps.size() == (i == 3 ? 2 : 3));
   }
+}
+
+TEST_CASE("masks of 0 and 255 for two classes are refused before training, whatever the loss ignores") {
+  torch::nn::Sequential net(torch::nn::Conv2d(1, 2, 1));
+  const auto refuses = [&](const at::Tensor& masks) {
+    thaw::Learner learner(net, thaw::LayerGroups::per_child(net), thaw::DiceCrossEntropy{},
+                          {.train = thaw::InMemory({.input = at::randn({4, 1, 3, 3}), .target = masks})});
+    try {
+      learner.fit({.epochs = 1});
+    } catch (const thaw::DataError& error) {
+      CHECK_THAT(error.what(),
+                 ContainsSubstring("training data: its masks are of 0 and 255") && ContainsSubstring("masks.eq(255)"));
+      return true;
+    }
+    return false;
+  };
+  at::Tensor masks = at::full({4, 3, 3}, 0, at::kLong);
+  CHECK_FALSE(refuses(masks));
+  masks[2].fill_(255);
+  CHECK(refuses(masks));
+  masks[3].fill_(1);  // 255 is what counts for no class
+  CHECK_FALSE(refuses(masks));
+  CHECK_FALSE(refuses(masks.eq(255).to(at::kLong)));
+
+  masks[3].fill_(0);  // a source that cannot tell all its targets
+  const std::vector<thaw::Batch> loader{{.input = at::randn({4, 1, 3, 3}), .target = masks}};
+  thaw::Learner learner(net, thaw::LayerGroups::per_child(net), thaw::DiceCrossEntropy{}, {.train = loader});
+  CHECK_THROWS_MATCHES(learner.fit({.epochs = 1}), thaw::DataError,
+                       MessageMatches(ContainsSubstring("its masks are of 0 and 255")));
 }

@@ -2,7 +2,9 @@
 
 #include <ATen/ops/full.h>
 #include <ATen/ops/stack.h>
+#include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
+#include <catch2/matchers/catch_matchers_exception.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
 #include "support/metrics.hpp"
@@ -56,4 +58,14 @@ TEST_CASE("overlap refuses targets of another size") {
       thaw::dice().observe(at::zeros({2, 3, 4, 4}), at::zeros({2, 8, 8}, at::kLong)),
       Catch::Matchers::ContainsSubstring("dice: the output is [2, 3, 4, 4], but the targets are [2, 8, 8]"));
   CHECK_THROWS_AS(thaw::iou({.average = Average::samples}), thaw::ConfigError);
+}
+
+TEST_CASE("a target that is no class of the output is an error that says it, as 255 that nobody said to ignore") {
+  using Catch::Matchers::ContainsSubstring;
+  using Catch::Matchers::MessageMatches;
+  const at::Tensor output = at::zeros({1, 2, 2, 2}), target = at::tensor({0, 255, 0, 0}, at::kLong).view({1, 2, 2});
+  CHECK_THROWS_MATCHES(measure_one(thaw::iou(), output, target), thaw::DataError,
+                       MessageMatches(ContainsSubstring("iou: there are targets from 0 to 255") &&
+                                      ContainsSubstring("has 2 classes") && ContainsSubstring("ignore_index")));
+  CHECK(measure_one(thaw::iou({.ignore_index = 255}), output, target) == 1);
 }

@@ -63,3 +63,40 @@ TEST_CASE("a CSV file that does not fit is an error that names row and column") 
   refused("name,label\na.jpg,x y\n", {.classes = {"x", "y"}}, "row 1: the label \"x y\" is none of x, y");
   refused("name,v\na.jpg,1.5m\n", {.values = {"v"}}, "row 1: \"1.5m\" is no number");
 }
+
+TEST_CASE("spaces around names of columns, paths, labels and numbers are left out, unless they are to stay") {
+  const thaw::test::Folder folder;
+  for (const char* name : {"a.jpg", "b.jpg", "c.jpg"}) write_text(folder / name, "");
+  write_text(folder / "list.csv", "label, path, x\ndog,a.jpg,+0.5\n dog, b.jpg , -2 \n\" dog\",c.jpg,\" 1\"\n");
+  const ImageList list = image_csv(folder / "list.csv", {.path = "path", .label = "label"});
+  CHECK(list.classes == std::vector<std::string>{"dog"});
+  const ImageList values = image_csv(folder / "list.csv", {.path = "path", .values = {"x"}});
+  CHECK(values.items[0].values == std::vector<float>{0.5F});
+  CHECK(values.items[1].values == std::vector<float>{-2.0F});
+  CHECK(values.items[2].values == std::vector<float>{1.0F});
+  CHECK_THROWS_AS(image_csv(folder / "list.csv", {.path = "path", .trim = false}), thaw::DataError);
+
+  write_text(folder / "list.csv", "path,tags\na.jpg,x; y\nb.jpg,y ;z;\n");
+  CHECK(image_csv(folder / "list.csv", {.separator = ";"}).classes == std::vector<std::string>{"x", "y", "z"});
+  write_text(folder / "list.csv", "path,x\na.jpg,nan\n");
+  CHECK_THROWS_AS(image_csv(folder / "list.csv", {.values = {"x"}}), thaw::DataError);
+}
+
+TEST_CASE("a table of images without a line of names: its first line is an image like the others") {
+  const thaw::test::Folder folder;
+  for (const char* name : {"a.jpg", "b.jpg"}) write_text(folder / name, "");
+  write_text(folder / "list.csv", "a.jpg,cat\nb.jpg,dog\n");
+  for (const thaw::vision::ImageCsvOptions& options :
+       {thaw::vision::ImageCsvOptions{}, {.path = 0, .label = 1}, {.header = false}}) {
+    const ImageList list = image_csv(folder / "list.csv", options);
+    CHECK(list.classes == std::vector<std::string>{"cat", "dog"});
+    CHECK(list.size() == 2);
+  }
+  CHECK(image_csv(folder / "list.csv", {.header = true}).size() == 1);
+  CHECK_THROWS_MATCHES(image_csv(folder / "list.csv", {.label = "label", .header = false}), thaw::ConfigError,
+                       MessageMatches(ContainsSubstring("given by its name")));
+  CHECK_THROWS_MATCHES(image_csv(folder / "list.csv", {.label = 2}), thaw::DataError,
+                       MessageMatches(ContainsSubstring("no column 2")));
+  write_text(folder / "list.csv", "cat;a\ndog;b\n");
+  CHECK(image_csv(folder / "list.csv", {.path = 1, .label = 0, .extension = ".jpg", .delimiter = ';'}).size() == 2);
+}

@@ -259,3 +259,23 @@ TEST_CASE("real data sets as they lie") {
       how("sign-digits") ==
       "2062 images in 10 folders: 1651 to train on, 411 held back (20 % of each class, drawn by seed 42), 10 classes");
 }
+
+TEST_CASE("a CSV file without a line of names loses no image; links that lead nowhere or back up are named") {
+  const Folder folder;
+  put(folder, "images", 6);
+  std::string lines;
+  for (int i = 0; i < 6; ++i) lines += std::to_string(i) + ".jpg," + (i % 2 == 0 ? "cat" : "dog") + "\n";
+  write_text(folder / "list.csv", lines);
+  const ImageData data = image_data(folder.path);
+  CHECK(data.train.size() + data.valid.size() == 6);
+  CHECK(data.train.classes == Names{"cat", "dog"});
+  CHECK_THAT(data.how, ContainsSubstring("its first line is an image's"));
+
+  const Folder links;
+  put(links, "cat", 3), put(links, "dog", 3);
+  std::filesystem::create_directory_symlink("..", links / "cat/up");
+  std::filesystem::create_symlink("none.jpg", links / "dog/9.jpg");
+  const ImageData linked = image_data(links.path);
+  CHECK(linked.train.size() + linked.valid.size() == 6);
+  CHECK_THAT(linked.how, ContainsSubstring("cat/up: a link back") && ContainsSubstring("9.jpg: a link that leads no"));
+}

@@ -62,3 +62,34 @@ TEST_CASE("masks beside images") {
                        thaw::DataError,
                        MessageMatches(ContainsSubstring("b.jpg: its mask") && ContainsSubstring("does not exist")));
 }
+
+TEST_CASE("no class vanishes: images of rarer names count, and a class's folder without images is an error") {
+  const thaw::test::Folder folder;
+  for (const char* name : {"a/1.jpg", "c/1.jfif", "d/1.jpg", "e/1.PJPEG", "f/1.gif"}) write_text(folder / name, "");
+  CHECK(image_folder(folder.path).classes == std::vector<std::string>{"a", "c", "d", "e", "f"});
+  std::filesystem::create_directories(folder / "b");
+  CHECK_THROWS_MATCHES(image_folder(folder.path), thaw::DataError,
+                       MessageMatches(ContainsSubstring("b: a class's folder without an image that can be read")));
+  CHECK(image_folder(folder.path, {"a", "b", "c", "d", "e", "f"}).items[1].labels == std::vector<std::int64_t>{2});
+}
+
+TEST_CASE("train/ and val/ are parts of a data set and no classes, unless they are named") {
+  const thaw::test::Folder folder;
+  for (const char* name : {"train/cat/1.jpg", "train/dog/1.jpg", "val/cat/1.jpg"}) write_text(folder / name, "");
+  CHECK_THROWS_MATCHES(
+      image_folder(folder.path), thaw::DataError,
+      MessageMatches(ContainsSubstring("has train/, val/: parts of a data set") && ContainsSubstring("image_data")));
+  CHECK(image_folder(folder.path, {"train", "val"}).size() == 3);
+}
+
+TEST_CASE("symbolic links that lead back up or nowhere are passed over, and named") {
+  const thaw::test::Folder folder;
+  for (const char* name : {"a/1.jpg", "b/1.jpg"}) write_text(folder / name, "");
+  std::filesystem::create_directory_symlink("..", folder / "a/up");
+  std::filesystem::create_symlink("none.jpg", folder / "b/2.jpg");
+  std::vector<std::string> passed_over;
+  CHECK(image_folder(folder.path, {}, &passed_over).size() == 2);
+  REQUIRE(passed_over.size() == 2);
+  CHECK_THAT(passed_over[0], ContainsSubstring("a/up: a link back"));
+  CHECK_THAT(passed_over[1], ContainsSubstring("b/2.jpg: a link that leads nowhere"));
+}

@@ -27,6 +27,7 @@
 #include <thaw/vision/resize.hpp>
 #include <thaw/vision/write_image.hpp>
 
+#include "support/image_bytes.hpp"
 #include "support/pictures.hpp"
 #include "support/samples.hpp"
 
@@ -347,4 +348,83 @@ TEST_CASE("a subset of images has these and no others") {
   REQUIRE(batches.size() == 1);
   CHECK(batches[0].target[0].equal(at::tensor({1, 1}, at::kLong)));
   CHECK(batches[0].input[0].select(1, 0).mean({1, 2}).mul(255).round().equal(at::tensor({40.F, 10.F})));
+}
+
+TEST_CASE("an image that its EXIF turns, and its mask or keypoints not, is an error, until it is said what is right") {
+  const Folder folder;
+  ImageSourceOptions options{.images = {.classes = {"back", "cell"}}, .normalization = bytes_to_unit};
+  cv::Mat picture = thaw::test::plain(16, 16, {0, 0, 0});
+  picture.rowRange(0, 8).colRange(0, 8).setTo(cv::Scalar::all(255));
+  cv::Mat mask(16, 16, CV_8U, cv::Scalar(0));
+  mask.rowRange(0, 8).colRange(0, 8).setTo(1);
+  thaw::test::write_as_it_is(mask, folder / "m.png");
+  std::vector<std::uint8_t> jpeg;
+  cv::imencode(".jpg", picture, jpeg);
+  options.images.items = {{.path = folder / "a.jpg", .mask = folder / "m.png", .keypoints = {{4, 4}}}};
+  const auto overlap = [&] {  // of light pixels and the mask
+    const thaw::Batch batch = all(ImageSource(options))[0];
+    return at::Tensor(batch.input).select(1, 0).gt(0.5).logical_and(at::Tensor(batch.target).eq(1)).sum().item<int>();
+  };
+  for (int orientation = 1; orientation <= 8; ++orientation) {
+    CAPTURE(orientation);
+    thaw::test::write_text(folder / "a.jpg", thaw::test::with_orientation({jpeg.begin(), jpeg.end()}, orientation));
+    for (const Predict predict : {Predict::mask, Predict::keypoints}) {
+      options.predict = predict;
+      options.orientation = {};
+      if (orientation == 1)
+        CHECK_NOTHROW(all(ImageSource(options)));
+      else
+        CHECK_THROWS_MATCHES(
+            all(ImageSource(options)), thaw::DataError,
+            MessageMatches(ContainsSubstring("a.jpg: its EXIF turns it (orientation " + std::to_string(orientation) +
+                                             "), and not its " + (predict == Predict::mask ? "mask" : "keypoints")) &&
+                           ContainsSubstring("Orientation::stored")));
+    }
+    options.predict = Predict::mask;
+    options.orientation = thaw::vision::Orientation::stored;
+    CHECK(overlap() == 64);
+    options.orientation = thaw::vision::Orientation::upright;
+    CHECK(overlap() == (orientation == 1 || orientation == 5 ? 64 : 0));
+    const std::string exif = thaw::test::png_chunk("eXIf", thaw::test::exif_of(orientation));
+    std::vector<std::string> rows(16, std::string(16, '\0'));
+    for (std::size_t y = 0; y < 8; ++y) rows[y] = std::string(8, '\1') + std::string(8, '\0');
+    thaw::test::write_text(folder / "turned.png", thaw::test::png(16, 8, 0, rows, "", exif));
+    options.images.items[0].mask = folder / "turned.png";  // turned as its image is
+    options.orientation = {};
+    CHECK(overlap() == 64);
+    options.images.items[0].mask = folder / "m.png";
+  }
+}
+
+TEST_CASE("training and validation with other lists of classes are an error that names both") {
+  const Folder folder;
+  ImageSourceOptions options{
+      .images = red_images(folder, 6), .transforms = {Resize{8}}, .normalization = bytes_to_unit};
+  CHECK(thaw::DataSource(ImageSource(options)).classes() == std::vector<std::string>{"a", "b", "c"});
+  ImageSourceOptions other = options;
+  other.images.classes = {"a", "c"};
+  for (ImageItem& item : other.images.items) item.labels = {item.labels[0] / 2};
+  torch::nn::Sequential net(torch::nn::Conv2d(3, 4, 3), torch::nn::AdaptiveAvgPool2d(1), torch::nn::Flatten(),
+                            torch::nn::Linear(4, 3));
+  thaw::Learner learner(net, thaw::LayerGroups::cut_before(net, {"3"}), thaw::cross_entropy,
+                        {.train = ImageSource(options), .valid = ImageSource(other)});
+  CHECK_THROWS_MATCHES(
+      learner.fit({.epochs = 1}), thaw::DataError,
+      MessageMatches(ContainsSubstring("its classes are a, c, and those of the training data a, b, c") &&
+                     ContainsSubstring("train.classes")));
+  options.predict = Predict::values;
+  CHECK(ImageSource(options).classes().empty());
+}
+
+TEST_CASE("what cannot be read is dropped, with the name of its format") {
+  const Folder folder;
+  ImageList list = red_images(folder, 2);
+  thaw::test::write_text(folder / "0.png", std::string("GIF89a\1\0\1\0\0\0\0;", 14));
+  std::vector<std::string> unreadable;
+  CHECK(thaw::vision::drop_unreadable(list, &unreadable).size() == 1);
+  REQUIRE(unreadable.size() == 1);
+  CHECK_THAT(unreadable[0], ContainsSubstring("0.png: is a GIF"));
+  thaw::test::write_text(folder / "1.png", thaw::test::tiff({.samples = 4, .extra = {0, 0, 0}, .pixels = "abcd"}));
+  CHECK(thaw::vision::drop_unreadable(list).size() == 0);
+  CHECK(thaw::vision::drop_unreadable(list, nullptr, thaw::vision::Channels::rgba).size() == 1);
 }

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "support/data.hpp"
+#include "support/image_bytes.hpp"
 #include "support/pictures.hpp"
 
 using Catch::Matchers::ContainsSubstring;
@@ -138,4 +139,16 @@ TEST_CASE("masks as people store them: 30 micrographs, 0 and 255") {
   CHECK(data.values == std::vector{0, 255});
   CHECK(data.how ==
         "30 images in image/ with masks in label/, 2 classes; in masks, 0 is background, 255 is foreground");
+}
+
+TEST_CASE("masks by a palette are of the places in it, and links that lead nowhere are named") {
+  const Folder folder;
+  thaw::test::write_text(folder / "images/a.jpg", "");
+  const std::string palette("\0\0\0\x80\0\0\0\x80\0", 9);
+  thaw::test::write_text(folder / "masks/a.png", thaw::test::png(3, 8, 3, {std::string("\0\1\2", 3)}, palette));
+  std::filesystem::create_symlink("none.png", folder / "masks/b.png");
+  const MaskData data = mask_data(folder.path);
+  CHECK(data.values.empty());
+  CHECK(data.images.classes == Names{"0", "1", "2"});
+  CHECK_THAT(data.how, ContainsSubstring("masks/b.png: a link that leads nowhere"));
 }

@@ -39,3 +39,13 @@ TEST_CASE("an overlay needs an image and a mask of one size, in bytes") {
   CHECK_THROWS_AS(overlay(image, cv::Mat(4, 4, CV_32S)), thaw::DataError);
   CHECK_THROWS_AS(overlay(cv::Mat(4, 4, CV_16U), cv::Mat(4, 4, CV_8U)), thaw::DataError);
 }
+
+TEST_CASE("a mask of 0 and 255 shows its foreground, unless 255 is to be ignored") {
+  const cv::Mat image = thaw::test::plain(1, 2, {100, 100, 100});
+  cv::Mat mask(1, 2, CV_8U, cv::Scalar(0));
+  mask.at<std::uint8_t>(1) = 255;
+  const cv::Mat result = overlay(image, mask);
+  CHECK(result.at<cv::Vec3b>(0) == cv::Vec3b(100, 100, 100));
+  CHECK(result.at<cv::Vec3b>(1) == cv::Vec3b(165, 130, 50));
+  CHECK(thaw::test::same(overlay(image, mask, {.ignored = 255}), image));
+}

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "support/image_bytes.hpp"
 #include "support/pictures.hpp"
 
 using Catch::Matchers::ContainsSubstring;
@@ -176,4 +177,173 @@ TEST_CASE("pixels that are neither bytes, 16 bits nor floats are an error that n
   thaw::test::write_as_it_is(cv::Mat(4, 6, CV_16S, cv::Scalar(-5)), folder / "signed.tiff");
   for (const Channels channels : {Channels::gray, Channels::rgb, Channels::rgba})
     refused("signed.tiff", channels, "CV_16S");
+}
+
+TEST_CASE("a JPEG that lacks a part of its pixels is refused, though it has its end; one that is gray is not") {
+  const thaw::test::Folder folder;
+  const auto encoded = [](const cv::Mat& image, std::vector<int> how) {
+    std::vector<std::uint8_t> bytes;
+    cv::imencode(".jpg", image, bytes, how);
+    return std::string(bytes.begin(), bytes.end());
+  };
+  for (const std::vector<int>& how :
+       {std::vector<int>{}, {cv::IMWRITE_JPEG_PROGRESSIVE, 1}, {cv::IMWRITE_JPEG_RST_INTERVAL, 5}})
+    for (const bool gray : {false, true}) {
+      cv::Mat image = thaw::test::picture(64, 48);
+      if (gray) cv::cvtColor(image, image, cv::COLOR_RGB2GRAY);
+      const std::string jpeg = encoded(image, how);
+      thaw::test::write_text(folder / "a.jpg", jpeg);
+      for (const Channels channels : {Channels::gray, Channels::rgb, Channels::rgba})
+        CHECK_NOTHROW(read_image(folder / "a.jpg", channels));
+      for (const double part : {0.6, 0.7, 0.9}) {
+        CAPTURE(how, gray, part);
+        const auto size = static_cast<std::size_t>(part * static_cast<double>(jpeg.size()));
+        thaw::test::write_text(folder / "a.jpg", jpeg.substr(0, size) + (part == 0.7 ? "\xFF\xFF\xD9" : "\xFF\xD9"));
+        for (const Channels channels : {Channels::gray, Channels::rgb, Channels::rgba})
+          CHECK_THROWS_MATCHES(read_image(folder / "a.jpg", channels), thaw::FileError,
+                               MessageMatches(ContainsSubstring("a.jpg: is a JPEG that lacks a part of its pixels") ||
+                                              ContainsSubstring("a.jpg: is no image")));  // cut within a table
+      }
+    }
+  for (const bool progressive : {false, true}) {
+    thaw::test::write_text(folder / "gray.jpg", encoded(thaw::test::plain(40, 40, {128, 128, 128}),
+                                                        {cv::IMWRITE_JPEG_PROGRESSIVE, progressive ? 1 : 0}));
+    CHECK(read_image(folder / "gray.jpg").at<cv::Vec3b>(39, 39) == cv::Vec3b(128, 128, 128));
+  }
+}
+
+TEST_CASE("every orientation, of JPEG, PNG and TIFF, also with alpha; or as it is stored") {
+  const thaw::test::Folder folder;
+  // A picture whose pixels are 1 to 6, and where they go: rows from the top.
+  const std::vector<std::vector<int>> upright{{},
+                                              {1, 2, 3, 4, 5, 6},
+                                              {3, 2, 1, 6, 5, 4},
+                                              {6, 5, 4, 3, 2, 1},
+                                              {4, 5, 6, 1, 2, 3},
+                                              {1, 4, 2, 5, 3, 6},
+                                              {4, 1, 5, 2, 6, 3},
+                                              {6, 3, 5, 2, 4, 1},
+                                              {3, 6, 2, 5, 1, 4}};
+  const auto values = [](const cv::Mat& image) {
+    std::vector<int> all;
+    for (int y = 0; y < image.rows; ++y)
+      for (int x = 0; x < image.cols; ++x) all.push_back(image.ptr(y, x)[0]);
+    return all;
+  };
+  for (int orientation = 1; orientation <= 8; ++orientation) {
+    CAPTURE(orientation);
+    const std::string exif = thaw::test::png_chunk("eXIf", thaw::test::exif_of(orientation));
+    thaw::test::write_text(folder / "a.png", thaw::test::png(3, 8, 0, {"\1\2\3", "\4\5\6"}, "", exif));
+    std::string colors;
+    for (const char c : std::string("\1\2\3\4\5\6")) colors += std::string(3, c) + '\xFF';
+    thaw::test::write_text(folder / "b.png",
+                           thaw::test::png(3, 8, 6, {colors.substr(0, 12), colors.substr(12)}, "", exif));
+    thaw::test::write_text(
+        folder / "c.tif",
+        thaw::test::tiff({.width = 3, .height = 2, .orientation = orientation, .pixels = "\1\2\3\4\5\6"}));
+    for (const char* name : {"a.png", "b.png", "c.tif"})
+      for (const Channels channels : {Channels::gray, Channels::rgb, Channels::rgba}) {
+        CAPTURE(name);
+        const cv::Mat turned = read_image(folder / name, channels);
+        CHECK(turned.size() == (orientation >= 5 ? cv::Size(2, 3) : cv::Size(3, 2)));
+        CHECK(values(turned) == upright[static_cast<std::size_t>(orientation)]);
+        CHECK(values(read_image(folder / name, channels, thaw::vision::Orientation::stored)) == upright[1]);
+      }
+  }
+}
+
+TEST_CASE("a transparent TIFF has the colours that it holds, as PNG and WebP have") {
+  const thaw::test::Folder folder;
+  const std::string pixels = "\xC8\x64\x32\x80\x0A\x14\x1E";
+  for (const int alpha : {1, 2}) {
+    thaw::test::write_text(
+        folder / "a.tif",
+        thaw::test::tiff(
+            {.width = 2, .samples = 4, .photometric = 2, .extra = {alpha}, .pixels = pixels + std::string(1, '\0')}));
+    const cv::Mat rgb = read_image(folder / "a.tif"), rgba = read_image(folder / "a.tif", Channels::rgba);
+    CHECK(rgb.at<cv::Vec3b>(0) == cv::Vec3b(200, 100, 50));
+    CHECK(rgb.at<cv::Vec3b>(1) == cv::Vec3b(10, 20, 30));
+    CHECK(rgba.at<cv::Vec4b>(0) == cv::Vec4b(200, 100, 50, 128));
+    CHECK(rgba.at<cv::Vec4b>(1) == cv::Vec4b(10, 20, 30, 0));
+  }
+}
+
+TEST_CASE("a TIFF of more bands is read with all of them, or refused with their number") {
+  const thaw::test::Folder folder;
+  for (const int photometric : {1, 2})
+    for (const int bits : {8, 16, 32}) {
+      CAPTURE(photometric, bits);
+      std::string pixels;
+      for (int i = 1; i <= 8; ++i)
+        pixels += bits == 32 ? std::string(2, '\0') + static_cast<char>(i << 4) + '\x3F'
+                             : thaw::test::little_endian(static_cast<std::uint64_t>(i), bits / 8);
+      thaw::test::write_text(folder / "a.tif", thaw::test::tiff({.width = 2,
+                                                                 .samples = 4,
+                                                                 .bits = bits,
+                                                                 .photometric = photometric,
+                                                                 .extra = std::vector<int>(photometric == 1 ? 3 : 1, 0),
+                                                                 .format = bits == 32 ? 3 : 1,
+                                                                 .pixels = pixels}));
+      for (const Channels channels : {Channels::gray, Channels::rgb})
+        CHECK_THROWS_MATCHES(
+            read_image(folder / "a.tif", channels), thaw::FileError,
+            MessageMatches(ContainsSubstring("a.tif: a TIFF of 4 bands") && ContainsSubstring("Channels::rgba")));
+      const cv::Mat all = read_image(folder / "a.tif", Channels::rgba);
+      REQUIRE(all.channels() == 4);
+      std::vector<cv::Mat> bands;
+      cv::split(all, bands);
+      for (std::size_t b = 1; b < 4; ++b) CHECK(cv::countNonZero(bands[b] > bands[b - 1]) == 2);
+      if (bits == 8) CHECK(all.at<cv::Vec4b>(1) == cv::Vec4b(5, 6, 7, 8));
+      if (bits == 16) CHECK(all.at<cv::Vec4w>(1) == cv::Vec4w(5, 6, 7, 8));
+    }
+  for (const int bits : {8, 16}) {
+    thaw::test::write_text(
+        folder / "five.tif",
+        thaw::test::tiff({.samples = 5, .bits = bits, .extra = {0, 0, 0, 0}, .pixels = std::string(10, 'x')}));
+    CHECK_THROWS_MATCHES(read_image(folder / "five.tif", Channels::rgba), thaw::FileError,
+                         MessageMatches(ContainsSubstring("five.tif: a TIFF of 5 bands")));
+  }
+  thaw::test::write_text(folder / "two.tif",
+                         thaw::test::tiff({.samples = 2, .bits = 16, .extra = {0}, .pixels = std::string(4, 'x')}));
+  CHECK_THROWS_MATCHES(read_image(folder / "two.tif"), thaw::FileError,
+                       MessageMatches(ContainsSubstring("two.tif: a TIFF of 2 bands")));
+}
+
+TEST_CASE("the error for an image of a format that OpenCV cannot read names the format") {
+  const thaw::test::Folder folder;
+  const auto refused = [&](const std::string& bytes, const std::string& format) {
+    thaw::test::write_text(folder / "a.jpg", bytes);
+    CHECK_THROWS_MATCHES(read_image(folder / "a.jpg"), thaw::FileError,
+                         MessageMatches(ContainsSubstring("a.jpg: is " + format + ", which OpenCV") &&
+                                        ContainsSubstring("convert it to PNG or JPEG")));
+  };
+  refused(std::string("GIF89a\1\0\1\0\0\0\0;", 14), "a GIF");
+  refused(std::string("\0\0\0\x20", 4) + "ftypavif" + std::string(20, '\0'), "an AVIF");
+  refused(std::string("\0\0\0\x20", 4) + "ftypheic" + std::string(20, '\0'), "a HEIC");
+  refused("RIFF" + thaw::test::little_endian(40, 4) + "WEBPVP8X" + thaw::test::little_endian(10, 4) +
+              std::string("\x02\0\0\0\0\0\0\0\0\0", 10) + "ANIM" + thaw::test::little_endian(6, 4) +
+              std::string(6, '\0'),
+          "an animated WebP");
+  refused("<!DOCTYPE html><html>", "a web page");
+}
+
+TEST_CASE("tags and markers that are cut off or point outside are passed over") {
+  const auto bytes = [](const std::string& text) { return std::vector<std::uint8_t>(text.begin(), text.end()); };
+  const std::string tiff = thaw::test::tiff({.samples = 4, .extra = {0, 0, 0}, .orientation = 6, .pixels = "abcd"});
+  const std::string jpeg = thaw::test::with_orientation(jpeg_bytes(thaw::test::picture(8, 8)), 6);
+  const std::string png = thaw::test::png(1, 8, 0, {"x"}, "", thaw::test::png_chunk("eXIf", thaw::test::exif_of(6)));
+  for (const std::string& whole : {tiff, jpeg, png}) {
+    CHECK(thaw::vision::detail::orientation_of(bytes(whole)) == 6);
+    for (std::size_t size = 0; size < std::min<std::size_t>(whole.size(), 300); ++size) {
+      const int orientation = thaw::vision::detail::orientation_of(bytes(whole.substr(0, size)));
+      CHECK((orientation == 1 || orientation == 6));
+    }
+    for (std::size_t at = 0; at < std::min<std::size_t>(whole.size(), 300); ++at)
+      for (const char c : {'\0', '\x7F', '\xFF'}) {
+        std::string other = whole;
+        other[at] = c;
+        const int orientation = thaw::vision::detail::orientation_of(bytes(other));
+        CHECK((orientation >= 1 && orientation <= 8));
+      }
+  }
 }

@@ -5,11 +5,16 @@
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_exception.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
+#include <chrono>
+#include <cmath>
 #include <cstdint>
 #include <filesystem>
+#include <fstream>
+#include <functional>
 #include <string>
 #include <vector>
 
+#include "support/image_bytes.hpp"
 #include "support/pictures.hpp"
 
 using Catch::Matchers::ContainsSubstring;
@@ -173,4 +178,100 @@ TEST_CASE("a code that does not fit the classes") {
   refused({.values = {0, 65536}}, 2, "mask_values are 0, 65536");
   refused({.values = {0, 255}, .ignore = 255}, 2, "mask_ignore is 255");
   refused({.nearest = true}, 2, "mask_nearest without mask_values");
+}
+
+namespace {
+
+std::vector<int> mask_row(const std::filesystem::path& path) {
+  const cv::Mat mask = read_mask(path);
+  return {mask.ptr<std::uint8_t>(0), mask.ptr<std::uint8_t>(0) + mask.cols};
+}
+
+}  // namespace
+
+TEST_CASE("numbers in a mask that are no classes are refused with file and value: signed, not whole, NaN") {
+  const thaw::test::Folder folder;
+  const auto refused = [&](const cv::Mat& mask, const std::string& what, const thaw::vision::MaskCode& code = {}) {
+    thaw::test::write_as_it_is(mask, folder / "m.tif");
+    CHECK_THROWS_MATCHES(read_mask(folder / "m.tif"), thaw::DataError,
+                         MessageMatches(ContainsSubstring("m.tif: ") && ContainsSubstring(what)));
+    CHECK_THROWS_MATCHES(
+        read_mask(folder / "m.tif", code, 2), thaw::DataError,
+        MessageMatches(ContainsSubstring("m.tif: ") && ContainsSubstring(what.substr(what.find('-') + 1))));
+  };
+  const thaw::vision::MaskCode nearest{.values = {0, 255}, .nearest = true};
+  refused(cv::Mat(1, 1, CV_16S, cv::Scalar(-1)), "the class -1");
+  refused(cv::Mat(1, 1, CV_32F, cv::Scalar(-1)), "the class -1", nearest);
+  refused(cv::Mat(1, 1, CV_8S, cv::Scalar(-1)), "the class -1", nearest);
+  refused(cv::Mat(1, 1, CV_32F, cv::Scalar(1.5)), "not whole: 1.5 at row 0, column 0", nearest);
+  refused(cv::Mat(1, 1, CV_64F, cv::Scalar(1.5)), "not whole: 1.5 at row 0, column 0");
+  refused(cv::Mat(1, 1, CV_32F, cv::Scalar(std::nan(""))), "not whole: nan at row 0", nearest);
+  thaw::test::write_as_it_is(cv::Mat(1, 1, CV_32F, cv::Scalar(1)), folder / "m.tif");
+  CHECK(mask_row(folder / "m.tif") == std::vector{1});
+}
+
+TEST_CASE("a mask has the numbers that stand in its file: gray of 2 and 4 bits, darkness, places in a palette") {
+  const thaw::test::Folder folder;
+  const std::string palette("\0\0\0\x80\0\0\0\x80\0\xFF\xFF\xFF", 12);
+  const auto row = [&](const std::string& bytes, const char* name = "m.png") {
+    thaw::test::write_text(folder / name, bytes);
+    return mask_row(folder / name);
+  };
+  CHECK(row(thaw::test::png(4, 2, 0, {"\x1B"})) == std::vector{0, 1, 2, 3});
+  CHECK(row(thaw::test::png(2, 4, 0, {"\x5F"})) == std::vector{5, 15});
+  CHECK(row(thaw::test::png(2, 1, 0, {"\x40"})) == std::vector{0, 255});  // black and white
+  CHECK(row(thaw::test::png(4, 2, 3, {"\x1B"}, palette)) == std::vector{0, 1, 2, 3});
+  CHECK(row(thaw::test::png(2, 1, 3, {"\x40"}, palette)) == std::vector{0, 1});
+  CHECK(row(thaw::test::png(2, 4, 3, {"\x12"}, palette)) == std::vector{1, 2});
+  const std::string places("\3\0\1\2", 4);
+  CHECK(row(thaw::test::png(4, 8, 3, {places}, palette)) == std::vector{3, 0, 1, 2});
+  const std::string transparent = thaw::test::png_chunk("tRNS", std::string(1, '\0'));
+  CHECK(row(thaw::test::png(4, 8, 3, {places}, palette, transparent)) == std::vector{3, 0, 1, 2});
+  const std::vector<Color> colors{{255, 255, 255}, {0, 128, 0}, {128, 0, 0}, {0, 0, 0}};
+  const cv::Mat by_color = read_mask(folder / "m.png", colors);
+  CHECK(std::vector<int>(by_color.ptr(0), by_color.ptr(0) + 4) == std::vector{0, 3, 2, 1});
+
+  for (const int photometric : {0, 1, 3})
+    CHECK(row(thaw::test::tiff({.width = 4, .photometric = photometric, .pixels = places}), "m.tif") ==
+          std::vector{3, 0, 1, 2});
+}
+
+TEST_CASE("a mask of lossy compression is refused where it could invent classes, and read where it cannot") {
+  const thaw::test::Folder folder;
+  cv::Mat mask(16, 32, CV_8U, cv::Scalar(0));
+  mask.colRange(13, 32) = 4;
+  thaw::test::write_as_it_is(mask, folder / "m.jpg");
+  for (const auto& read : {std::function<void()>([&] { (void)read_mask(folder / "m.jpg"); }),
+                           std::function<void()>([&] { (void)read_mask(folder / "m.jpg", {}, 21); })})
+    CHECK_THROWS_MATCHES(read(), thaw::DataError,
+                         MessageMatches(ContainsSubstring("m.jpg: a mask with the values 0, ") &&
+                                        ContainsSubstring("lossy compression, which invents") &&
+                                        ContainsSubstring("write masks as PNG")));
+  mask.colRange(13, 32) = 255;
+  thaw::test::write_as_it_is(mask, folder / "m.jpg");
+  const cv::Mat nearest = read_mask(folder / "m.jpg", {.values = {0, 255}, .nearest = true}, 2);
+  CHECK(cv::countNonZero(nearest) == 16 * 19);
+}
+
+TEST_CASE("half a mask is an error also where the JPEG has its end") {
+  const thaw::test::Folder folder;
+  cv::Mat mask(64, 64, CV_8U, cv::Scalar(0));
+  for (int i = 0; i < 64; ++i) mask.row(i).colRange(0, i) = 255;
+  thaw::test::write_as_it_is(mask, folder / "m.jpg");
+  const auto size = std::filesystem::file_size(folder / "m.jpg");
+  std::filesystem::resize_file(folder / "m.jpg", size * 9 / 10);
+  std::ofstream(folder / "m.jpg", std::ios::app | std::ios::binary) << "\xFF\xD9";
+  for (const thaw::vision::MaskCode& code : {thaw::vision::MaskCode{.values = {0, 255}, .nearest = true}, {}})
+    CHECK_THROWS_MATCHES(read_mask(folder / "m.jpg", code, 2), thaw::FileError,
+                         MessageMatches(ContainsSubstring("m.jpg: is a JPEG that lacks a part of its pixels")));
+}
+
+TEST_CASE("a mask by colours takes no table of all colours") {
+  const thaw::test::Folder folder;
+  const std::vector<Color> colors = thaw::vision::voc_colors();
+  thaw::test::write_as_it_is(thaw::test::plain(1, 1, {0, 0, 128}), folder / "m.png");
+  const auto begin = std::chrono::steady_clock::now();
+  for (int i = 0; i < 100; ++i) (void)read_mask(folder / "m.png", colors);
+  CHECK(std::chrono::steady_clock::now() - begin < std::chrono::milliseconds(800));  // with a table of 32 MB: 2 s
+  CHECK(read_mask(folder / "m.png", {{1, 2, 3}, {128, 0, 0}, {128, 0, 0}}).at<std::uint8_t>(0) == 1);  // the first
 }

@@ -126,6 +126,7 @@ class DataSource {
       is_known(source.batches(), batches);
       if constexpr (requires { source.targets(); }) targets_ = source.targets();
       if constexpr (requires { source.last_batch(); }) last_batch_ = source.last_batch();
+      if constexpr (requires(std::vector<std::string> names) { names = source.classes(); }) classes_ = source.classes();
       if constexpr (requires {
                       { source.ordered() } -> std::convertible_to<bool>;
                     })
@@ -251,6 +252,9 @@ class DataSource {
   /// All targets at once; empty where the source cannot tell.
   [[nodiscard]] const Fields& targets() const { return targets_; }
 
+  /// The names of the targets' classes, in their order; empty where the source cannot tell.
+  [[nodiscard]] const std::vector<std::string>& classes() const { return classes_; }
+
  private:
   static constexpr auto to_batch_ = [](const auto& element) { return to_batch(element); };
   static constexpr std::int64_t most_counted_ = 1'000'000;
@@ -334,6 +338,7 @@ class DataSource {
   std::optional<std::int64_t> last_batch_;
   std::shared_ptr<const Numbered> numbered_;
   Fields targets_;
+  std::vector<std::string> classes_;
   bool one_pass_ = false;    // it cannot be rewound
   bool ends_there_ = false;  // after as many batches as were said
   bool ordered_ = true;      // a pass gives every sample, in an order that stays

@@ -4,19 +4,21 @@
 #include <ATen/ops/tensor.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
-#include <set>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include <thaw/core/error.hpp>
-#include <thaw/core/names.hpp>
+#include <thaw/data/class_names.hpp>
 #include <thaw/data/csv.hpp>
+#include <thaw/data/files_below.hpp>
 
 namespace thaw {
 
@@ -32,80 +34,86 @@ struct LabelledTexts {
 
 namespace detail {
 
-/// `names` are the texts' classes; `wheres` say where each is from. Classes that are not given are numbered by name.
+/// `names` are the texts' classes; `wheres` say where each is from.
 [[nodiscard]] inline LabelledTexts number_classes(std::vector<std::string> texts, const std::vector<std::string>& names,
                                                   const std::vector<std::string>& wheres,
                                                   std::vector<std::string> classes) {
-  if (classes.empty()) {
-    const std::set<std::string> sorted(names.begin(), names.end());
-    classes.assign(sorted.begin(), sorted.end());
-  }
-  LabelledTexts result{.classes = std::move(classes), .texts = std::move(texts)};
-  for (std::size_t i = 0; i < names.size(); ++i) {
-    const auto found = std::ranges::find(result.classes, names[i]);
-    if (found == result.classes.end())
-      throw DataError(wheres[i], "its class \"" + names[i] + "\" is none of " + join_names(result.classes),
-                      "add it to the classes, or leave the text out");
-    result.labels.push_back(found - result.classes.begin());
-  }
+  const ClassNumbers numbers(std::move(classes), {names.begin(), names.end()});
+  LabelledTexts result{.classes = numbers.classes(), .texts = std::move(texts)};
+  for (std::size_t i = 0; i < names.size(); ++i)
+    result.labels.push_back(
+        numbers.of(names[i], wheres[i], "its class", "add it to the classes, or leave the text out"));
   return result;
 }
 
 }  // namespace detail
 
 struct TextCsvOptions {
-  std::string text = "text", label = "label";  ///< columns, as the first line names them
-  char delimiter = ',';                        ///< '\t' for TSV
-  std::vector<std::string> classes = {};       ///< in their order; those that occur, by name, if empty
+  CsvColumn text = "text", label = "label";  ///< as the first line names them, or by number from 0 on
+  char delimiter = ',';                      ///< '\t' for TSV
+  std::vector<std::string> classes = {};     ///< in their order; those that occur, by name, if empty
+  std::optional<bool> header = {};  ///< the first line names the columns; if unset, where a column is given by name
+  std::optional<bool> quotes = {};  ///< as in CsvFormat
+  bool trim = true;                 ///< spaces around labels, and around texts without quotes, are left out
 };
 
-/// Texts and labels in two columns of a CSV or TSV file (see read_csv), whose first line names the columns. Throws
-/// FileError for a file that cannot be read; DataError for one that is no CSV, for a column that is not there, and for
-/// a label that is not in `classes`, naming file and row. Example: `auto train = text_csv("train.csv"); auto test =
-/// text_csv("test.csv", {.classes = train.classes});`
+/// Texts and labels in two columns of a CSV or TSV file (see read_csv). Throws FileError for a file that cannot be
+/// read; DataError for one that is no CSV, for a column that is not there, for a label that is not in `classes`, and
+/// for columns by number where the first line may be one of names (its label is no other text's) and `header` does not
+/// say, naming file and row; ConfigError for a column by its name where there is no header. Example: `auto train =
+/// text_csv("train.csv"); auto test = text_csv("test.csv", {.classes = train.classes});` AG News, which has no header:
+/// `text_csv("train.csv", {.text = 2, .label = 0})`
 [[nodiscard]] inline LabelledTexts text_csv(const std::filesystem::path& path, const TextCsvOptions& options = {}) {
-  const auto rows = read_csv(path, options.delimiter);
-  if (rows.size() < 2)
+  const bool named = options.text.named() || options.label.named();
+  if (named && !options.header.value_or(true))
+    throw ConfigError(path.string(), "has no header, and a column is given by its name", "give its number, from 0 on");
+  const CsvFormat format{.delimiter = options.delimiter, .quotes = options.quotes, .trim = options.trim};
+  const CsvTable table = read_table(path, format, options.header.value_or(named));
+  if (table.rows.empty())
     throw DataError(path.string(), "has no texts", "give a line of column names, then one for each text");
-  const auto column = [&](const std::string& name) {
-    const auto found = std::ranges::find(rows[0], name);
-    if (found == rows[0].end())
-      throw DataError(path.string(), "there is no column \"" + name + "\"", "its columns are: " + join_names(rows[0]));
-    return static_cast<std::size_t>(found - rows[0].begin());
-  };
-  const std::size_t text = column(options.text), label = column(options.label);
+  const std::size_t text = table.at(options.text), label = table.at(options.label);
   std::vector<std::string> texts, names, wheres;
-  for (std::size_t i = 1; i < rows.size(); ++i) {
-    texts.push_back(rows[i][text]);
-    names.push_back(rows[i][label]);
-    wheres.push_back(path.string() + ", row " + std::to_string(i));
+  for (std::size_t i = 0; i < table.rows.size(); ++i) {
+    texts.push_back(table.rows[i][text]);
+    names.push_back(options.trim ? detail::trimmed(table.rows[i][label]) : table.rows[i][label]);
+    wheres.push_back(table.where(i));
   }
+  const auto known = [&](const std::string& name) {
+    return options.classes.empty() ? std::ranges::count(names, name) > 1
+                                   : std::ranges::find(options.classes, name) != options.classes.end();
+  };
+  if (!named && !options.header && !known(names[0]))
+    throw DataError(path.string(), "its first line may be one of names: no other has the label \"" + names[0] + '"',
+                    "say which by header = true or false");
   return detail::number_classes(std::move(texts), names, wheres, options.classes);
 }
 
-/// A folder with a folder per class, each text a file `.txt` in it, in the order of their names. Throws FileError for
-/// what cannot be read; DataError where there is no text, and for a class that is not in `classes`.
+/// A folder with a folder per class, which may hold folders itself; each text is a file `.txt` (in any case) in it, in
+/// the order of their names. Links that lead nowhere or back up are passed over, and named in `passed_over`. Throws
+/// FileError for what cannot be read; DataError where there is no text, and for a
+/// class that is not in `classes`; without `classes` also for a class's folder without texts, and for train/ and test/,
+/// which are no classes.
 [[nodiscard]] inline LabelledTexts text_folder(const std::filesystem::path& folder,
-                                               std::vector<std::string> classes = {}) {
-  std::vector<std::filesystem::path> files;
-  try {
-    for (const auto& child : std::filesystem::directory_iterator(folder))
-      if (child.is_directory())
-        for (const auto& file : std::filesystem::directory_iterator(child))
-          if (file.is_regular_file() && file.path().extension() == ".txt") files.push_back(file.path());
-  } catch (const std::filesystem::filesystem_error& error) {
-    throw FileError(error.path1().string(), "cannot be read: " + error.code().message(),
-                    "name a folder that has one folder per class");
-  }
+                                               std::vector<std::string> classes = {},
+                                               std::vector<std::string>* passed_over = nullptr) {
+  const auto is_text = [&](const std::filesystem::path& path) {
+    std::string extension = path.extension().string();
+    std::ranges::transform(extension, extension.begin(), [](unsigned char c) { return std::tolower(c); });
+    return extension == ".txt" && path.lexically_relative(folder).has_parent_path();
+  };
+  FilesBelow found = files_below(folder, is_text, "name a folder that has one folder per class");
+  const std::vector<std::filesystem::path>& files = found.files;
+  if (passed_over != nullptr) *passed_over = std::move(found.passed_over);
   if (files.empty())
     throw DataError(folder.string(), "there is no text in it", "give it a folder per class, with files .txt in them");
-  std::ranges::sort(files);
+  if (classes.empty())
+    check_class_folders(folder, files, "a text", "name one of them, and give the others its classes");
   std::vector<std::string> texts, names, wheres;
   for (const std::filesystem::path& path : files) {
     std::ifstream file(path, std::ios::binary);
     if (!file) throw FileError(path.string(), "cannot be opened", "see that it may be read");
     texts.emplace_back(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
-    names.push_back(path.parent_path().filename().string());
+    names.push_back(path.lexically_relative(folder).begin()->string());
     wheres.push_back(path.string());
   }
   return detail::number_classes(std::move(texts), names, wheres, std::move(classes));

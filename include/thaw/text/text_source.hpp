@@ -33,6 +33,8 @@ struct TextSourceOptions {
   std::uint64_t seed = 0;    ///< with the epoch it fixes the order; the global generator is not touched
   bool drop_last = false;    ///< leave out a last batch that is not full
   std::int64_t bucket = 20;  ///< shuffled, texts of so many batches are put into them by length; 1: by chance
+  std::vector<std::string> classes = {};  ///< LabelledTexts::classes: a Learner refuses those of training and
+                                          ///< validation that differ
 };
 
 /// Texts in batches, each batch as long as its longest text: input_ids, attention_mask and token_type_ids, in the order
@@ -71,6 +73,8 @@ class TextSource {
   /// Samples of the last batch.
   [[nodiscard]] std::int64_t last_batch() const { return order_.last_batch(); }
   [[nodiscard]] Fields targets() const { return data_->target; }
+  /// The names of the targets' classes; empty where they were not given.
+  [[nodiscard]] const std::vector<std::string>& classes() const { return data_->classes; }
 
   /// One pass, from its i-th batch on; of each batch a shard, as long as that one's longest text. The order depends on
   /// seed and epoch alone.

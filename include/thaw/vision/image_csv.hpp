@@ -2,10 +2,11 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -13,102 +14,116 @@
 #include <vector>
 
 #include <thaw/core/error.hpp>
-#include <thaw/core/names.hpp>
+#include <thaw/data/class_names.hpp>
 #include <thaw/data/csv.hpp>
 #include <thaw/vision/image_list.hpp>
 
 namespace thaw::vision {
 
-/// What a CSV file of images is like. Its first line names the columns.
+/// What a CSV file of images is like. Columns are given by the names in its first line, or by numbers from 0 on.
 struct ImageCsvOptions {
   std::filesystem::path folder = {};      ///< that the paths begin in; the file's own if empty
-  std::string path = {};                  ///< column of the images' paths; the first if empty
-  std::string label = {};                 ///< column of the labels; the second if empty and no `values` are named
+  CsvColumn path = {};                    ///< of the images' paths; the first if empty
+  CsvColumn label = {};                   ///< of the labels; the second if empty and no `values` are named
   std::string separator = {};             ///< between several labels of an image, as " " or ";"; empty: one each
-  std::vector<std::string> values = {};   ///< columns of numbers to predict, in place of labels
+  std::vector<CsvColumn> values = {};     ///< of numbers to predict, in place of labels
   std::string extension = {};             ///< put behind each path, as ".jpg"
   std::vector<std::string> classes = {};  ///< in their order; those that occur, sorted, if empty
   char delimiter = ',';
+  std::optional<bool> header = {};  ///< the first line names the columns; if unset, unless its path is an image's
+  std::optional<bool> quotes = {};  ///< as in CsvFormat
+  bool trim = true;                 ///< spaces around paths, labels and numbers are left out
+
+  [[nodiscard]] CsvFormat format() const { return {.delimiter = delimiter, .quotes = quotes, .trim = trim}; }
 };
 
 namespace detail {
 
-inline std::size_t column_of(const std::vector<std::string>& headers, const std::string& name,
-                             const std::string& file) {
-  const auto found = std::ranges::find(headers, name);
-  if (found == headers.end())
-    throw DataError(file, "there is no column \"" + name + "\"", "its columns are: " + join_names(headers));
-  return static_cast<std::size_t>(found - headers.begin());
-}
+using thaw::detail::trimmed;
 
-inline std::vector<std::string> split(std::string_view text, const std::string& separator) {
+inline std::vector<std::string> split(std::string_view text, const std::string& separator, bool trim) {
   std::vector<std::string> parts;
   while (!separator.empty() && text.find(separator) != std::string_view::npos) {
     parts.emplace_back(text.substr(0, text.find(separator)));
     text.remove_prefix(text.find(separator) + separator.size());
   }
   parts.emplace_back(text);
+  if (trim) std::ranges::transform(parts, parts.begin(), trimmed);
   if (!separator.empty()) std::erase(parts, "");
   return parts;
 }
 
 inline float float_of(const std::string& cell, const std::string& where) {
+  const std::string text = trimmed(cell);
+  const bool plus = text.starts_with('+') && !text.starts_with("+-");  // which from_chars does not take
   float value = 0;
-  const auto [end, error] = std::from_chars(cell.data(), cell.data() + cell.size(), value);
-  if (error != std::errc() || end != cell.data() + cell.size())
+  const char* const last = text.data() + text.size();
+  const auto [end, error] = std::from_chars(text.data() + (plus ? 1 : 0), last, value);
+  if (error != std::errc() || end != last || !std::isfinite(value))
     throw DataError(where, "\"" + cell + "\" is no number", "write numbers as 0.5 or 1e-3");
   return value;
+}
+
+/// Whether the first line of a table is one of names: as the options say, or if they do not, unless the image that it
+/// would name is there.
+inline bool has_header(const std::filesystem::path& csv, const ImageCsvOptions& options,
+                       const std::vector<std::filesystem::path>& folders, const std::vector<std::string>& extensions) {
+  const bool named =
+      options.path.named() || options.label.named() || std::ranges::any_of(options.values, &CsvColumn::named);
+  if (named && !options.header.value_or(true))
+    throw ConfigError(csv.string(), "has no header, and a column is given by its name", "give its number, from 0 on");
+  if (named || options.header) return options.header.value_or(true);
+  const auto rows = read_csv(csv, options.format());
+  const auto column = static_cast<std::size_t>(std::max(0, options.path.number().value_or(0)));
+  if (rows.empty() || column >= rows[0].size()) return true;
+  for (const auto& folder : folders)
+    for (const std::string& extension : extensions)
+      if (std::filesystem::is_regular_file(folder / (rows[0][column] + extension))) return false;
+  return true;
 }
 
 }  // namespace detail
 
 /// Images that a CSV file lists, with one label each, several, or numbers. Throws FileError for a file that cannot be
 /// read; DataError for one that is no CSV, for a column that is not there, a label that is not in `classes`, a number
-/// that is none, and an image that does not exist, naming the file and the row.
+/// that is none, and an image that does not exist, naming the file and the row; ConfigError for a column by its name
+/// where there is no header.
 /// Example: `image_csv("train.csv", {.folder = "train", .label = "tags", .separator = " ", .extension = ".jpg"})`
 [[nodiscard]] inline ImageList image_csv(const std::filesystem::path& csv, const ImageCsvOptions& options = {}) {
-  const std::string file = csv.string();
-  const auto rows = read_csv(csv, options.delimiter);
-  if (rows.size() < 2) throw DataError(file, "lists no image", "give a line of column names, then one for each image");
-  const std::vector<std::string>& headers = rows[0];
-  const std::size_t path = options.path.empty() ? 0 : detail::column_of(headers, options.path, file);
+  const std::filesystem::path folder = options.folder.empty() ? csv.parent_path() : options.folder;
+  const CsvTable table =
+      read_table(csv, options.format(), detail::has_header(csv, options, {folder}, {options.extension}));
+  if (table.rows.empty())
+    throw DataError(table.file, "lists no image", "give a line of column names, then one for each image");
+  const std::size_t path = options.path.empty() ? 0 : table.at(options.path);
   const bool labels = options.values.empty() || !options.label.empty();
-  if (labels && options.label.empty() && headers.size() < 2)
-    throw DataError(file, "has one column", "give a column of labels beside that of the paths");
-  const std::size_t label = !labels                 ? 0
-                            : options.label.empty() ? (path == 1 ? 0 : 1)
-                                                    : detail::column_of(headers, options.label, file);
+  if (labels && options.label.empty() && table.rows[0].size() < 2)
+    throw DataError(table.file, "has one column", "give a column of labels beside that of the paths");
+  const std::size_t label = !labels ? 0 : options.label.empty() ? (path == 1 ? 0 : 1) : table.at(options.label);
   std::vector<std::size_t> values;
   values.reserve(options.values.size());
-  for (const std::string& name : options.values) values.push_back(detail::column_of(headers, name, file));
+  for (const CsvColumn& column : options.values) values.push_back(table.at(column));
 
-  ImageList list{.classes = options.classes};
   std::vector<std::vector<std::string>> names;
   std::set<std::string> occurring;
-  for (std::size_t i = 1; i < rows.size(); ++i) {
-    if (labels) names.push_back(detail::split(rows[i][label], options.separator));
-    if (labels) occurring.insert(names.back().begin(), names.back().end());
+  for (const auto& row : table.rows) {
+    if (!labels) break;
+    names.push_back(detail::split(row[label], options.separator, options.trim));
+    occurring.insert(names.back().begin(), names.back().end());
   }
-  if (list.classes.empty()) list.classes.assign(occurring.begin(), occurring.end());
-  std::map<std::string, std::int64_t> number_of;
-  for (std::size_t i = 0; i < list.classes.size(); ++i) number_of.emplace(list.classes[i], i);
-
-  const std::filesystem::path folder = options.folder.empty() ? csv.parent_path() : options.folder;
-  for (std::size_t i = 1; i < rows.size(); ++i) {
-    const std::string where = file + ", row " + std::to_string(i);
-    ImageItem item{.path = folder / (rows[i][path] + options.extension)};
+  const ClassNumbers numbers(options.classes, occurring);
+  ImageList list{.classes = numbers.classes()};
+  for (std::size_t i = 0; i < table.rows.size(); ++i) {
+    const std::vector<std::string>& row = table.rows[i];
+    ImageItem item{.path = folder / ((options.trim ? detail::trimmed(row[path]) : row[path]) + options.extension)};
     if (!std::filesystem::exists(item.path))
-      throw DataError(where, "the image " + item.path.string() + " does not exist",
+      throw DataError(table.where(i), "the image " + item.path.string() + " does not exist",
                       "say by folder where the paths begin, and by extension what they end with");
     if (labels)
-      for (const std::string& name : names[i - 1]) {
-        const auto found = number_of.find(name);
-        if (found == number_of.end())
-          throw DataError(where, "the label \"" + name + "\" is none of " + join_names(list.classes),
-                          "add it to classes, or set separator if it is several");
-        item.labels.push_back(found->second);
-      }
-    for (const std::size_t column : values) item.values.push_back(detail::float_of(rows[i][column], where));
+      for (const std::string& name : names[i])
+        item.labels.push_back(
+            numbers.of(name, table.where(i), "the label", "add it to classes, or set separator if it is several"));
+    for (const std::size_t column : values) item.values.push_back(detail::float_of(row[column], table.where(i)));
     list.items.push_back(std::move(item));
   }
   return list;

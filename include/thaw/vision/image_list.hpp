@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
-#include <map>
 #include <set>
 #include <string>
 #include <string_view>
@@ -12,7 +11,8 @@
 #include <vector>
 
 #include <thaw/core/error.hpp>
-#include <thaw/core/names.hpp>
+#include <thaw/data/class_names.hpp>
+#include <thaw/data/files_below.hpp>
 
 namespace thaw::vision {
 
@@ -42,40 +42,28 @@ struct ImageList {
 
 namespace detail {
 
+/// What calls itself an image, also where this OpenCV cannot read it: such a file is an error, and no class vanishes.
 inline bool has_image_extension(const std::filesystem::path& path) {
-  static const std::set<std::string> known{".jpg",  ".jpeg", ".jpe", ".png", ".bmp", ".dib", ".webp", ".tif",
-                                           ".tiff", ".jp2",  ".pgm", ".ppm", ".pbm", ".pnm", ".exr",  ".hdr"};
+  static const std::set<std::string> known{
+      ".jpg", ".jpeg", ".jpe", ".jfif", ".jfi", ".jif", ".pjpeg", ".pjp", ".png",  ".apng", ".bmp",
+      ".dib", ".webp", ".tif", ".tiff", ".jp2", ".j2k", ".pgm",   ".ppm", ".pbm",  ".pnm",  ".pam",
+      ".pfm", ".pxm",  ".ras", ".sr",   ".pic", ".exr", ".hdr",   ".gif", ".avif", ".heic", ".heif"};
   std::string extension = path.extension().string();
   std::ranges::transform(extension, extension.begin(), [](unsigned char c) { return std::tolower(c); });
   return known.contains(extension);
 }
 
-/// What systems leave beside the files: .DS_Store, and macOS's folder in an archive.
-inline bool hidden(const std::filesystem::path& path) {
-  return path.filename().string().starts_with(".") || path.filename() == "__MACOSX";
-}
-
 }  // namespace detail
 
 /// The image files in a folder and in those within it, in the order of their names; by their extension, hidden ones
-/// left out. Throws FileError for a folder that cannot be read, DataError for one without images.
-[[nodiscard]] inline std::vector<std::filesystem::path> image_files(const std::filesystem::path& folder) {
-  std::vector<std::filesystem::path> files;
-  try {
-    using Iterator = std::filesystem::recursive_directory_iterator;
-    for (Iterator at(folder, std::filesystem::directory_options::follow_directory_symlink); at != Iterator(); ++at) {
-      if (detail::hidden(at->path())) {
-        if (at->is_directory()) at.disable_recursion_pending();
-      } else if (at->is_regular_file() && detail::has_image_extension(at->path())) {
-        files.push_back(at->path());
-      }
-    }
-  } catch (const std::filesystem::filesystem_error& error) {
-    throw FileError(folder.string(), "cannot be read: " + error.code().message(), "name a folder of images");
-  }
-  if (files.empty()) throw DataError(folder.string(), "there is no image in it", "name a folder of images");
-  std::ranges::sort(files);
-  return files;
+/// left out. Links are followed; into `passed_over` come those that lead nowhere, or back up. Throws FileError for a
+/// folder that cannot be read, DataError for one without images.
+[[nodiscard]] inline std::vector<std::filesystem::path> image_files(const std::filesystem::path& folder,
+                                                                    std::vector<std::string>* passed_over = nullptr) {
+  FilesBelow found = files_below(folder, detail::has_image_extension, "name a folder of images");
+  if (passed_over != nullptr) *passed_over = std::move(found.passed_over);
+  if (found.files.empty()) throw DataError(folder.string(), "there is no image in it", "name a folder of images");
+  return std::move(found.files);
 }
 
 /// Images of one class each: that which `label_of(path)` names. Classes are numbered in the order of their names, or as
@@ -87,39 +75,30 @@ inline bool hidden(const std::filesystem::path& path) {
   std::vector<std::string> labels;
   labels.reserve(files.size());
   for (const auto& file : files) labels.push_back(label_of(file));
-  if (classes.empty()) {
-    const std::set<std::string> sorted(labels.begin(), labels.end());
-    classes.assign(sorted.begin(), sorted.end());
-  }
-  std::map<std::string, std::int64_t> number_of;
-  for (std::size_t i = 0; i < classes.size(); ++i) number_of.emplace(classes[i], i);
-  ImageList list{.classes = std::move(classes)};
+  const ClassNumbers numbers(std::move(classes), {labels.begin(), labels.end()});
+  ImageList list{.classes = numbers.classes()};
   for (std::size_t i = 0; i < files.size(); ++i) {
-    const auto found = number_of.find(labels[i]);
-    if (found == number_of.end()) {
-      const std::string nearest = nearest_name(labels[i], list.classes);
-      throw DataError(files[i].string(), "its class \"" + labels[i] + "\" is none of " + join_names(list.classes),
-                      nearest.empty() ? "name its class" : "did you mean \"" + nearest + "\"?");
-    }
-    list.items.push_back({.path = files[i], .labels = {found->second}});
+    list.items.push_back({.path = files[i], .labels = {numbers.of(labels[i], files[i].string(), "its class")}});
   }
   return list;
 }
 
 /// The images of a folder with one folder per class, which may hold folders itself. Give `classes` to have a test set
 /// numbered as its training set. Throws FileError for a folder that cannot be read; DataError where there is no image,
-/// for an image beside the classes' folders, and for a class that is not in `classes`.
+/// for an image beside the classes' folders, and for a class that is not in `classes`; without `classes` also for a
+/// class's folder without images, and for train/ and val/, which are no classes (see image_data).
 /// Example: `auto images = image_folder("flowers/train"); auto test = image_folder("flowers/test", images.classes);`
-[[nodiscard]] inline ImageList image_folder(const std::filesystem::path& folder,
-                                            std::vector<std::string> classes = {}) {
+[[nodiscard]] inline ImageList image_folder(const std::filesystem::path& folder, std::vector<std::string> classes = {},
+                                            std::vector<std::string>* passed_over = nullptr) {
+  const std::vector<std::filesystem::path> files = image_files(folder, passed_over);
+  for (const auto& path : files)
+    if (!path.lexically_relative(folder).has_parent_path())
+      throw DataError(path.string(), "is in no class's folder", "move it into that of its class");
+  if (classes.empty())
+    check_class_folders(folder, files, "an image that can be read",
+                        "take image_data, which reads such parts, or name one of them");
   return labelled(
-      image_files(folder),
-      [&](const std::filesystem::path& path) {
-        const std::filesystem::path within = path.lexically_relative(folder);
-        if (!within.has_parent_path())
-          throw DataError(path.string(), "is in no class's folder", "move it into that of its class");
-        return within.begin()->string();
-      },
+      files, [&](const std::filesystem::path& path) { return path.lexically_relative(folder).begin()->string(); },
       std::move(classes));
 }
 

@@ -38,6 +38,9 @@ struct ImageSourceOptions {
   Normalization normalization = {};  ///< what the network expects; has to be said
   Channels channels = Channels::rgb;
   Predict predict = Predict::label;
+  /// Which way up masks and keypoints were drawn. If unset, images and masks are turned upright, each as its own EXIF
+  /// says, and an image that is turned without its mask, or with keypoints, is an error.
+  std::optional<Orientation> orientation = {};
   std::vector<Color> mask_colors = {};  ///< of masks that are written in colours: that of each class
   std::vector<int> mask_values = {};    ///< of masks in numbers: that of each class, as {0, 255}; if empty 0, 1, 2, ...
   std::optional<int> mask_ignore = {};  ///< number of pixels that count for no class; in the target they are 255
@@ -94,6 +97,11 @@ class ImageSource {
   /// In the order of the list; none for masks and keypoints, which change with the images.
   [[nodiscard]] Fields targets() const { return targets_; }
   [[nodiscard]] const ImageList& images() const { return options_->images; }
+  /// The names of the targets' classes; empty where numbers or places are predicted.
+  [[nodiscard]] std::vector<std::string> classes() const {
+    const bool numbers = options_->predict == Predict::keypoints || options_->predict == Predict::values;
+    return numbers ? std::vector<std::string>() : options_->images.classes;
+  }
   [[nodiscard]] const ImageSourceOptions& options() const { return *options_; }
 
   /// One pass, from its i-th batch on; of each batch a shard, whose images alone are read.
@@ -158,19 +166,34 @@ class ImageSource {
             .ignore = options.mask_ignore,
             .nearest = options.mask_nearest};
   }
-  static cv::Mat mask(const ImageSourceOptions& options, const ImageItem& item) {
-    return read_mask(item.mask, mask_code(options), std::ssize(options.images.classes));
+  static detail::OrientedImage mask(const ImageSourceOptions& options, const ImageItem& item) {
+    return detail::read_oriented_mask(item.mask, mask_code(options), std::ssize(options.images.classes),
+                                      options.orientation.value_or(Orientation::upright));
+  }
+  /// Throws DataError where the file turns its image, and not what was drawn on it.
+  static void check_orientation(const ImageSourceOptions& options, const ImageItem& item, int image, int drawn) {
+    if (!options.orientation && image != drawn)
+      throw DataError(item.path.string(),
+                      "its EXIF turns it (orientation " + std::to_string(image) + "), and not its " +
+                          (options.predict == Predict::mask ? "mask" : "keypoints"),
+                      "say what they were drawn on by orientation = Orientation::stored, the pixels as they lie in the "
+                      "file, or Orientation::upright, the image as it is shown");
   }
 
   static Sample sample(const ImageSourceOptions& options, std::int64_t i, std::int64_t epoch) {
     const ImageItem& item = options.images.items.at(static_cast<std::size_t>(i));
-    Sample sample{.image = read_image(item.path, options.channels)};
+    const auto [image, orientation] =
+        detail::read_oriented(item.path, options.channels, options.orientation.value_or(Orientation::upright));
+    Sample sample{.image = image};
     if (options.predict == Predict::mask) {
-      sample.mask = mask(options, item);
+      const auto [mask, mask_orientation] = ImageSource::mask(options, item);
+      check_orientation(options, item, orientation, mask_orientation);
+      sample.mask = mask;
       if (sample.mask.size() != sample.image.size())
         throw DataError(item.mask.string(), text(sample.mask) + ", and its image is " + text(sample.image),
                         "give a mask with a pixel for each of the image's");
     }
+    if (options.predict == Predict::keypoints) check_orientation(options, item, orientation, 1);
     if (options.predict == Predict::keypoints)
       for (const auto& [x, y] : item.keypoints) sample.keypoints.emplace_back(x, y);
     Random random(seed_of(mixed_seed(options.seed, epoch), i));
@@ -216,14 +239,14 @@ class ImageSource {
   at::Tensor targets_;  // undefined for masks and keypoints
 };
 
-/// The images that can be read, and into `unreadable` why the others cannot. Reads them all, by as many threads as
-/// there are processors.
-[[nodiscard]] inline ImageList drop_unreadable(const ImageList& images,
-                                               std::vector<std::string>* unreadable = nullptr) {
+/// The images that can be read in these channels, and into `unreadable` why the others cannot. Reads them all, by as
+/// many threads as there are processors.
+[[nodiscard]] inline ImageList drop_unreadable(const ImageList& images, std::vector<std::string>* unreadable = nullptr,
+                                               Channels channels = Channels::rgb) {
   ImageList kept{.classes = images.classes};
   const auto problem = [&](std::int64_t i) -> std::string {
     try {
-      (void)read_image(images.items[static_cast<std::size_t>(i)].path);
+      (void)read_image(images.items[static_cast<std::size_t>(i)].path, channels);
       return {};
     } catch (const Error& error) {
       return error.where() + ": " + error.problem();

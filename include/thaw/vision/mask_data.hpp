@@ -25,7 +25,7 @@ namespace thaw::vision {
 /// Throws as read_mask.
 [[nodiscard]] inline std::map<int, std::int64_t> distinct_mask_values(const ImageList& images) {
   const auto values_of = [&](std::int64_t i) {
-    return detail::distinct(detail::mask_numbers(images.items[static_cast<std::size_t>(i)].mask));
+    return detail::distinct(detail::mask_numbers(images.items[static_cast<std::size_t>(i)].mask).numbers);
   };
   const auto threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   OrderedWorkers<std::set<int>> all(values_of, 0, images.size(), threads, 4 * std::int64_t{threads});
@@ -76,7 +76,8 @@ inline std::string mask_key(const Path& file, const Path& folder, bool is_mask) 
 /// Each image with the mask of its name.
 inline ImageList pairs(const Path& images, const Path& masks, std::vector<std::string>& notes) {
   std::map<std::string, Path> mask_of;
-  for (const Path& file : image_files(masks)) {
+  std::vector<std::string> passed_over, more_passed_over;
+  for (const Path& file : image_files(masks, &passed_over)) {
     const auto [other, is_new] = mask_of.emplace(mask_key(file, masks, true), file);
     if (!is_new)
       throw DataError(file.string(), "is for the same image as " + name_of(other->second),
@@ -84,13 +85,15 @@ inline ImageList pairs(const Path& images, const Path& masks, std::vector<std::s
   }
   ImageList list;
   std::vector<std::string> without;
-  for (const Path& file : image_files(images)) {
+  for (const Path& file : image_files(images, &more_passed_over)) {
     const auto mask = mask_of.find(mask_key(file, images, false));
     if (mask == mask_of.end())
       without.push_back(file.lexically_relative(images).string());
     else
       list.items.push_back({.path = file, .mask = mask->second});
   }
+  passed_over.insert(passed_over.end(), more_passed_over.begin(), more_passed_over.end());
+  for (const std::string& link : passed_over) notes.push_back("passed over " + link);
   if (!without.empty())
     throw DataError(images.string(), "without a mask in " + name_of(masks) + "/: " + join_names(without),
                     "give each image a mask of its name, as b.png for b.jpg, or move it elsewhere");

@@ -6,6 +6,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include <thaw/core/error.hpp>
@@ -29,8 +30,8 @@ namespace thaw::vision {
 
 struct Overlay {
   double opacity = 0.5;
-  int background = 0;  ///< a class that stays uncoloured; -1: none
-  int ignored = 255;   ///< another one
+  int background = 0;               ///< a class that stays uncoloured; -1: none
+  std::optional<int> ignored = {};  ///< another one; if unset 255, unless it is the mask's only class but 0: foreground
 };
 
 /// An image of bytes, RGB or gray, with its mask's classes in colours upon it. Throws DataError where the two differ in
@@ -41,12 +42,14 @@ struct Overlay {
                     "an image " + cv::typeToString(image.type()) + " and a mask " + cv::typeToString(mask.type()) +
                         ", or of different sizes",
                     "give both in bytes, with one mask value for each pixel");
+  const bool binary = !how.ignored && cv::countNonZero((mask != 0) & (mask != 255)) == 0;  // masks of 0 and 255
   cv::Mat result;
   image.channels() == 1 ? cv::cvtColor(image, result, cv::COLOR_GRAY2RGB) : image.copyTo(result);
   for (int y = 0; y < mask.rows; ++y)
     for (int x = 0; x < mask.cols; ++x) {
-      const int label = mask.at<std::uint8_t>(y, x);
-      if (label == how.background || label == how.ignored) continue;
+      int label = mask.at<std::uint8_t>(y, x);
+      if (binary && label == 255) label = 1;
+      if (label == how.background || label == how.ignored.value_or(255)) continue;
       const Color color = class_color(static_cast<std::size_t>(label));
       auto& pixel = result.at<cv::Vec3b>(y, x);
       for (int c = 0; c < 3; ++c)

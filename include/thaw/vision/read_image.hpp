@@ -9,9 +9,12 @@
 #include <fstream>
 #include <iterator>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <thaw/core/error.hpp>
+#include <thaw/vision/detail/file_format.hpp>
+#include <thaw/vision/detail/tiff_tags.hpp>
 #include <thaw/vision/detail/whole_jpeg.hpp>
 
 namespace thaw::vision {
@@ -21,6 +24,12 @@ enum class Channels : std::int8_t {
   gray = 1,
   rgb = 3,
   rgba = 4,  ///< opaque where the file has no alpha
+};
+
+/// Which way up an image is read.
+enum class Orientation : std::int8_t {
+  upright,  ///< turned as its EXIF says
+  stored,   ///< as its pixels lie in the file
 };
 
 namespace detail {
@@ -51,10 +60,11 @@ inline bool has_usual_pixels(const cv::Mat& image) {
   return image.depth() == CV_8U || image.depth() == CV_16U || image.depth() == CV_32F;
 }
 
-/// OpenCV turns an image as its EXIF says, unless asked for its alpha.
+/// As the pixels are stored.
 inline cv::Mat decoded(const std::vector<std::uint8_t>& bytes, Channels channels) {
+  constexpr int as_stored = cv::IMREAD_ANYDEPTH | cv::IMREAD_IGNORE_ORIENTATION;
   cv::Mat image;
-  if (channels == Channels::gray) return decoded(bytes, cv::IMREAD_GRAYSCALE | cv::IMREAD_ANYDEPTH);
+  if (channels == Channels::gray) return decoded(bytes, cv::IMREAD_GRAYSCALE | as_stored);
   if (channels == Channels::rgba) {
     image = decoded(bytes, cv::IMREAD_UNCHANGED);
     if (image.channels() == 4) {
@@ -62,29 +72,80 @@ inline cv::Mat decoded(const std::vector<std::uint8_t>& bytes, Channels channels
       return image;
     }
   }
-  image = decoded(bytes, cv::IMREAD_COLOR | cv::IMREAD_ANYDEPTH);
+  image = decoded(bytes, cv::IMREAD_COLOR | as_stored);
   if (!image.empty() && has_usual_pixels(image))
     cv::cvtColor(image, image, channels == Channels::rgba ? cv::COLOR_BGR2RGBA : cv::COLOR_BGR2RGB);
   return image;
 }
 
+/// Makes OpenCV read from a TIFF what it holds: colours that are not multiplied by their alpha, four bands as four, and
+/// all as stored. Throws FileError for bands that would be left out.
+inline void prepare_tiff(std::vector<std::uint8_t>& bytes, Channels channels, const std::string& where) {
+  using Tag = TiffTags;
+  const TiffTags tags(bytes);
+  if (!tags.is_tiff()) return;
+  const std::uint64_t kind = tags.value(Tag::photometric, 1), samples = tags.value(Tag::samples, 1);
+  const bool deep = tags.value(Tag::bits, 1) > 8;
+  const std::uint64_t colors = kind == 2 || kind == 6 || kind == 8 ? 3 : kind == 5 ? 4 : 1;
+  const std::uint64_t alpha = tags.value(Tag::extra_samples, 0);  // 1: colours are multiplied by it, 2: they are not
+  const bool has_alpha = samples == colors + 1 && (alpha == 1 || alpha == 2);
+  const bool four = samples == 4 && channels == Channels::rgba;
+  if (samples > colors && !four && !(has_alpha && (colors == 3 || (!deep && channels != Channels::rgba))))
+    throw FileError(where, "a TIFF of " + std::to_string(samples) + " bands, of which some would be left out",
+                    "ask for Channels::rgba for four bands, or write those that you need as a TIFF of one or three");
+  std::vector<std::uint8_t> copy(bytes);
+  tags.set(copy, Tag::orientation, 1);
+  if (samples > 1 && alpha == 2) tags.set(copy, Tag::extra_samples, 1);
+  if (four && colors == 1) tags.set(copy, Tag::photometric, 2), tags.set(copy, Tag::extra_samples, 0);
+  bytes = std::move(copy);
+}
+
+/// Throws FileError, naming the file, for what could not be decoded, or not whole.
+template <class Decode>
+void check_decoded(const std::vector<std::uint8_t>& bytes, const cv::Mat& image, const std::string& where,
+                   Decode decode) {
+  const std::string drop = "drop_unreadable from the list";
+  if (image.empty()) {
+    const std::string format = format_of(bytes);
+    if (!format.empty())
+      throw FileError(where, "is " + format + ", which OpenCV " CV_VERSION " cannot read",
+                      "convert it to PNG or JPEG, or " + drop);
+    throw FileError(where, bytes.empty() ? "is empty" : "is no image that OpenCV can read", "remove it, or " + drop);
+  }
+  if (!whole_or_no_jpeg(bytes)) throw FileError(where, "is a JPEG that ends too early", "copy it again, or " + drop);
+  if (lacks_pixels(bytes, image, decode))
+    throw FileError(where, "is a JPEG that lacks a part of its pixels", "copy it again, or " + drop);
+}
+
+/// An image and how its file says that its pixels lie, 1 to 8.
+struct OrientedImage {
+  cv::Mat image;
+  int orientation = 1;
+};
+
+inline OrientedImage read_oriented(const std::filesystem::path& path, Channels channels, Orientation orientation) {
+  std::vector<std::uint8_t> bytes = bytes_of(path);
+  OrientedImage read{.image = {}, .orientation = orientation_of(bytes)};
+  prepare_tiff(bytes, channels, path.string());
+  const auto decode = [&](const std::vector<std::uint8_t>& from) { return decoded(from, channels); };
+  read.image = decode(bytes);
+  check_decoded(bytes, read.image, path.string(), decode);
+  if (!has_usual_pixels(read.image))
+    throw FileError(path.string(), "its pixels are of the type " + cv::typeToString(read.image.type()),
+                    "convert it to 8 or 16 bits per channel");
+  if (orientation == Orientation::upright) read.image = upright(read.image, read.orientation);
+  return read;
+}
+
 }  // namespace detail
 
 /// Reads an image file of any format that OpenCV knows (JPEG, PNG, TIFF, WebP, BMP, ...): bytes, 16 bits or floats per
-/// channel, as the file has them; turned upright as its EXIF says. A file is read whole, or not at all: half a JPEG,
-/// of which OpenCV would make half an image, is refused. Throws FileError, naming the file.
-[[nodiscard]] inline cv::Mat read_image(const std::filesystem::path& path, Channels channels = Channels::rgb) {
-  const std::vector<std::uint8_t> bytes = detail::bytes_of(path);
-  cv::Mat image = detail::decoded(bytes, channels);
-  if (image.empty())
-    throw FileError(path.string(), bytes.empty() ? "is empty" : "is no image that OpenCV can read",
-                    "remove it, or drop_unreadable from the list");
-  if (!detail::whole_or_no_jpeg(bytes))
-    throw FileError(path.string(), "is a JPEG that ends too early", "copy it again, or drop_unreadable from the list");
-  if (!detail::has_usual_pixels(image))
-    throw FileError(path.string(), "its pixels are of the type " + cv::typeToString(image.type()),
-                    "convert it to 8 or 16 bits per channel");
-  return image;
+/// channel, as the file has them; turned upright as its EXIF says, unless asked for as it is stored. A file is read
+/// whole, or not at all: half a JPEG, of which OpenCV would make half an image, is refused, and so is a TIFF of more
+/// bands than are asked for (an alpha channel may be left out). Throws FileError, naming the file.
+[[nodiscard]] inline cv::Mat read_image(const std::filesystem::path& path, Channels channels = Channels::rgb,
+                                        Orientation orientation = Orientation::upright) {
+  return detail::read_oriented(path, channels, orientation).image;
 }
 
 }  // namespace thaw::vision

@@ -6,10 +6,12 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
+#include <iterator>
 #include <map>
 #include <optional>
 #include <set>
@@ -18,7 +20,8 @@
 
 #include <thaw/core/error.hpp>
 #include <thaw/core/names.hpp>
-#include <thaw/vision/detail/whole_jpeg.hpp>
+#include <thaw/vision/detail/file_format.hpp>
+#include <thaw/vision/detail/mask_bytes.hpp>
 #include <thaw/vision/read_image.hpp>
 
 namespace thaw::vision {
@@ -39,33 +42,62 @@ using Color = std::array<std::uint8_t, 3>;
 namespace detail {
 
 inline cv::Mat classes_of_colors(const cv::Mat& image, const std::vector<Color>& colors, const std::string& where) {
-  std::vector<std::int16_t> class_of(std::size_t{1} << 24, -1);  // of each colour
-  const auto key = [](std::uint8_t r, std::uint8_t g, std::uint8_t b) {
-    return std::size_t{r} << 16 | std::size_t{g} << 8 | b;
-  };
-  for (std::size_t i = colors.size(); i-- > 0;)
-    class_of[key(colors[i][0], colors[i][1], colors[i][2])] = static_cast<std::int16_t>(i);
+  std::map<Color, std::uint8_t> class_of;
+  for (std::size_t i = 0; i < colors.size(); ++i) class_of.emplace(colors[i], static_cast<std::uint8_t>(i));
   cv::Mat mask(image.size(), CV_8U);
-  for (int y = 0; y < image.rows; ++y)
+  for (int y = 0; y < image.rows; ++y) {
+    const auto* const row = image.ptr<cv::Vec3b>(y);
+    auto* const to = mask.ptr<std::uint8_t>(y);
     for (int x = 0; x < image.cols; ++x) {
-      const auto& [r, g, b] = image.at<cv::Vec3b>(y, x).val;
-      const std::int16_t found = class_of[key(r, g, b)];
-      if (found < 0)
+      if (x > 0 && row[x] == row[x - 1]) {
+        to[x] = to[x - 1];
+        continue;
+      }
+      const auto& [r, g, b] = row[x].val;
+      const auto found = class_of.find(Color{r, g, b});
+      if (found == class_of.end())
         throw DataError(where,
                         "the colour (" + std::to_string(r) + ", " + std::to_string(g) + ", " + std::to_string(b) +
                             ") at row " + std::to_string(y) + ", column " + std::to_string(x) + " is no class's",
                         "name the colour of each class in mask_colors, in their order");
-      mask.at<std::uint8_t>(y, x) = static_cast<std::uint8_t>(found);
+      to[x] = found->second;
     }
+  }
   return mask;
 }
 
-/// The numbers of a mask of one channel, or of several that say the same, [H, W] of CV_32S.
-inline cv::Mat mask_numbers(const std::filesystem::path& path) {
-  const std::vector<std::uint8_t> bytes = bytes_of(path);
-  cv::Mat mask = decoded(bytes, cv::IMREAD_UNCHANGED);
-  if (mask.empty()) throw FileError(path.string(), "is no image that OpenCV can read", "write masks as PNG");
-  if (!whole_or_no_jpeg(bytes)) throw FileError(path.string(), "is a JPEG that ends too early", "copy it again");
+/// The numbers as they stand in a file.
+struct MaskNumbers {
+  cv::Mat numbers;      // [H, W] of CV_32S
+  int orientation = 1;  // as its EXIF says
+  bool lossy = false;   // values between those that were written may come from compression
+};
+
+/// Whole numbers of a mask of floats.
+template <class Float>
+void check_whole(const cv::Mat& mask, const std::string& where) {
+  for (int y = 0; y < mask.rows; ++y)
+    for (int x = 0; x < mask.cols; ++x)
+      if (const auto value = static_cast<double>(mask.at<Float>(y, x));
+          !(std::trunc(value) == value) || std::abs(value) > 1e9)
+        throw DataError(where,
+                        "a mask with numbers that are not whole: " + thaw::detail::number(value) + " at row " +
+                            std::to_string(y) + ", column " + std::to_string(x),
+                        "write the classes' numbers");
+}
+
+/// The numbers of a mask of one channel, of several that say the same, or of a palette's places.
+inline MaskNumbers mask_numbers(const std::filesystem::path& path, Orientation orientation = Orientation::upright) {
+  std::vector<std::uint8_t> bytes = bytes_of(path);
+  MaskNumbers read{.numbers = {},
+                   .orientation = orientation_of(bytes),
+                   .lossy = is_jpeg(bytes) || (is_webp(bytes) && holds(bytes, 12, "VP8 "))};
+  prepare_tiff(bytes, Channels::rgb, path.string());
+  number_tiff(bytes);
+  const PngNumbers png(bytes);
+  const auto decode = [](const std::vector<std::uint8_t>& from) { return decoded(from, cv::IMREAD_UNCHANGED); };
+  cv::Mat mask = decode(png.palette() ? png.places() : bytes);
+  check_decoded(bytes, mask, path.string(), decode);
   if (mask.channels() != 1) {
     std::vector<cv::Mat> channels;
     cv::split(mask, channels);
@@ -75,15 +107,12 @@ inline cv::Mat mask_numbers(const std::filesystem::path& path) {
                         "say by mask_colors which colour is which class, or write the classes' numbers");
     mask = channels[0];
   }
-  cv::Mat numbers;
-  mask.convertTo(numbers, CV_32S);
-  if (mask.depth() == CV_32F || mask.depth() == CV_64F) {
-    cv::Mat rounded;
-    numbers.convertTo(rounded, mask.depth());
-    if (!(cv::norm(mask, rounded, cv::NORM_INF) == 0))
-      throw DataError(path.string(), "a mask with numbers that are not whole", "write the classes' numbers");
-  }
-  return numbers;
+  if (mask.depth() == CV_32F) check_whole<float>(mask, path.string());
+  if (mask.depth() == CV_64F) check_whole<double>(mask, path.string());
+  mask.convertTo(read.numbers, CV_32S);
+  if (png.scale() > 1) read.numbers /= png.scale();
+  if (orientation == Orientation::upright) read.numbers = upright(read.numbers, read.orientation);
+  return read;
 }
 
 inline std::set<int> distinct(const cv::Mat& numbers) {
@@ -103,20 +132,41 @@ inline std::string listed(const std::vector<int>& values) {
   return join_names(texts);
 }
 
+/// Whether what lossy compression makes of one of these values will not be taken for another.
+inline bool far_apart(const std::map<int, int>& class_of) {
+  constexpr int least = 32;  // what a JPEG of low quality changes a pixel by at a sharp edge is less, as a rule
+  for (auto at = class_of.begin(); at != class_of.end(); ++at)
+    if (const auto next = std::next(at); next != class_of.end() && next->first - at->first < least) return false;
+  return true;
+}
+
+/// Where it has one value alone, nothing was invented.
+inline void refuse_lossy(const std::string& where, const std::set<int>& seen) {
+  if (seen.size() > 1)
+    throw DataError(where,
+                    "a mask with the values " + listed({seen.begin(), seen.end()}) +
+                        " in a file of lossy compression, which invents values between those that were written",
+                    "write masks as PNG, or give mask_values that lie far apart, and mask_nearest");
+}
+
 }  // namespace detail
 
 /// Reads a mask: [H, W] bytes, a number for each pixel, as the file has it. A file of one channel (or of several that
-/// say the same) holds the classes' numbers; one of colours (also by a palette) is read by `colors`, which are those of
-/// the classes 0, 1, 2, ... Throws FileError for a file that cannot be read, DataError for a number that is not in 0 to
-/// 255 and a colour that is no class's; both name the file.
-[[nodiscard]] inline cv::Mat read_mask(const std::filesystem::path& path, const std::vector<Color>& colors = {}) {
+/// say the same) holds the classes' numbers; of a palette, its places are the numbers. One of colours (also by a
+/// palette) is read by `colors`, which are those of the classes 0, 1, 2, ... Turned upright as its EXIF says, like an
+/// image. Throws FileError for a file that cannot be read whole; DataError for a number that is not whole or not in 0
+/// to 255, for a colour that is no class's, and for several values in a file of lossy compression, which invents others
+/// (see MaskCode::nearest); all name the file.
+[[nodiscard]] inline cv::Mat read_mask(const std::filesystem::path& path, const std::vector<Color>& colors = {},
+                                       Orientation orientation = Orientation::upright) {
   if (!colors.empty()) {
-    const cv::Mat image = read_image(path);
+    const cv::Mat image = read_image(path, Channels::rgb, orientation);
     if (image.depth() != CV_8U || colors.size() > 256)
       throw DataError(path.string(), "colours of 16 bits, or more than 256 of them", "give a mask of 8 bits");
     return detail::classes_of_colors(image, colors, path.string());
   }
-  cv::Mat mask = detail::mask_numbers(path);
+  auto [mask, turned, lossy] = detail::mask_numbers(path, orientation);
+  if (lossy) detail::refuse_lossy(path.string(), detail::distinct(mask));
   double least = 0, most = 0;
   cv::minMaxLoc(mask, &least, &most);
   if (least < 0 || most > 255)
@@ -175,14 +225,19 @@ inline std::string mask_fix(const std::set<int>& seen, const std::vector<int>& u
 
 }  // namespace detail
 
-/// Reads a mask by a code: [H, W] bytes, each a class below `classes`, or 255 for what is to be ignored. Throws as the
-/// other, and DataError for a value that is no class's, naming the file, the values that it has, and the remedy.
-[[nodiscard]] inline cv::Mat read_mask(const std::filesystem::path& path, const MaskCode& code, std::int64_t classes) {
-  cv::Mat numbers;
-  if (code.colors.empty())
-    numbers = detail::mask_numbers(path);
-  else
-    read_mask(path, code.colors).convertTo(numbers, CV_32S);
+namespace detail {
+
+/// A mask read by a code, and how its file says that its pixels lie.
+inline OrientedImage read_oriented_mask(const std::filesystem::path& path, const MaskCode& code, std::int64_t classes,
+                                        Orientation orientation) {
+  MaskNumbers read;
+  if (code.colors.empty()) {
+    read = mask_numbers(path, orientation);
+  } else {
+    read_mask(path, code.colors, orientation).convertTo(read.numbers, CV_32S);
+    read.orientation = orientation_of(bytes_of(path));
+  }
+  const cv::Mat& numbers = read.numbers;
 
   std::map<int, int> class_of;
   if (code.values.empty())
@@ -190,12 +245,13 @@ inline std::string mask_fix(const std::set<int>& seen, const std::vector<int>& u
   for (std::size_t c = 0; c < code.values.size(); ++c) class_of.emplace(code.values[c], static_cast<int>(c));
   if (code.ignore) class_of[*code.ignore] = 255;
 
-  const std::set<int> seen = detail::distinct(numbers);
+  const std::set<int> seen = distinct(numbers);
+  if (read.lossy && !code.nearest && !far_apart(class_of)) refuse_lossy(path.string(), seen);
   std::vector<int> unknown;
   std::map<int, std::uint8_t> read_as;
   for (const int value : seen) {
     auto found = class_of.find(value);
-    if (found == class_of.end() && code.nearest)
+    if (found == class_of.end() && code.nearest && value >= 0)
       found = std::ranges::min_element(class_of, {}, [&](const auto& each) { return std::abs(each.first - value); });
     if (found == class_of.end())
       unknown.push_back(value);
@@ -204,17 +260,27 @@ inline std::string mask_fix(const std::set<int>& seen, const std::vector<int>& u
   }
   if (!unknown.empty())
     throw DataError(path.string(),
-                    "a mask with the values " + detail::listed({seen.begin(), seen.end()}) + ", and " +
+                    "a mask with the values " + listed({seen.begin(), seen.end()}) + ", and " +
                         (code.values.empty() ? "there are " + std::to_string(classes) + " classes"
-                                             : "mask_values are " + detail::listed(code.values)),
-                    detail::mask_fix(seen, unknown, code, classes));
+                                             : "mask_values are " + listed(code.values)),
+                    mask_fix(seen, unknown, code, classes));
   cv::Mat mask(numbers.size(), CV_8U);
   for (int y = 0; y < mask.rows; ++y) {
     const int* from = numbers.ptr<int>(y);
     auto* to = mask.ptr<std::uint8_t>(y);
     for (int x = 0; x < mask.cols; ++x) to[x] = x > 0 && from[x] == from[x - 1] ? to[x - 1] : read_as.at(from[x]);
   }
-  return mask;
+  return {.image = mask, .orientation = read.orientation};
+}
+
+}  // namespace detail
+
+/// Reads a mask by a code: [H, W] bytes, each a class below `classes`, or 255 for what is to be ignored. Throws as the
+/// other, and DataError for a value that is no class's, naming the file, the values that it has, and the remedy; for a
+/// file of lossy compression where what it invents could be another class's value.
+[[nodiscard]] inline cv::Mat read_mask(const std::filesystem::path& path, const MaskCode& code, std::int64_t classes,
+                                       Orientation orientation = Orientation::upright) {
+  return detail::read_oriented_mask(path, code, classes, orientation).image;
 }
 
 }  // namespace thaw::vision

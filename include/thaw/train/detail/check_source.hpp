@@ -12,6 +12,7 @@
 #include <vector>
 
 #include <thaw/core/error.hpp>
+#include <thaw/core/names.hpp>
 #include <thaw/core/out_of_memory.hpp>
 #include <thaw/core/random_state.hpp>
 #include <thaw/data/source.hpp>
@@ -100,6 +101,27 @@ inline void check_leaves(const Task& task, const Batch& batch, const LayerGroups
                         "register each module and parameter of the model (register_module), or detach the tensor");
 }
 
+/// Throws DataError where both sources name their classes, and not the same in the same order: a number would be one
+/// class in training and another in validation.
+inline void check_same_classes(const std::vector<std::string>& train, const std::vector<std::string>& valid) {
+  if (!train.empty() && !valid.empty() && train != valid)
+    throw DataError("validation data",
+                    "its classes are " + join_names(valid) + ", and those of the training data " + join_names(train),
+                    "give it the list of the training data, as image_folder(\"valid\", train.classes)");
+}
+
+/// Throws DataError for masks of 0 and 255 with a network of two classes: 255 is the foreground, and a loss or a metric
+/// that ignores it, as DiceCrossEntropy does by default, would see background alone.
+inline void check_masks(const Fields& output, const Fields& target, const std::string& what) {
+  if (output.size() != 1 || target.size() != 1 || output[0].dim() < 3) return;
+  const at::Tensor& masks = target[0];
+  const bool two = output[0].size(1) == 2 || (output[0].size(1) == 1 && masks.dim() + 1 == output[0].dim());
+  if (!two || masks.dim() < 3 || masks.is_floating_point() || masks.scalar_type() == at::kBool) return;
+  if (masks.eq(255).any().item<bool>() && masks.eq(0).logical_or(masks.eq(255)).all().item<bool>())
+    throw DataError(what, "its masks are of 0 and 255, and the network has two classes",
+                    "give classes, as masks.eq(255).to(torch::kLong); for pixels that count for no class, take -100");
+}
+
 /// Tries one batch of the source on the model, and returns it: what would fail in the middle of training fails here,
 /// and says it better.
 inline Batch check_source(const Task& task, const DataSource& source, std::int64_t epoch, const Shard& shard,
@@ -112,7 +134,9 @@ inline Batch check_source(const Task& task, const DataSource& source, std::int64
     throw DataError(what, "a second pass over it gives no batches", "give a source that can be run through again");
   const Batch batch = first->to(device);
   const Fields output = tried_forward(task, batch, groups, layout, what);
-  if (task.check) task.check(output, source.targets().empty() ? batch.target : source.targets());
+  const Fields& target = source.targets().empty() ? batch.target : source.targets();
+  if (source.classes().empty()) check_masks(output, target, what);  // else they were read as these classes
+  if (task.check) task.check(output, target);
   const at::Tensor loss = tried_loss(task, output, batch.target, what);
   if (loss.numel() != 1)
     throw ConfigError("loss", "it gives " + std::to_string(loss.numel()) + " values for a batch",

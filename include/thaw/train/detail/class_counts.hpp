@@ -2,6 +2,7 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/aminmax.h>
 #include <ATen/ops/ones_like.h>
 #include <ATen/ops/where.h>
 #include <ATen/ops/zeros.h>
@@ -32,6 +33,15 @@ inline at::Tensor class_counts(const std::string& name, const at::Tensor& output
     const at::Tensor ignored = actual.eq(*ignore_index);
     weight = weight.masked_fill(ignored, 0);
     actual = actual.masked_fill(ignored, 0);  // an index that there is; its weight is 0
+  }
+  if (actual.is_cpu() && actual.numel() > 0) {  // a device would have to be waited for
+    const auto [lowest, highest] = at::aminmax(actual);
+    if (lowest.item<std::int64_t>() < 0 || highest.item<std::int64_t>() >= std::max<std::int64_t>(2, output.size(1)))
+      throw DataError(name,
+                      "there are targets from " + std::to_string(lowest.item<std::int64_t>()) + " to " +
+                          std::to_string(highest.item<std::int64_t>()) + ", and the model's output has " +
+                          std::to_string(std::max<std::int64_t>(2, output.size(1))) + " classes",
+                      "number classes from 0, or say by ignore_index which targets do not count");
   }
   at::Tensor counts = at::zeros({3, std::max<std::int64_t>(2, output.size(1))}, weight.options());
   counts.select(0, 0).index_add_(0, actual, weight * predicted.eq(actual));

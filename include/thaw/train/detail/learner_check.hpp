@@ -61,6 +61,7 @@ inline void Learner::try_data() {
   if (data_.valid && data_.valid.batches() == 0)
     throw DataError("validation data", "there are no batches",
                     "give LearnerOptions::valid at least one, or leave it out");
+  detail::check_same_classes(data_.train.classes(), data_.valid.classes());
   groups_.eval();
   if (mode_->layout != Layout::contiguous)
     if (const std::optional<Batch> first = data_.train.first(epochs_begun_, world_.shard()))

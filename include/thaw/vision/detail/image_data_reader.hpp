@@ -95,7 +95,7 @@ struct ImageDataReader {
   }
 
   /// A folder for each class, to be trained on.
-  [[nodiscard]] ImageList class_folders(const Path& folder) const {
+  [[nodiscard]] ImageList class_folders(const Path& folder) {
     std::map<std::string, std::string> spelling;
     for (const Path& each : entries_of(folder, true)) {
       if (!has_images(each))
@@ -107,7 +107,10 @@ struct ImageDataReader {
                         in_quotes(other->second) + " and " + in_quotes(name_of(each)) + " differ in case alone",
                         "move the images of one class into one folder");
     }
-    return image_folder(folder, options.classes);
+    std::vector<std::string> passed_over;
+    ImageList list = image_folder(folder, options.classes, &passed_over);
+    for (const std::string& link : passed_over) notes.push_back("passed over " + link);
+    return list;
   }
 
   /// A folder for each class, to be compared with: classes as `classes` spells them.
@@ -208,24 +211,24 @@ struct ImageDataReader {
   /// missing, so that the first one is, and gives false.
   bool find_images(const Path& csv) {
     ImageCsvOptions& how = options.csv;
-    const auto rows = read_csv(csv, how.delimiter);
-    if (rows.size() < 2) return false;
-    const auto named = std::ranges::find(rows[0], how.path);
-    const std::size_t column =
-        how.path.empty() || named == rows[0].end() ? 0 : static_cast<std::size_t>(named - rows[0].begin());
     std::vector<std::string> extensions{how.extension};
     if (how.extension.empty())
       extensions = {"", ".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG", ".tif", ".bmp", ".webp"};
     const std::vector<Path> folders = folders_of(csv);
-    for (const auto last : {rows.end(), rows.begin() + 2})
+    how.header = has_header(csv, how, folders, extensions);
+    const CsvTable table = read_table(csv, how.format(), *how.header);
+    if (table.rows.empty()) return false;
+    const bool there = how.path.number() || std::ranges::find(table.names, how.path.name()) != table.names.end();
+    const std::size_t column = how.path.empty() || !there ? 0 : table.at(how.path);
+    for (const auto last : {table.rows.end(), table.rows.begin() + 1})
       for (const Path& folder : folders)
         for (const std::string& extension : extensions)
-          if (std::all_of(rows.begin() + 1, last, [&](const auto& row) {
+          if (std::all_of(table.rows.begin(), last, [&](const auto& row) {
                 return std::filesystem::is_regular_file(folder / (row.at(column) + extension));
               })) {
             how.folder = folder;
             how.extension = extension;
-            return last == rows.end();
+            return last == table.rows.end();
           }
     return false;
   }
@@ -239,40 +242,40 @@ struct ImageDataReader {
       throw DataError(csv.string(), "has a row without a label", "label each image, or remove the row");
     std::string what = "that " + name_of(csv) + " lists";
     if (!said && options.csv.folder != csv.parent_path()) what += ", in " + name_of(options.csv.folder) + "/";
-    const auto rows = read_csv(csv, options.csv.delimiter);
+    const CsvTable table = read_table(csv, options.csv.format(), *options.csv.header);
+    if (!*options.csv.header) notes.emplace_back("its first line is an image's, as there are no names of columns");
     const auto column = std::ranges::find_if(
-        rows[0], [](const std::string& name) { return lower(name) == "is_valid" || lower(name) == "split"; });
-    if (column == rows[0].end() || options.per_class > 0) {
-      if (column != rows[0].end()) notes.push_back("its column " + *column + " is not used, as per_class is given");
+        table.names, [](const std::string& name) { return lower(name) == "is_valid" || lower(name) == "split"; });
+    if (column == table.names.end() || options.per_class > 0) {
+      if (column != table.names.end()) notes.push_back("its column " + *column + " is not used, as per_class is given");
       return hold_back(all, what);
     }
-    return by_column(all, rows, static_cast<std::size_t>(column - rows[0].begin()), what);
+    return by_column(all, table, static_cast<std::size_t>(column - table.names.begin()), what);
   }
 
   /// As a column says: "is_valid" by true or false, or "split" by the name of a part.
-  ImageData by_column(const ImageList& all, const std::vector<std::vector<std::string>>& rows, std::size_t column,
-                      const std::string& what) {
+  ImageData by_column(const ImageList& all, const CsvTable& table, std::size_t column, const std::string& what) {
     const ImageList none{.classes = all.classes};
     ImageData data{.train = none, .valid = none, .test = none};
     for (std::size_t i = 0; i < all.items.size(); ++i) {
-      const std::string said = lower(rows[i + 1][column]);
+      const std::string said = lower(table.rows[i][column]);
       const std::string part = said == "true" || said == "1"                    ? "valid"
                                : said == "false" || said == "0" || said.empty() ? "train"
                                                                                 : part_of(said);
       if (part.empty())
         throw DataError(path.string() + ", row " + std::to_string(i + 1),
-                        "the column " + rows[0][column] + " says " + in_quotes(rows[i + 1][column]),
+                        "the column " + table.names[column] + " says " + in_quotes(table.rows[i][column]),
                         "write train, valid or test, or true and false of is_valid");
       (part == "train" ? data.train : part == "valid" ? data.valid : data.test).items.push_back(all.items[i]);
     }
     if (data.valid.items.empty()) std::swap(data.valid, data.test);
     if (data.train.items.empty() || data.valid.items.empty())
-      throw DataError(path.string(), "its column " + rows[0][column] + " puts all images into one part",
+      throw DataError(path.string(), "its column " + table.names[column] + " puts all images into one part",
                       "hold back some, not all; or leave the column out");
     check_classes(data.train);
     note_missing(data.valid, "held back");
     data.how = images(all.size()) + " " + what + ": " + std::to_string(data.train.size()) + " to train on, " +
-               std::to_string(data.valid.size()) + " held back, as its column " + rows[0][column] + " says";
+               std::to_string(data.valid.size()) + " held back, as its column " + table.names[column] + " says";
     if (!data.test.items.empty()) data.how += ", " + std::to_string(data.test.size()) + " for a test";
     data.how = with_notes(data.how, all);
     return data;

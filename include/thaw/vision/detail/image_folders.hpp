@@ -4,11 +4,13 @@
 #include <cctype>
 #include <cstdint>
 #include <filesystem>
-#include <map>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include <thaw/core/error.hpp>
+#include <thaw/data/class_names.hpp>
+#include <thaw/data/files_below.hpp>
 #include <thaw/vision/image_list.hpp>
 
 namespace thaw::vision::detail {
@@ -29,7 +31,8 @@ inline std::vector<Path> entries_of(const Path& folder, bool folders) {
   std::vector<Path> found;
   try {
     for (const auto& entry : std::filesystem::directory_iterator(folder))
-      if (!hidden(entry.path()) && (folders ? entry.is_directory() : entry.is_regular_file()))
+      if (std::error_code dead; !is_hidden(entry.path()) &&  // of a link that leads nowhere
+                                (folders ? entry.is_directory(dead) : entry.is_regular_file(dead)))
         found.push_back(entry.path());
   } catch (const std::filesystem::filesystem_error& error) {
     throw FileError(folder.string(), "cannot be read: " + error.code().message(), "name a folder of images");
@@ -43,19 +46,14 @@ inline bool has_own_images(const Path& folder) {
 }
 /// In it or in a folder within it.
 inline bool has_images(const Path& folder) {
-  return has_own_images(folder) || std::ranges::any_of(entries_of(folder, true), has_images);
+  return !files_below(folder, has_image_extension, "name a folder of images").files.empty();
 }
 inline bool has_class_folders(const Path& folder) {
   return std::ranges::any_of(entries_of(folder, true), has_images);
 }
 
-/// "train", "valid" or "test" for a folder that is usually called so, in any case; otherwise empty.
 inline std::string part_of(const Path& folder) {
-  static const std::map<std::string, std::string> parts{
-      {"train", "train"}, {"training", "train"}, {"valid", "valid"},     {"val", "valid"},
-      {"test", "test"},   {"testing", "test"},   {"validation", "valid"}};
-  const auto found = parts.find(lower(name_of(folder)));
-  return found == parts.end() ? std::string() : found->second;
+  return part_called(name_of(folder));
 }
 
 inline std::string images(std::int64_t n) {

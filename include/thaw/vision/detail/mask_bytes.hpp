@@ -1,0 +1,76 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include <thaw/vision/detail/file_format.hpp>
+#include <thaw/vision/detail/tiff_tags.hpp>
+
+namespace thaw::vision::detail {
+
+/// Makes OpenCV read a TIFF's numbers as they stand there: not as places in a palette, and not as darkness.
+inline void number_tiff(std::vector<std::uint8_t>& bytes) {
+  const TiffTags tags(bytes);
+  const std::uint64_t kind = tags.is_tiff() ? tags.value(TiffTags::photometric, 1) : 1;
+  if ((kind != 0 && kind != 3) || tags.value(TiffTags::bits, 1) < 8) return;
+  std::vector<std::uint8_t> copy(bytes);
+  tags.set(copy, TiffTags::photometric, 1);
+  bytes = copy;
+}
+
+/// The numbers of a PNG, which OpenCV shows as colours or stretches to a byte.
+class PngNumbers {
+ public:
+  explicit PngNumbers(const std::vector<std::uint8_t>& bytes) : bytes_(bytes) {
+    if (!is_png(bytes)) return;
+    const std::uint8_t kind = bytes[25];
+    bits_ = bytes[24];
+    palette_ = kind == 3;
+    gray_ = kind == 0;
+  }
+
+  [[nodiscard]] bool palette() const { return palette_; }
+
+  /// The same file with the places of its palette as gray.
+  [[nodiscard]] std::vector<std::uint8_t> places() const {
+    std::vector<std::uint8_t> gray(bytes_.begin(), bytes_.begin() + 8);
+    each_chunk(bytes_, [&](std::string_view name, std::size_t at, std::size_t size) {
+      if (name == "IHDR" || name == "IDAT" || name == "IEND")
+        gray.insert(gray.end(), bytes_.begin() + static_cast<std::ptrdiff_t>(at - 8),
+                    bytes_.begin() + static_cast<std::ptrdiff_t>(std::min(at + size + 4, bytes_.size())));
+      return false;
+    });
+    if (gray.size() < 33) return {};
+    gray[25] = 0;
+    const std::uint32_t sum = crc(&gray[12], 17);
+    for (std::size_t i = 0; i < 4; ++i) gray[29 + i] = static_cast<std::uint8_t>(sum >> (24 - 8 * i));
+    return gray;
+  }
+
+  /// What OpenCV multiplies a number by. One bit is black or white, which is 0 or 255, unless a palette says what it
+  /// is.
+  [[nodiscard]] int scale() const {
+    if (bits_ >= 8 || bits_ == 0 || !(palette_ || (gray_ && bits_ > 1))) return 1;
+    return 255 / ((1 << bits_) - 1);
+  }
+
+ private:
+  /// Of PNG and zlib.
+  static std::uint32_t crc(const std::uint8_t* bytes, std::size_t size) {
+    std::uint32_t sum = 0xFFFFFFFFU;
+    for (std::size_t i = 0; i < size; ++i) {
+      sum ^= bytes[i];
+      for (int bit = 0; bit < 8; ++bit) sum = (sum & 1U) != 0 ? sum >> 1 ^ 0xEDB88320U : sum >> 1;
+    }
+    return ~sum;
+  }
+
+  const std::vector<std::uint8_t>& bytes_;
+  int bits_ = 0;
+  bool palette_ = false, gray_ = false;
+};
+
+}  // namespace thaw::vision::detail
