@@ -4,12 +4,13 @@
 //
 //   build/bench/benchmarks/membrane --arm recipe --job '{"data": "membrane", "seed": 1, "epochs": 10, ...}'
 //
-// `images` writes what fastai trains on and is validated on: batches as the network here sees them, of each epoch where
-// images are augmented. Seconds are the processor's, of training and all that is chosen for it, reading of images
-// included.
+// `images` writes what fastai trains on and is validated on: images as the network here sees them, of each epoch where
+// they are augmented; and a network with its output, by which fastai's is found to be the same. Seconds are the
+// processor's, of training and all that is chosen for it, reading of images included.
 
 #include "bench.hpp"
 
+#include <ATen/core/grad_mode.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/stack.h>
 
@@ -29,6 +30,7 @@
 #include <thaw/vision/resize.hpp>
 #include <thaw/vision/split.hpp>
 #include <thaw/weights/load.hpp>
+#include <thaw/weights/module_state_dict.hpp>
 #include <thaw/weights/save.hpp>
 #include <utility>
 #include <vector>
@@ -90,7 +92,22 @@ struct Arms {
       targets.push_back(target);
     }
     write("augmented", {at::stack(inputs), at::stack(targets)});
+
+    thaw::models::UNet net = network();
+    net->eval();
+    for (const auto& [name, tensor] : thaw::state_dict(*net)) file.insert("net." + name, tensor);
+    const at::NoGradGuard no_grad;
+    const at::Tensor output = net->forward(file.at("valid.images"));
+    file.insert("net_output", output);
+    file.insert("net_loss", thaw::DiceCrossEntropy{}(output, file.at("valid.masks").to(at::kLong)));
     thaw::save_weights(file, job.images);
+  }
+
+  [[nodiscard]] thaw::models::UNet network() const {
+    thaw::seed(job.seed);
+    auto body = thaw::models::efficientnet_lite0();
+    thaw::load_weights(body, job.weights);
+    return thaw::models::unet(body, {.classes = std::ssize(all.images.classes), .bottom = 256});
   }
 
   static json scores(const thaw::Evaluation& valid) {
@@ -100,10 +117,7 @@ struct Arms {
   /// Trains, and says how well.
   template <class Train>
   [[nodiscard]] json measured(bool augment, const Train& train) const {
-    thaw::seed(job.seed);
-    auto body = thaw::models::efficientnet_lite0();
-    thaw::load_weights(body, job.weights);
-    auto model = thaw::models::unet(body, {.classes = std::ssize(all.images.classes), .bottom = 256});
+    thaw::models::UNet model = network();
     thaw::Metric foreground = thaw::iou({.background = false, .ignore_index = 255});
     foreground.name = "foreground iou";
     thaw::Learner learner(
