@@ -3,7 +3,8 @@
     .deps/peers/bin/python benchmarks/peers/fastai_unet.py --job '{"arm": "fastai", "images": "images.pth", ...}'
 
 The U-Net is fastai's DynamicUnet with 256 channels at its lowest resolution, of fastai's own parts and initial values,
-over the network that the weights were made by (efficientnet_lite_pytorch). Its loss and its three groups are thaw's.
+over the network that the weights were made by (efficientnet_lite_pytorch). Its loss and its three groups are thaw's;
+that network and loss are the same is checked first, by thaw's weights and output.
 fastai_augmented...: each epoch sees the images that thaw augmented for that epoch. `best` is the epoch with the best mean
 IoU; fastai's fine_tune itself keeps the last.
 """
@@ -70,12 +71,33 @@ class UNet(nn.Module):
         return self.logits(self.cross(torch.cat([y, x], dim=1)))
 
 
+def encoder(job):
+    net = EfficientNet.from_name("efficientnet-lite0", drop_connect_rate=0)  # as thaw has it
+    net.load_state_dict(torch.load(job.weights))
+    return net
+
+
 def split(net):
     """Where thaw cuts it by unet_cuts(efficientnet_lite_cuts())."""
     body, blocks = net.body, list(net.body._blocks)
     early = nn.ModuleList([body._conv_stem, body._bn0, *blocks[:5]])
     late = nn.ModuleList([*blocks[5:], body._conv_head, body._bn1])
     return [params(early), params(late), params(nn.ModuleList([net.up, net.cross, net.logits]))]
+
+
+def check_same(job, data):
+    """With thaw's weights, thaw's output and loss."""
+    net = UNet(encoder(job), data["net_output"].shape[1])
+    state = net.state_dict()
+    theirs = {name[len("net.") :]: tensor for name, tensor in data.items() if name.startswith("net.")}
+    of_decoder = [[name for name in names if not name.startswith("body.")] for names in (state, theirs)]
+    renamed = dict(zip(*of_decoder, strict=True))  # in the same order
+    net.load_state_dict({name: theirs[renamed.get(name, name)] for name in state})
+    with torch.no_grad():
+        output = net.eval()(data["valid.images"])
+    torch.testing.assert_close(output, data["net_output"], rtol=1e-3, atol=1e-3)
+    loss = DiceCrossEntropy()(output, data["valid.masks"].long())
+    torch.testing.assert_close(loss.as_subclass(torch.Tensor), data["net_loss"], rtol=1e-4, atol=1e-4)
 
 
 class DiceCrossEntropy:
@@ -136,13 +158,12 @@ def main():
     parser.add_argument("--job", type=json.loads)
     job = argparse.Namespace(**parser.parse_args().job)
     warnings.filterwarnings("ignore")
-    torch.manual_seed(job.seed)
     data = torch.load(job.images)
     name = "augmented" if job.arm.startswith("fastai_augmented") else "train"
     train, valid = (Images(data[f"{part}.images"], data[f"{part}.masks"]) for part in (name, "valid"))
-    body = EfficientNet.from_name("efficientnet-lite0", drop_connect_rate=0)  # as thaw has it
-    body.load_state_dict(torch.load(job.weights))
-    net = UNet(body, classes=int(data["train.masks"].max()) + 1)
+    check_same(job, data)
+    torch.manual_seed(job.seed)
+    net = UNet(encoder(job), data["net_output"].shape[1])
 
     loader = DataLoader(train, bs=job.batch, shuffle=True)
     learner = Learner(DataLoaders(loader, loader.new([])), net, loss_func=DiceCrossEntropy(), splitter=split)
