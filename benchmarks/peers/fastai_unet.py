@@ -5,8 +5,8 @@
 The U-Net is fastai's DynamicUnet with 256 channels at its lowest resolution, of fastai's own parts and initial values,
 over the network that the weights were made by (efficientnet_lite_pytorch). Its loss and its three groups are thaw's;
 that network and loss are the same is checked first, by thaw's weights and output.
-fastai_augmented...: each epoch sees the images that thaw augmented for that epoch. `best` is the epoch with the best mean
-IoU; fastai's fine_tune itself keeps the last.
+fastai_augmented...: each epoch sees the images that thaw augmented for that epoch. `best` is the epoch with the best
+mean IoU; fastai's fine_tune itself keeps the last.
 """
 
 import argparse
