@@ -66,34 +66,45 @@ def head_of(row):
     return row | {key: row["stages"][0][key] for key in ("accuracy", "seconds")}
 
 
+def table(head, lines):
+    return "\n".join("| " + " | ".join(line) + " |" for line in [head, ["---"] * len(head), *lines])
+
+
 def tables(kept):
-    rows = kept.with_settings(SETTINGS)
-    parts = []
+    found = {(row["set"], row["arm"], row["seed"]): row for row in kept.with_settings(SETTINGS)}
+    found |= {(name, "head", seed): head_of(row) for (name, arm, seed), row in found.items() if arm == "recipe"}
+    accuracies, differences, reaches = [], [], []
+    for arm, words in ARMS.items():
+        of_arm = {name: {s: r for (n, a, s), r in found.items() if (n, a) == (name, arm)} for name in SETS}
+        if not any(of_arm.values()):
+            continue
+        cells, beside = [words], [words]
+        for name, rows in of_arm.items():
+            values = [row["accuracy"] for row in rows.values()]
+            both = [
+                row["accuracy"] - found[name, "recipe", seed]["accuracy"]
+                for seed, row in rows.items()
+                if (name, "recipe", seed) in found
+            ]
+            deviation = f" ± {stdev(values):.3f}" if len(values) > 1 else ""
+            cells.append(f"{mean(values):.3f}{deviation} ({len(values)})" if values else "")
+            beside.append(f"{mean(both):+.3f}" if both else "")
+        seconds = [row["seconds"] for rows in of_arm.values() for row in rows.values()]
+        accuracies.append([*cells, f"{median(seconds):.0f}"])
+        if arm != "recipe":
+            differences.append(beside)
     for name in SETS:
-        of_set = {(row["arm"], row["seed"]): row for row in rows if row["set"] == name}
-        lines = [f"| {name} | seeds | valid accuracy | deviation | beside the recipe | seconds |", "|---" * 6 + "|"]
-        for arm, words in ARMS.items():
-            seeds = sorted(seed for one, seed in of_set if one == ("recipe" if arm == "head" else arm))
-            if not seeds:
-                continue
-            mine = [head_of(of_set["recipe", seed]) if arm == "head" else of_set[arm, seed] for seed in seeds]
-            accuracy = [row["accuracy"] for row in mine]
-            both = [seed for seed in seeds if ("recipe", seed) in of_set]
-            against = [row["accuracy"] - of_set["recipe", s]["accuracy"] for s, row in zip(seeds, mine) if s in both]
-            spread = f"{stdev(accuracy):.3f}" if len(seeds) > 1 else ""
-            beside = f"{mean(against):+.3f}" if against and arm != "recipe" else ""
-            seconds = f"{median(row['seconds'] for row in mine):.0f}"
-            lines.append(f"| {words} | {len(seeds)} | {mean(accuracy):.3f} | {spread} | {beside} | {seconds} |")
         times = []
-        for (arm, seed), row in of_set.items():
-            if arm == "recipe" and ("fastai_fine_tune", seed) in of_set:
-                peer = of_set["fastai_fine_tune", seed]
+        for (one, arm, seed), row in found.items():
+            peer = found.get((name, "fastai_fine_tune", seed))
+            if (one, arm) == (name, "recipe") and peer:
                 times.append((reached(row, peer["accuracy"]), peer["seconds"]))
-        if times and all(ours is not None for ours, _ in times):
-            ours, theirs = (median(side) for side in zip(*times))
-            lines.append(f"\nfastai's final accuracy is reached after {ours:.0f} s, where it took {theirs:.0f} s.")
-        parts.append("\n".join(lines))
-    return "\n\n".join(parts)
+        if times:
+            ours = "never" if any(x is None for x, _ in times) else f"{median(x for x, _ in times):.0f}"
+            reaches.append([name, str(len(times)), ours, f"{median(x for _, x in times):.0f}"])
+    return "\n\n".join([table(["valid accuracy", *SETS, "seconds"], accuracies),
+                        table(["less the recipe's, same seeds", *SETS], differences),
+                        table(["seconds to fastai's final accuracy", "seeds", "the recipe", "fastai"], reaches)])
 
 
 def main():
