@@ -25,6 +25,9 @@ TEST_CASE("links are followed; those that lead nowhere or back up are passed ove
       folder.path, [](const auto& path) { return path.extension() == ".txt"; }, "x");
   CHECK(found.files ==
         std::vector<std::filesystem::path>{folder / "a/1.txt", folder / "a/3.txt", folder / "a/other/2.txt"});
+  CHECK(thaw::files_below(
+            folder.path, [](const auto&) { return true; }, "x", 1)
+            .files.size() == 1);
   REQUIRE(found.passed_over.size() == 3);
   CHECK_THAT(found.passed_over[0], ContainsSubstring("a/b/up: a link back to a folder that it lies in"));
   CHECK_THAT(found.passed_over[1], ContainsSubstring("a/dead.txt: a link that leads nowhere"));

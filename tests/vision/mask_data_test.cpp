@@ -152,3 +152,13 @@ TEST_CASE("masks by a palette are of the places in it, and links that lead nowhe
   CHECK(data.images.classes == Names{"0", "1", "2"});
   CHECK_THAT(data.how, ContainsSubstring("masks/b.png: a link that leads nowhere"));
 }
+
+TEST_CASE("masks of 0 and 1 beside masks of 0 and 255 are refused: 255 is no class that is ignored") {
+  const Folder folder;
+  put(folder, "images/a.jpg", "masks/a.png", {0, 1});
+  put(folder, "images/b.jpg", "masks/b.png", {0, 255});
+  refused(folder, "some masks are of 0 and 1, and others of 0 and 255", "write all in one way");
+  refused(folder, "some masks are of 0 and 1", "mask_ignore", {.classes = {"back", "cell"}});
+  put(folder, "images/c.jpg", "masks/c.png", {0, 1, 255});
+  CHECK(mask_data(folder.path).ignore == 255);
+}

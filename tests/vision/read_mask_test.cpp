@@ -236,6 +236,22 @@ TEST_CASE("a mask has the numbers that stand in its file: gray of 2 and 4 bits, 
           std::vector{3, 0, 1, 2});
 }
 
+TEST_CASE("a palette of grays is one of classes where they rise with their places, and refused where they do not") {
+  const thaw::test::Folder folder;
+  const std::string rising("\0\0\0\xFF\xFF\xFF", 6), falling("\xFF\xFF\xFF\0\0\0", 6), red("\xFF\xFF\xFF\xFF\0\0", 6);
+  const auto write = [&](const std::string& palette, const std::string& pixels) {
+    thaw::test::write_text(folder / "m.png", thaw::test::png(2, 1, 3, {pixels}, palette));
+    return folder / "m.png";
+  };
+  CHECK(mask_row(write(rising, "\x40")) == std::vector{0, 1});
+  CHECK(mask_row(write(red, "\x40")) == std::vector{0, 1});
+  CHECK(mask_row(write(rising, "\xC0")) == std::vector{1, 1});
+  for (const char* pixels : {"\xC0", "\x40"})
+    CHECK_THROWS_MATCHES(read_mask(write(falling, pixels)), thaw::DataError,
+                         MessageMatches(ContainsSubstring("m.png: a mask with a palette of grays that do not rise")));
+  CHECK(read_mask(folder / "m.png", {{0, 0, 0}, {255, 255, 255}}).at<std::uint8_t>(0) == 1);
+}
+
 TEST_CASE("a mask of lossy compression is refused where it could invent classes, and read where it cannot") {
   const thaw::test::Folder folder;
   cv::Mat mask(16, 32, CV_8U, cv::Scalar(0));

@@ -1,8 +1,10 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <filesystem>
 #include <functional>
+#include <limits>
 #include <set>
 #include <string>
 #include <system_error>
@@ -28,6 +30,7 @@ namespace detail {
 
 struct FilesBelowWalk {
   const std::function<bool(const std::filesystem::path&)>& wanted;
+  std::size_t most;
   FilesBelow found = {};
   std::set<std::filesystem::path> within = {};  // the folders that the walk is in, without links
 
@@ -38,6 +41,7 @@ struct FilesBelowWalk {
       return;
     }
     for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+      if (found.files.size() >= most) break;
       if (is_hidden(entry.path())) continue;
       std::error_code error;
       const std::filesystem::file_status status = entry.status(error);  // of what a link leads to
@@ -55,11 +59,12 @@ struct FilesBelowWalk {
 }  // namespace detail
 
 /// The files for which `wanted(path)` holds; hidden ones are left out, links are followed. Throws FileError for a
-/// folder that cannot be read, with `fix`.
+/// folder that cannot be read, with `fix`. Looks for no more than `most`, which are any.
 [[nodiscard]] inline FilesBelow files_below(const std::filesystem::path& folder,
                                             const std::function<bool(const std::filesystem::path&)>& wanted,
-                                            const std::string& fix) {
-  detail::FilesBelowWalk walk{wanted};
+                                            const std::string& fix,
+                                            std::size_t most = std::numeric_limits<std::size_t>::max()) {
+  detail::FilesBelowWalk walk{.wanted = wanted, .most = most};
   try {
     walk.walk(folder);
   } catch (const std::filesystem::filesystem_error& error) {

@@ -21,17 +21,28 @@
 
 namespace thaw::vision {
 
-/// The values of all masks, and how many masks have each. Reads every mask, by as many threads as there are processors.
-/// Throws as read_mask.
-[[nodiscard]] inline std::map<int, std::int64_t> distinct_mask_values(const ImageList& images) {
+namespace detail {
+
+/// Of each set of values that a mask has, how many masks have just these. Reads every mask, by as many threads as there
+/// are processors.
+[[nodiscard]] inline std::map<std::set<int>, std::int64_t> mask_value_sets(const ImageList& images) {
   const auto values_of = [&](std::int64_t i) {
-    return detail::distinct(detail::mask_numbers(images.items[static_cast<std::size_t>(i)].mask).numbers);
+    return distinct(mask_numbers(images.items[static_cast<std::size_t>(i)].mask).numbers);
   };
   const auto threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   OrderedWorkers<std::set<int>> all(values_of, 0, images.size(), threads, 4 * std::int64_t{threads});
+  std::map<std::set<int>, std::int64_t> sets;
+  while (const auto values = all.next()) ++sets[*values];
+  return sets;
+}
+
+}  // namespace detail
+
+/// The values of all masks, and how many masks have each. Reads every mask. Throws as read_mask.
+[[nodiscard]] inline std::map<int, std::int64_t> distinct_mask_values(const ImageList& images) {
   std::map<int, std::int64_t> masks;
-  while (const auto values = all.next())
-    for (const int value : *values) ++masks[value];
+  for (const auto& [values, count] : detail::mask_value_sets(images))
+    for (const int value : values) masks[value] += count;
   return masks;
 }
 
@@ -104,8 +115,10 @@ inline ImageList pairs(const Path& images, const Path& masks, std::vector<std::s
 
 /// Fills in what the masks' values are.
 inline void choose_values(MaskData& data, const Path& masks, std::vector<std::string>& notes) {
-  std::vector<int> values;
-  for (const auto& [value, count] : distinct_mask_values(data.images)) values.push_back(value);
+  const std::map<std::set<int>, std::int64_t> sets = mask_value_sets(data.images);
+  std::set<int> occurring;
+  for (const auto& [each, count] : sets) occurring.insert(each.begin(), each.end());
+  const std::vector<int> values(occurring.begin(), occurring.end());
   std::vector<std::string>& classes = data.images.classes;
   std::vector<int> others = values;  // but for 255
   if (others.back() == 255) others.pop_back();
@@ -121,6 +134,12 @@ inline void choose_values(MaskData& data, const Path& masks, std::vector<std::st
     data.values = {};
   } else if (named ? values.size() != n && others.size() > 1 && are_numbers_below(others, n)
                    : others.size() > 1 && are_numbers_below(others, others.size())) {
+    const bool together =
+        std::ranges::any_of(sets, [](const auto& each) { return each.first.contains(255) && each.first.contains(1); });
+    if (others == std::vector{0, 1} && !together)
+      throw DataError(
+          masks.string(), "some masks are of 0 and 1, and others of 0 and 255",
+          "write all in one way, or list them by with_masks and say by mask_ignore what counts for no class");
     data.ignore = 255;
     notes.emplace_back("255 in masks counts for no class");
   } else if (named ? values.size() == n : values.size() <= 64) {

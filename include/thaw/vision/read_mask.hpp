@@ -86,6 +86,16 @@ void check_whole(const cv::Mat& mask, const std::string& where) {
                         "write the classes' numbers");
 }
 
+inline std::set<int> distinct(const cv::Mat& numbers) {
+  std::set<int> values;
+  for (int y = 0; y < numbers.rows; ++y) {
+    const int* row = numbers.ptr<int>(y);
+    for (int x = 0; x < numbers.cols; ++x)
+      if (x == 0 || row[x] != row[x - 1]) values.insert(row[x]);
+  }
+  return values;
+}
+
 /// The numbers of a mask of one channel, of several that say the same, or of a palette's places.
 inline MaskNumbers mask_numbers(const std::filesystem::path& path, Orientation orientation = Orientation::upright) {
   std::vector<std::uint8_t> bytes = bytes_of(path);
@@ -111,18 +121,11 @@ inline MaskNumbers mask_numbers(const std::filesystem::path& path, Orientation o
   if (mask.depth() == CV_64F) check_whole<double>(mask, path.string());
   mask.convertTo(read.numbers, CV_32S);
   if (png.scale() > 1) read.numbers /= png.scale();
+  if (png.palette() && png.disordered(distinct(read.numbers)))
+    throw DataError(path.string(), "a mask with a palette of grays that do not rise with their places",
+                    "say by mask_colors which gray is which class, or write the classes' numbers");
   if (orientation == Orientation::upright) read.numbers = upright(read.numbers, read.orientation);
   return read;
-}
-
-inline std::set<int> distinct(const cv::Mat& numbers) {
-  std::set<int> values;
-  for (int y = 0; y < numbers.rows; ++y) {
-    const int* row = numbers.ptr<int>(y);
-    for (int x = 0; x < numbers.cols; ++x)
-      if (x == 0 || row[x] != row[x - 1]) values.insert(row[x]);
-  }
-  return values;
 }
 
 inline std::string listed(const std::vector<int>& values) {

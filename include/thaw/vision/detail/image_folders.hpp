@@ -46,7 +46,7 @@ inline bool has_own_images(const Path& folder) {
 }
 /// In it or in a folder within it.
 inline bool has_images(const Path& folder) {
-  return !files_below(folder, has_image_extension, "name a folder of images").files.empty();
+  return !files_below(folder, has_image_extension, "name a folder of images", 1).files.empty();
 }
 inline bool has_class_folders(const Path& folder) {
   return std::ranges::any_of(entries_of(folder, true), has_images);

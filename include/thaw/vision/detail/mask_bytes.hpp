@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <set>
 #include <string_view>
 #include <vector>
 
@@ -48,6 +49,24 @@ class PngNumbers {
     const std::uint32_t sum = crc(&gray[12], 17);
     for (std::size_t i = 0; i < 4; ++i) gray[29 + i] = static_cast<std::uint8_t>(sum >> (24 - 8 * i));
     return gray;
+  }
+
+  /// Whether its palette, up to the last place that is used, is of grays that do not rise, as programs write that make
+  /// files smaller: one cannot know whether the place or the gray is the class.
+  [[nodiscard]] bool disordered(const std::set<int>& used) const {
+    std::vector<std::uint8_t> grays;
+    bool colored = !palette_;
+    each_chunk(bytes_, [&](std::string_view name, std::size_t at, std::size_t size) {
+      if (name != "PLTE") return false;
+      for (std::size_t i = at; i + 3 <= at + size; i += 3) {
+        colored = colored || bytes_[i] != bytes_[i + 1] || bytes_[i] != bytes_[i + 2];
+        grays.push_back(bytes_[i]);
+      }
+      return true;
+    });
+    if (colored || used.empty() || *used.begin() < 0) return false;
+    grays.resize(std::min(grays.size(), static_cast<std::size_t>(*used.rbegin()) + 1));
+    return !std::ranges::is_sorted(grays);
   }
 
   /// What OpenCV multiplies a number by. One bit is black or white, which is 0 or 255, unless a palette says what it
