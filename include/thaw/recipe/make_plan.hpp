@@ -142,7 +142,7 @@ inline RecipeStage head_stage(const HeadChoice& choice, const LearnerData& data,
   RecipeStage head{.stage = {.name = "head", .freeze = FreezeTo{-1}, .norm = norm}};
   if (!choice.known()) {
     head.stage.epochs = std::max<std::int64_t>(1, (choice.thawed_epochs + 1) / 2);
-    head.find = LRFinder{};
+    head.find = LRFinder{.start_lr = 1e-6, .steps = 70, .held_out_every = 3};  // ten a decade
     head.why = "its rate comes from the finder: " + (why_not.empty() ? "folds were not possible" : why_not);
     return head;
   }
