@@ -304,7 +304,7 @@ class DataSource {
     };
   }
 
-  BatchStream begin(std::int64_t epoch, std::int64_t i, const Shard& shard) const {
+  [[nodiscard]] BatchStream begin(std::int64_t epoch, std::int64_t i, const Shard& shard) const {
     if (!stream_) throw DataError("data source", "there is none", "give one");
     BatchStream pass = stream_(epoch, i, shard);
     if (!pass)
@@ -324,9 +324,10 @@ class DataSource {
         throw DataError("data source", "counting its batches, there are more than " + std::to_string(most_counted_),
                         "say after how many an epoch ends: thaw::DataSource(range, batches)");
       smallest = detail::smaller(smallest, detail::size_of(*batch));
-      if (!slow && (slow = detail::seconds_since(start) > 10))
-        TORCH_WARN("thaw: a pass over a data source, to count its batches, has taken 10 s; thaw::DataSource(range, ",
-                   "batches) says how many there are, and a source that never ends needs that");
+      if (slow || detail::seconds_since(start) < 10) continue;
+      slow = true;
+      TORCH_WARN("thaw: a pass over a data source, to count its batches, has taken 10 s; thaw::DataSource(range, ",
+                 "batches) says how many there are, and a source that never ends needs that");
     }
     known_->batches = batches;
     known_->smallest = smallest;

@@ -44,7 +44,7 @@ using Variable = std::function<const char*(const char*)>;
 /// How a launcher calls them. Where it has an allocation in which a program can also be started by hand, `step` is set
 /// in what it started itself, and `step_size` says how many that are, not how many the allocation has room for.
 struct Launcher {
-  const char *rank, *size, *local_rank;
+  const char *rank = nullptr, *size = nullptr, *local_rank = nullptr;
   const char *step = nullptr, *step_size = nullptr;
 };
 

@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <cstddef>
 #include <memory>
+#include <set>
 #include <string>
-#include <unordered_map>
 #include <unordered_set>
 #include <utility>
 #include <vector>
@@ -201,20 +201,23 @@ class LayerGroups {
 };
 
 inline void LayerGroups::check_current() const {
-  std::unordered_map<const at::TensorImpl*, std::string> now;
-  for (const auto& item : module_->named_parameters()) now.emplace(item.value().unsafeGetTensorImpl(), item.key());
-  for (const auto& item : module_->named_buffers())
-    if (item.value().defined()) now.emplace(item.value().unsafeGetTensorImpl(), item.key());
-  std::vector<std::string> changed;
-  std::unordered_set<const at::TensorImpl*> known;
+  std::unordered_set<const at::TensorImpl*> known, now;
+  std::set<std::string> names;
+  each_tensor([&](const std::string&, const at::Tensor& tensor) { known.insert(tensor.unsafeGetTensorImpl()); });
+  const auto see = [&](const auto& items) {
+    for (const auto& item : items) {
+      if (!item.value().defined()) continue;
+      now.insert(item.value().unsafeGetTensorImpl());
+      if (!known.contains(item.value().unsafeGetTensorImpl())) names.insert(item.key());
+    }
+  };
+  see(module_->named_parameters());
+  see(module_->named_buffers());
   each_tensor([&](const std::string& name, const at::Tensor& tensor) {
-    known.insert(tensor.unsafeGetTensorImpl());
-    if (!now.contains(tensor.unsafeGetTensorImpl())) changed.push_back(name);
+    if (!now.contains(tensor.unsafeGetTensorImpl())) names.insert(name);
   });
-  for (const auto& [tensor, name] : now)
-    if (!known.contains(tensor) && std::ranges::find(changed, name) == changed.end()) changed.push_back(name);
-  if (changed.empty()) return;
-  std::ranges::sort(changed);
+  if (names.empty()) return;
+  const std::vector<std::string> changed(names.begin(), names.end());
   throw ConfigError("LayerGroups", "the model has other tensors than when its groups were made: " + join_names(changed),
                     "make the groups, and the Learner, once the model is complete");
 }

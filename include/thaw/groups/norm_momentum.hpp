@@ -22,6 +22,11 @@ namespace detail {
 /// constant of its program.
 class ScriptLayer {
  public:
+  ScriptLayer() = default;
+  ScriptLayer(const ScriptLayer&) = default;
+  ScriptLayer(ScriptLayer&&) = default;
+  ScriptLayer& operator=(const ScriptLayer&) = default;
+  ScriptLayer& operator=(ScriptLayer&&) = default;
   virtual ~ScriptLayer() = default;
   [[nodiscard]] virtual bool has_statistics() const = 0;
   /// Whether they move in training mode: not where that was traced in evaluation mode.

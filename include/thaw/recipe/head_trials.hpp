@@ -13,6 +13,7 @@
 #include <array>
 #include <chrono>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <memory>
@@ -142,6 +143,7 @@ inline std::vector<Fold> folds_of(const Features& all, std::int64_t folds) {
   const at::Tensor order = at::randperm(samples, generator, at::TensorOptions(at::kLong));
   const at::Tensor fold = at::arange(samples, at::kLong).remainder(folds);
   std::vector<Fold> result;
+  result.reserve(static_cast<std::size_t>(folds));
   for (std::int64_t f = 0; f < folds; ++f)
     result.push_back({.train = train.subset(order.masked_select(fold.ne(f))),
                       .valid = valid.subset(order.masked_select(fold.eq(f)))});

@@ -242,7 +242,7 @@ class Learner {
   /// The same. Where one fails, other processes hear of it when they next agree on something, and end too.
   template <class Event>
   void announce(const std::vector<Callback>& callbacks, const Event& event) const;
-  std::vector<Callback> all_callbacks(std::vector<Callback> given) const {
+  [[nodiscard]] std::vector<Callback> all_callbacks(std::vector<Callback> given) const {
     silence(given);
     given.insert(given.begin(), callbacks_.begin(), callbacks_.end());
     return given;
@@ -255,7 +255,7 @@ class Learner {
   void visit_pass(const StateVisitor& state, const DataSource& source);
   void visit_callbacks(const StateVisitor& all, bool strict = true);
   void forget_misfits(const StateVisitor& state);
-  std::string model_differences(const StateVisitor& state) const;
+  [[nodiscard]] std::string model_differences(const StateVisitor& state) const;
   std::vector<detail::PlannedStage> prepare(std::span<const Stage> plan, const std::vector<Callback>& callbacks);
   std::vector<StageDescription> described(std::span<const Stage> plan, const std::vector<Callback>& callbacks);
   EpochRecord run_stage(Run& run);
@@ -277,7 +277,7 @@ class Learner {
   template <class Pass>
   at::Tensor replay(const Halves* halves, const Batch& batch, double weight, const Pass& pass);
   void check_cache(const Stage& stage, const detail::PlannedStage& planned, const std::string& where) const;
-  detail::TensorSet moving_in(const detail::PlannedStage& planned) const;
+  [[nodiscard]] detail::TensorSet moving_in(const detail::PlannedStage& planned) const;
   std::shared_ptr<const Halves> halves(const Run& run);
   void keep(const Run& run, const FrozenForward& prefix, detail::FeatureRoom& room, Halves& result);
   void update_halves(Run& run);
@@ -295,9 +295,9 @@ class Learner {
   bool stops();
   void agree_on_stop(double any);
   void agree_on_step(const std::exception_ptr& failed);
-  std::shared_ptr<void> common_random() const;
+  [[nodiscard]] std::shared_ptr<void> common_random() const;
   void share_buffers() const;
-  std::shared_ptr<void> whole_optimizer() const;
+  [[nodiscard]] std::shared_ptr<void> whole_optimizer() const;
   void keep_own_state() const;
 
   World world_;

@@ -11,6 +11,7 @@
 #include <cmath>
 #include <cstdint>
 #include <string>
+#include <utility>
 
 #include <thaw/core/error.hpp>
 #include <thaw/train/detail/shapes.hpp>
@@ -25,7 +26,7 @@ namespace detail {
 inline bool first_is_kept(const at::Tensor& target, std::int64_t ignore_index) {
   if (!target.is_cpu() || target.numel() == 0) return false;
   if (target.scalar_type() == at::kLong) return *target.const_data_ptr<std::int64_t>() != ignore_index;
-  return target.scalar_type() == at::kByte && *target.const_data_ptr<std::uint8_t>() != ignore_index;
+  return target.scalar_type() == at::kByte && std::cmp_not_equal(*target.const_data_ptr<std::uint8_t>(), ignore_index);
 }
 
 }  // namespace detail

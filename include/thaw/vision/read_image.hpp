@@ -81,7 +81,7 @@ inline cv::Mat decoded(const std::vector<std::uint8_t>& bytes, Channels channels
 /// Makes OpenCV read from a TIFF what it holds: colours that are not multiplied by their alpha, four bands as four, and
 /// all as stored. Throws FileError for bands that would be left out.
 inline void prepare_tiff(std::vector<std::uint8_t>& bytes, Channels channels, const std::string& where) {
-  using Tag = TiffTags;
+  using Tag = TiffTags::Tag;
   const TiffTags tags(bytes);
   if (!tags.is_tiff()) return;
   const std::uint64_t kind = tags.value(Tag::photometric, 1), samples = tags.value(Tag::samples, 1);

@@ -87,7 +87,7 @@ template <class Range, class AsBatch>
 std::optional<std::int64_t> smallest_of(Range& range, const AsBatch& as_batch, bool cheap) {
   std::optional<std::int64_t> smallest;
   auto next = range.begin();
-  for (std::int64_t left = static_cast<std::int64_t>(std::size(range)); left > 0; --left, ++next)
+  for (auto left = static_cast<std::int64_t>(std::size(range)); left > 0; --left, ++next)
     if (cheap || left == 1) smallest = smaller(smallest, size_of(as_batch(*next)));
   return smallest;
 }

@@ -99,7 +99,7 @@ inline void set_decay(Partition& partition, const torch::nn::Module& model, cons
       throw ConfigError(where, "the pattern \"" + pattern.text() + "\" matches no parameter",
                         "the nearest name is \"" + nearest_name(pattern.text(), names) +
                             "\"; a pattern must match a whole name, `*` stands for any text");
-  for (const auto& [tensor, all] : names_of) {
+  for (const auto& [tensor, all] : names_of) {  // NOLINT(bugprone-nondeterministic-pointer-iteration-order): each alone
     const bool meant = std::ranges::any_of(all, [&](const std::string& name) {
       return std::ranges::any_of(patterns, [&](const Pattern& pattern) { return pattern.matches(name); });
     });

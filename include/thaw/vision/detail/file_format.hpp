@@ -73,7 +73,7 @@ void each_chunk(FileBytes bytes, Visit visit) {
 [[nodiscard]] inline int orientation_of(FileBytes bytes) {
   const auto said = [](FileBytes exif) {
     if (holds(exif, 0, {"Exif\0\0", 6})) exif = exif.subspan(6);
-    const std::uint64_t value = TiffTags(exif).value(TiffTags::orientation, 1);
+    const std::uint64_t value = TiffTags(exif).value(TiffTags::Tag::orientation, 1);
     return value >= 1 && value <= 8 ? static_cast<int>(value) : 1;
   };
   int orientation = 1;

@@ -242,8 +242,9 @@ struct ImageDataReader {
       throw DataError(csv.string(), "has a row without a label", "label each image, or remove the row");
     std::string what = "that " + name_of(csv) + " lists";
     if (!said && options.csv.folder != csv.parent_path()) what += ", in " + name_of(options.csv.folder) + "/";
-    const CsvTable table = read_table(csv, options.csv.format(), *options.csv.header);
-    if (!*options.csv.header) notes.emplace_back("its first line is an image's, as there are no names of columns");
+    const bool header = options.csv.header.value_or(true);  // find_images has filled it in
+    const CsvTable table = read_table(csv, options.csv.format(), header);
+    if (!header) notes.emplace_back("its first line is an image's, as there are no names of columns");
     const auto column = std::ranges::find_if(
         table.names, [](const std::string& name) { return lower(name) == "is_valid" || lower(name) == "split"; });
     if (column == table.names.end() || options.per_class > 0) {

@@ -15,10 +15,10 @@ namespace thaw::vision::detail {
 /// Makes OpenCV read a TIFF's numbers as they stand there: not as places in a palette, and not as darkness.
 inline void number_tiff(std::vector<std::uint8_t>& bytes) {
   const TiffTags tags(bytes);
-  const std::uint64_t kind = tags.is_tiff() ? tags.value(TiffTags::photometric, 1) : 1;
-  if ((kind != 0 && kind != 3) || tags.value(TiffTags::bits, 1) < 8) return;
+  const std::uint64_t kind = tags.is_tiff() ? tags.value(TiffTags::Tag::photometric, 1) : 1;
+  if ((kind != 0 && kind != 3) || tags.value(TiffTags::Tag::bits, 1) < 8) return;
   std::vector<std::uint8_t> copy(bytes);
-  tags.set(copy, TiffTags::photometric, 1);
+  tags.set(copy, TiffTags::Tag::photometric, 1);
   bytes = copy;
 }
 

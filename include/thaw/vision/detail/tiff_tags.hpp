@@ -13,7 +13,7 @@ namespace thaw::vision::detail {
 /// bytes is not there.
 class TiffTags {
  public:
-  enum Tag : std::uint16_t {
+  enum class Tag : std::uint16_t {
     bits = 258,
     photometric = 262,
     orientation = 274,
@@ -65,7 +65,7 @@ class TiffTags {
  private:
   [[nodiscard]] std::optional<std::size_t> entry(Tag tag) const {
     for (const std::size_t at : entries_)
-      if (number(at, 2) == tag) return at;
+      if (number(at, 2) == static_cast<std::uint64_t>(tag)) return at;
     return std::nullopt;
   }
   [[nodiscard]] std::uint64_t number(std::size_t at, std::size_t size) const {
