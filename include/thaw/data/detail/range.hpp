@@ -181,7 +181,7 @@ inline BatchStream of_length(BatchStream pass, std::int64_t i, std::int64_t batc
                      "let each pass have as many batches as it says or as were counted; or say after how many an epoch "
                      "ends: thaw::DataSource(range, batches)");
   };
-  return [state = std::make_shared<State>(std::move(pass), i), i, batches, ends_there,
+  return [state = std::make_shared<State>(State{.pass = std::move(pass), .given = i}), i, batches, ends_there,
           wrong]() -> std::optional<Batch> {
     if (!state->pass) return std::nullopt;
     std::optional<Batch> batch;

@@ -163,7 +163,8 @@ inline void refuse_values(Match& match, const StateDict& model, const StateDict&
     const at::Tensor* found = file.find(name);
     if (found == nullptr) continue;  // it comes under another of its names
     const at::Tensor& to = model.at(name);
-    if (const std::string why = cast_problem(to, *found); !why.empty()) match.refused.push_back(std::string(name).append(" ").append(why));
+    if (const std::string why = cast_problem(to, *found); !why.empty())
+      match.refused.push_back(std::string(name).append(" ").append(why));
     for (const std::string& other : tied.others(model, name)) {
       const auto earlier = taken.find(other);
       if (earlier != taken.end() && !same_numbers(*found, *earlier->second, to)) {
