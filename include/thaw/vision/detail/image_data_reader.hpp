@@ -23,7 +23,6 @@
 #include <thaw/vision/split.hpp>
 
 namespace thaw::vision {
-
 namespace detail {
 
 /// Reads one data set; collects what there is to say about it.
@@ -243,8 +242,8 @@ struct ImageDataReader {
     std::string what = "that " + name_of(csv) + " lists";
     if (!said && options.csv.folder != csv.parent_path()) what += ", in " + name_of(options.csv.folder) + "/";
     const bool header = options.csv.header.value_or(true);  // find_images has filled it in
-    const CsvTable table = read_table(csv, options.csv.format(), header);
     if (!header) notes.emplace_back("its first line is an image's, as there are no names of columns");
+    const CsvTable table = read_table(csv, options.csv.format(), header);
     const auto column = std::ranges::find_if(
         table.names, [](const std::string& name) { return lower(name) == "is_valid" || lower(name) == "split"; });
     if (column == table.names.end() || options.per_class > 0) {
