@@ -19,6 +19,7 @@
 #include <catch2/matchers/catch_matchers_floating_point.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 #include <cmath>
+#include <cstdint>
 #include <functional>
 #include <limits>
 #include <memory>
@@ -55,10 +56,9 @@ void refused(const std::function<void()>& call, const std::string& why) {
 }
 
 /// Calls once, at the n-th step of a fit.
-template <class Call>
 struct AtStep {
   std::int64_t step;
-  Call call;
+  std::function<void(thaw::Learner&)> call;
   void on_step_end(const thaw::StepEnd& event) {
     if (event.step == step) call(event.learner);
   }
