@@ -39,6 +39,13 @@ struct Arguments {
   }
 };
 
+/// What stands behind an option of a program that is told of one job; `otherwise` where it is not there.
+inline std::string option(int count, char** words, std::string_view name, std::string otherwise = "") {
+  for (int i = 1; i + 1 < count; i += 2)
+    if (words[i] == name) otherwise = words[i + 1];
+  return otherwise;
+}
+
 inline double median(std::vector<double> values) {
   std::ranges::sort(values);
   const std::size_t n = values.size();

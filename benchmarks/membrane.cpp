@@ -16,7 +16,6 @@
 
 #include <cstdint>
 #include <string>
-#include <string_view>
 #include <thaw/models/efficientnet_lite.hpp>
 #include <thaw/models/unet.hpp>
 #include <thaw/recipe/recipe_text.hpp>
@@ -173,12 +172,8 @@ struct Arms {
 
 int main(int argc, char** argv) try {
   cv::setNumThreads(1);
-  std::string arm;
-  Job job;
-  for (int i = 1; i + 1 < argc; i += 2) {
-    if (std::string_view(argv[i]) == "--arm") arm = argv[i + 1];
-    if (std::string_view(argv[i]) == "--job") job = json::parse(argv[i + 1]).get<Job>();
-  }
+  const std::string arm = bench::option(argc, argv, "--arm");
+  const Job job = json::parse(bench::option(argc, argv, "--job", "{}")).get<Job>();
   const Arms arms{job};
   if (arm == "images") {
     arms.write_images();

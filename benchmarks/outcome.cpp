@@ -16,7 +16,6 @@
 #include <map>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <thaw/recipe/recipe_text.hpp>
 #include <thaw/recipe/run_plan.hpp>
 #include <thaw/vision/aug_transforms.hpp>
@@ -231,12 +230,8 @@ std::map<std::string, Arm> all_arms() {
 
 int main(int argc, char** argv) try {
   cv::setNumThreads(1);
-  std::string arm;
-  json told;
-  for (int i = 1; i + 1 < argc; i += 2) {
-    if (std::string_view(argv[i]) == "--arm") arm = argv[i + 1];
-    if (std::string_view(argv[i]) == "--job") told = json::parse(argv[i + 1]);
-  }
+  const std::string arm = bench::option(argc, argv, "--arm");
+  const json told = json::parse(bench::option(argc, argv, "--job", "{}"));
   const auto few = told.get<bench::FewImages>();
   const auto job = told.get<Job>();
   const Arms arms{few, job};

@@ -114,11 +114,8 @@ void run(const bench::FewImages& few, const Job& job) {
 }  // namespace
 
 int main(int argc, char** argv) try {
-  for (int i = 1; i + 1 < argc; i += 2)
-    if (std::string_view(argv[i]) == "--job") {
-      const json told = json::parse(argv[i + 1]);
-      run(told.get<bench::FewImages>(), told.get<Job>());
-    }
+  const json told = json::parse(bench::option(argc, argv, "--job", "{}"));
+  run(told.get<bench::FewImages>(), told.get<Job>());
 } catch (const std::exception& error) {
   fmt::print(stderr, "{}\n", error.what());
   return EXIT_FAILURE;

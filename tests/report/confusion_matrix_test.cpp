@@ -115,14 +115,8 @@ TEST_CASE("of a learner and a source: every sample once, also of one that shuffl
 
 TEST_CASE("a matrix only counts, so that a source without an order will do") {
   thaw::test::Bench bench;
-  struct Shuffles {
-    thaw::InMemory source;
-    [[nodiscard]] std::int64_t batches() const { return source.batches(); }
-    [[nodiscard]] thaw::BatchStream stream(std::int64_t epoch) const { return source.stream(epoch); }
-    [[nodiscard]] bool ordered() const { return false; }
-  };
   const ConfusionMatrix expected(bench.learner->predict(thaw::Fields(bench.input)), bench.target);
-  CHECK(ConfusionMatrix(*bench.learner, Shuffles{bench.data(8)}).counts().equal(expected.counts()));
+  CHECK(ConfusionMatrix(*bench.learner, thaw::test::WithoutOrder{bench.data(8)}).counts().equal(expected.counts()));
 }
 
 TEST_CASE("the matrix as text; of many classes the mistakes alone") {

@@ -68,13 +68,7 @@ TEST_CASE("of a source that shuffles, samples are numbered as the source has the
 
 TEST_CASE("of a source without an order no sample has a number, and top losses are refused") {
   thaw::test::Bench bench;
-  struct Shuffles {
-    thaw::InMemory source;
-    [[nodiscard]] std::int64_t batches() const { return source.batches(); }
-    [[nodiscard]] thaw::BatchStream stream(std::int64_t epoch) const { return source.stream(epoch); }
-    [[nodiscard]] bool ordered() const { return false; }
-  };
-  CHECK_THROWS_WITH(top_losses(*bench.learner, Shuffles{bench.data(8)}),
+  CHECK_THROWS_WITH(top_losses(*bench.learner, thaw::test::WithoutOrder{bench.data(8)}),
                     Catch::Matchers::ContainsSubstring("cannot give every sample in an order of its own"));
 }
 

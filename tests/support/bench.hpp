@@ -48,4 +48,12 @@ struct Bench {
   std::unique_ptr<Learner> learner;
 };
 
+/// A source that gives its samples in whatever order, and says so.
+struct WithoutOrder {
+  InMemory source;
+  [[nodiscard]] std::int64_t batches() const { return source.batches(); }
+  [[nodiscard]] BatchStream stream(std::int64_t epoch) const { return source.stream(epoch); }
+  [[nodiscard]] bool ordered() const { return false; }
+};
+
 }  // namespace thaw::test

@@ -420,9 +420,9 @@ TEST_CASE("batches count in a validation loss by what counts in them") {
 TEST_CASE("a batch in which nothing counts adds nothing: no loss, and no gradient") {
   at::Tensor output = at::randn({2, 3, 4, 4}).requires_grad_();
   const at::Tensor nothing = at::full({2, 4, 4}, 255, at::TensorOptions(at::kLong));
-  for (const auto& loss :
-       {std::function<at::Tensor(const at::Tensor&, const at::Tensor&)>(thaw::CrossEntropy{.ignore_index = 255}),
-        std::function<at::Tensor(const at::Tensor&, const at::Tensor&)>(thaw::DiceCrossEntropy{})}) {
+  using Loss = std::function<at::Tensor(const at::Tensor&, const at::Tensor&)>;
+  for (const Loss& loss : {Loss(thaw::CrossEntropy{.ignore_index = 255}), Loss(thaw::DiceCrossEntropy{}),
+                           Loss(thaw::CrossEntropy{.weight = at::arange(3, at::kFloat), .ignore_index = 255})}) {
     output.mutable_grad() = at::Tensor();
     const at::Tensor value = loss(output, nothing);
     CHECK(value.item<double>() == 0);

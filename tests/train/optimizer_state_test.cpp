@@ -38,6 +38,14 @@ struct ConvAndLinear {
   }
 };
 
+/// Options of a class that thaw does not know.
+struct MyOptions : torch::optim::SGDOptions {
+  using SGDOptions::SGDOptions;
+  [[nodiscard]] std::unique_ptr<torch::optim::OptimizerOptions> clone() const override {
+    return std::make_unique<MyOptions>(*this);
+  }
+};
+
 RunState optimizer_written(torch::optim::Optimizer& optimizer, const ConvAndLinear& net) {
   RunState state;
   thaw::detail::visit_optimizer(StateVisitor(state, /*reading=*/false), optimizer, net.groups);
@@ -136,12 +144,6 @@ TEST_CASE(
 
 TEST_CASE("what is written as an archive is not written tensor by tensor as well") {
   const ConvAndLinear net;
-  struct MyOptions : torch::optim::SGDOptions {
-    using SGDOptions::SGDOptions;
-    [[nodiscard]] std::unique_ptr<torch::optim::OptimizerOptions> clone() const override {
-      return std::make_unique<MyOptions>(*this);
-    }
-  };
   torch::optim::SGD optimizer(net.parts(), torch::optim::SGDOptions(0.1).momentum(0.9));
   optimizer.param_groups()[1].set_options(std::make_unique<MyOptions>(0.1));
   net.step(optimizer);
@@ -152,12 +154,6 @@ TEST_CASE("what is written as an archive is not written tensor by tensor as well
 
 TEST_CASE("an optimizer that goes by places is not read into one whose groups hold other parameters") {
   const ConvAndLinear net;
-  struct MyOptions : torch::optim::SGDOptions {
-    using SGDOptions::SGDOptions;
-    [[nodiscard]] std::unique_ptr<torch::optim::OptimizerOptions> clone() const override {
-      return std::make_unique<MyOptions>(*this);
-    }
-  };
   const auto make = [](const std::vector<torch::optim::OptimizerParamGroup>& parts) {
     auto optimizer = std::make_unique<torch::optim::SGD>(parts, torch::optim::SGDOptions(0.1).momentum(0.9));
     for (auto& group : optimizer->param_groups()) {

@@ -92,16 +92,10 @@ TEST_CASE("predict_augmented over a source that augments by itself: its passes, 
 
 TEST_CASE("predict_augmented gives all rows in the source's own order, and refuses a source without one") {
   thaw::test::Bench bench;
-  struct Shuffles {
-    thaw::InMemory source;
-    [[nodiscard]] std::int64_t batches() const { return source.batches(); }
-    [[nodiscard]] thaw::BatchStream stream(std::int64_t epoch) const { return source.stream(epoch); }
-    [[nodiscard]] bool ordered() const { return false; }
-  };
   const auto same = [](const at::Tensor& x) { return x; };
   const thaw::InMemory shuffled(
       {.input = bench.input, .target = bench.target, .batch_size = 16, .shuffle = true, .drop_last = true});
   const at::Tensor plain = bench.learner->predict(bench.input).softmax(1);
   CHECK(at::allclose(thaw::predict_augmented(*bench.learner, shuffled, same), plain, 1e-12, 1e-12));
-  CHECK_THROWS_AS(thaw::predict_augmented(*bench.learner, Shuffles{shuffled}, same), thaw::ConfigError);
+  CHECK_THROWS_AS(thaw::predict_augmented(*bench.learner, thaw::test::WithoutOrder{shuffled}, same), thaw::ConfigError);
 }

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <cstddef>
 #include <limits>
@@ -62,11 +61,9 @@ inline std::optional<std::size_t> last_within(std::span<const double> loss, doub
 inline std::size_t held_out_before_explosion(const LRCurve& curve) {
   constexpr std::size_t before = 5;
   std::size_t looks = 0;  // so many were made before step i
-  double lowest = std::numeric_limits<double>::infinity();
-  for (std::size_t i = 0; i < curve.loss.size(); ++i) {
-    for (; looks < curve.held_out.size() && curve.held_out_lr[looks] < curve.lr[i]; ++looks)
-      lowest = lowest_of(std::array{lowest, curve.held_out[looks]});
-    if (i < before) continue;
+  for (std::size_t i = before; i < curve.loss.size(); ++i) {
+    while (looks < curve.held_out.size() && curve.held_out_lr[looks] < curve.lr[i]) ++looks;
+    const double lowest = lowest_of(std::span(curve.held_out).first(looks));
     const auto recent = std::span(curve.loss).subspan(i - before, before);
     if (curve.loss[i] > lowest + 3 * std::abs(lowest) && curve.loss[i] > 2 * *std::ranges::max_element(recent))
       return looks;

@@ -90,8 +90,8 @@ class AnySchedule {
                   "thaw: a schedule must be callable as `double(double t) const` or as "
                   "`thaw::ScheduleValue(const thaw::Progress&) const`");
     static_assert(!detail::is_whole_numbered<S>,
-                  "thaw: a schedule takes and returns floating-point numbers: a whole one cuts t, which is below 1, and "
-                  "step / steps to 0");
+                  "thaw: a schedule takes and returns floating-point numbers: a whole one cuts t, which is below 1, "
+                  "and step / steps to 0");
     static_assert(requires { schedule.check(); } || !requires { &S::check; },
                   "thaw: a schedule's `check` must be callable without arguments");
     if constexpr (requires { schedule.check(); }) check_ = [schedule] { schedule.check(); };

@@ -8,6 +8,7 @@
 #include <ATen/ops/cross_entropy_loss.h>
 #include <ATen/ops/mse_loss.h>
 #include <ATen/ops/ones.h>
+#include <ATen/ops/where.h>
 
 #include <cmath>
 #include <cstdint>
@@ -44,11 +45,12 @@ struct CrossEntropy {
   std::int64_t ignore_index = -100;  ///< targets that do not count
 
   [[nodiscard]] at::Tensor operator()(const at::Tensor& output, const at::Tensor& target) const {
-    const at::Tensor weights = weight.defined() ? weight.to(output.device(), output.scalar_type()) : weight;
+    at::Tensor weights = weight.defined() ? weight.to(output.device(), output.scalar_type()) : weight;
     if (target.is_floating_point() || detail::first_is_kept(target, ignore_index))
       return at::cross_entropy_loss(output, target, weights, at::Reduction::Mean, ignore_index, label_smoothing);
     // Without a look at a device's numbers: where nothing counts, class 0 stands in, and its loss does not count.
     const at::Tensor kept = target.ne(ignore_index).any();
+    if (weights.defined()) weights = at::where(kept, weights, 1);  // class 0 may have a weight of 0
     return at::cross_entropy_loss(output, target.mul(kept.to(target.scalar_type())), weights, at::Reduction::Mean,
                                   ignore_index, label_smoothing) *
            kept.to(output.scalar_type());

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include <thaw/core/error.hpp>
+#include <thaw/core/first_line.hpp>
 #include <thaw/core/names.hpp>
 #include <thaw/core/out_of_memory.hpp>
 #include <thaw/core/random_state.hpp>
@@ -35,12 +36,6 @@ inline std::string shapes_text(const Fields& fields) {
   return text;
 }
 
-/// LibTorch's own words, as far as they are meant for people.
-inline std::string first_sentence(const c10::Error& error) {
-  const std::string text = error.what_without_backtrace();
-  return text.substr(0, std::min(text.find('\n'), std::size_t{200}));
-}
-
 /// What the model makes of a batch; what it cannot take is a DataError that names the batch. Where a layout in memory
 /// was asked for, which may be what it cannot take, the error is LibTorch's own.
 inline Fields tried_forward(const Task& task, const Batch& batch, const LayerGroups& groups, Layout layout,
@@ -60,7 +55,7 @@ inline Fields tried_forward(const Task& task, const Batch& batch, const LayerGro
     } else if (is_out_of_memory(error) || layout == Layout::channels_last) {
       throw;
     }
-    throw DataError(what, found + " (" + first_sentence(error) + ")", fix);
+    throw DataError(what, found + " (" + first_line(error).substr(0, 200) + ")", fix);
   }
 }
 
@@ -76,7 +71,7 @@ inline at::Tensor tried_loss(const Task& task, const Fields& output, const Field
     }
     throw DataError(what,
                     "the loss cannot take an output of " + shapes_text(output) + " and a target of " +
-                        shapes_text(target) + " (" + first_sentence(error) + ")",
+                        shapes_text(target) + " (" + first_line(error).substr(0, 200) + ")",
                     "give targets of the shape, the type and the values that the loss takes");
   }
 }
