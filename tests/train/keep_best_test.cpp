@@ -2,10 +2,12 @@
 
 #include <ATen/ops/equal.h>
 #include <ATen/ops/ones.h>
+#include <ATen/ops/zeros_like.h>
 #include <algorithm>
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_exception.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
+#include <cmath>
 #include <string>
 #include <thaw/train/metric.hpp>
 #include <vector>
@@ -43,6 +45,23 @@ TEST_CASE("a stage of which every epoch is worse ends as it began, bit for bit")
   bench.learner->fit({.epochs = 2, .lr = 50.0, .schedule = thaw::Constant{}}, KeepBest{});
   CHECK(bench.learner->history().epochs.back().valid->loss > loss);
   CHECK(thaw::test::same_state(before, *bench.learner->groups().module()));
+}
+
+TEST_CASE("a network whose outputs are no numbers is never the best, whatever its accuracy is") {
+  Bench bench;
+  const auto source = bench.data(16);
+  const thaw::InMemory zeros({.input = bench.input, .target = at::zeros_like(bench.target), .batch_size = 16});
+  Learner learner(bench.net, thaw::LayerGroups::cut_before(bench.net, {"body", "head"}), thaw::cross_entropy,
+                  {.train = source, .valid = zeros, .metrics = {thaw::accuracy()}});
+  const auto before = thaw::test::state_of(*bench.net);
+  struct ToNaN {
+    void on_loss_ready(const thaw::LossReady& event) const { event.loss = event.loss * NAN; }
+  };
+  learner.fit({.epochs = 2}, ToNaN{}, KeepBest{"accuracy"});
+  const thaw::Evaluation& ruined = *learner.history().epochs.back().valid;
+  REQUIRE(ruined.metrics[0].value == 1);  // the largest of three NaN is the first
+  CHECK(std::isnan(thaw::Monitor{"accuracy"}.value({.valid = ruined})));
+  CHECK(thaw::test::same_state(before, *bench.net));
 }
 
 TEST_CASE("a look at the weights before a stage changes nothing of how it trains") {

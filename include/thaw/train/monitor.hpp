@@ -55,10 +55,11 @@ struct Monitor {
     return lower_is_better() ? value < best - min_delta : value > best + min_delta;
   }
 
-  /// Its value in an epoch; NaN where the epoch has no validation. Throws ConfigError where that lacks it.
+  /// Its value in an epoch. NaN where the epoch has no validation, or a validation loss of NaN: outputs that are no
+  /// numbers still have a largest one, and so an accuracy. Throws ConfigError where the validation lacks it.
   [[nodiscard]] double value(const EpochRecord& epoch) const {
     if (name == "train_loss") return epoch.train_loss;
-    if (epoch.valid) {
+    if (epoch.valid && !std::isnan(epoch.valid->loss)) {
       if (name == "valid_loss") return epoch.valid->loss;
       std::vector<std::string> known;
       for (const MetricValue& metric : epoch.valid->metrics) {
