@@ -3,10 +3,12 @@
 
     ./dev bench && benchmarks/compile_time.py [--quick] [--headers] [--json FILE] [--build build/bench]
 
-Compiles small generated files with the compiler and flags of the bench build, but -O0 and no precompiled header. Two
-sides of a row are compiled side by side, so that both have the same machine; seconds are processor time (user and
-system), medians over rounds; --quick takes one round. Rows without a target are for information. --headers adds each
-room's headers, and every header, each alone in a file: a quarter of an hour more.
+Compiles small generated files with the compiler and flags of the bench build, but at -O0 and at -O2 and without a
+precompiled header. A program with a Learner, and one with checkpoints, stand against the same by hand on LibTorch:
+header-only (thaw::thaw) and compiled (thaw::compiled, which defines THAW_COMPILED; its library is built once and is not
+in the rows). The sides of a row are compiled at once, so that all have the same machine; seconds are processor time
+(user and system), medians over rounds; --quick takes one round. Rows without a target are for information. --headers
+adds each room's headers, and every header, each alone in a file: a quarter of an hour more.
 """
 
 import argparse
@@ -72,6 +74,14 @@ void fine_tune(torch::nn::Sequential model, const thaw::InMemory& train, const t
   learner.save("model.pt");
 }
 """
+
+def with_checkpoints(program):
+    """The same program, which goes on after a kill."""
+    program = program.replace("#include <thaw/thaw.hpp>", "#include <thaw/checkpoint/checkpoint.hpp>\n"
+                              "#include <thaw/checkpoint/resume.hpp>\n#include <thaw/thaw.hpp>")
+    first, rest = program.split("  learner.fit(", 1)
+    return first + "  thaw::resume(learner, \"run\");\n  learner.fit(" + rest.replace("3e-3});", "3e-3}, thaw::Checkpoint{\"run\"});")
+
 
 # The same by hand, as far as that goes without half a library: no finder, no plot.
 BY_HAND = """#include <torch/torch.h>
@@ -180,19 +190,21 @@ def bench_command(build):
         elif word not in ("-MD", "-Winvalid-pch") and not word.startswith("-O"):
             kept.append(word)
     assert any(word.startswith("-I") or word == "-isystem" for word in kept), "the bench build names no include folder"
-    return kept + ["-O0"]
+    return kept
 
 
 class Compiler:
     def __init__(self, command, folder):
         self.command, self.folder, self.count = command, Path(folder), 0
 
-    def __call__(self, code):
-        """Processor seconds that one file takes."""
+    def __call__(self, side):
+        """Processor seconds that one file takes: a side is its text, and flags."""
+        code, *flags = side
         self.count += 1
         file = self.folder / f"file_{self.count}.cpp"
         file.write_text(code)
-        child = subprocess.Popen([*self.command, "-o", f"{file}.o", "-c", str(file)], env=os.environ | {"LC_ALL": "C"})
+        command = [*self.command, *(flags or ["-O0"]), "-o", f"{file}.o", "-c", str(file)]
+        child = subprocess.Popen(command, env=os.environ | {"LC_ALL": "C"})
         _, status, usage = os.wait4(child.pid, 0)
         child.returncode = os.waitstatus_to_exitcode(status)
         if child.returncode != 0:
@@ -228,20 +240,30 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         compiler = Compiler(bench_command(arguments.build), folder)
         torch_only = "#include <torch/torch.h>\n"
-        ours, torch_seconds = medians(compiler, [torch_only + "#include <thaw/thaw.hpp>\n", torch_only], rounds)
-        add("thaw.hpp after torch/torch.h, against torch/torch.h", ours, torch_seconds, 1.1)
-        small, large = medians(compiler, [PLAN, includes(plan_headers()) + LARGE_PLAN], 3 if arguments.quick else 9)
+        for level in ("-O0", "-O2"):
+            programs = {"a Learner": WITH_THAW, "a Learner and checkpoints": with_checkpoints(WITH_THAW)}
+            sides = [(BY_HAND, level)]
+            for program in programs.values():
+                sides += [(program, level), (program, level, "-DTHAW_COMPILED")]
+            by_hand, *ours = medians(compiler, sides, rounds)
+            for i, name in enumerate(programs):
+                add(f"{level}: {name}, header-only, by hand on LibTorch", ours[2 * i], by_hand, 2)
+                add(f"{level}: {name}, compiled, by hand on LibTorch", ours[2 * i + 1], by_hand, 1.15)
+        torch_only = "#include <torch/torch.h>\n"
+        both = [(torch_only + "#include <thaw/thaw.hpp>\n",), (torch_only,)]
+        ours, torch_seconds = medians(compiler, both, rounds)
+        add("thaw.hpp after torch/torch.h, against torch/torch.h", ours, torch_seconds)
+        plans = [(PLAN,), (includes(plan_headers()) + LARGE_PLAN,)]
+        small, large = medians(compiler, plans, 3 if arguments.quick else 9)
         add("schedules, rates and policies, against 1 s", small, 1, 1)
         add("all of their headers, and stages, against 1 s", large, 1)
-        ours, theirs = medians(compiler, [WITH_THAW, BY_HAND], rounds)
-        add("a fine-tuning program, by hand on LibTorch", ours, theirs, 1.1)
         if arguments.headers:
             rooms = [path.name for path in sorted(HEADERS.iterdir()) if path.is_dir()]
             codes = [includes(public_headers(room)) for room in rooms]
-            for room, seconds in zip(rooms, medians(compiler, codes, 1)):
+            for room, seconds in zip(rooms, medians(compiler, [(code,) for code in codes], 1)):
                 add(f"{room}/*.hpp, against torch/torch.h", seconds, torch_seconds)
             headers = [header for room in rooms for header in public_headers(room)]
-            each = zip(medians(compiler, [f"#include <{header}>\n" for header in headers], 1), headers)
+            each = zip(medians(compiler, [(f"#include <{header}>\n",) for header in headers], 1), headers)
             for seconds, header in sorted(each, reverse=True):
                 add(f"{header} alone, against torch/torch.h", seconds, torch_seconds)
     print(table(rows))

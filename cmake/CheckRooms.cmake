@@ -10,6 +10,7 @@ set(arrows
     "optim       -> groups"
     "find        -> groups schedule"
     "data        -> core"
+    "recompute   -> core"
     "train       -> schedule groups optim find data"
     "recipe      -> train"
     "weights     -> core"
@@ -20,7 +21,7 @@ set(arrows
     "vision      -> data report"
     "text        -> data"
     # the umbrella, thaw.hpp: all that thaw::thaw alone can pay for
-    "thaw.hpp    -> schedule groups optim find data train models report")
+    "thaw.hpp    -> schedule groups optim find data train models report recompute")
 
 # What costs a user another library, and the rooms that may ask for it.
 set(priced "nlohmann/ -> weights checkpoint" "xxhash -> weights checkpoint" "opencv2/ -> vision" "unicode/ -> text"

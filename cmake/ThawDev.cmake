@@ -54,10 +54,14 @@ function(thaw_precompile name)
     <fmt/format.h>)
   if(THAW_SANITIZE) # and thaw itself: other builds tell whether the tests include what they use
     target_precompile_headers(${name} PRIVATE <thaw/thaw.hpp> <thaw/checkpoint/resume.hpp>)
+    target_compile_definitions(${name} PRIVATE THAW_COMPILED) # as all its users
   endif()
   set(thaw_precompiled ${name} PARENT_SCOPE)
 endfunction()
 thaw_precompile(thaw_pch)
+
+# thaw::compiled as thaw's own tests link it: with their warnings and sanitizers
+target_link_libraries(thaw_compiled PRIVATE thaw_dev)
 
 # thaw_executable(<name> SOURCES <file>... [LINK <library>...])
 function(thaw_executable name)

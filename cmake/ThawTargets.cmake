@@ -44,6 +44,8 @@ if(TARGET thaw_distributed AND TARGET ThawNccl::ThawNccl)
   target_link_libraries(thaw_distributed INTERFACE $<BUILD_INTERFACE:ThawNccl::ThawNccl>) # the package looks for it anew
 endif()
 
+thaw_add_compiled(${PROJECT_SOURCE_DIR}/include)
+
 if(NOT PROJECT_IS_TOP_LEVEL) # warnings of thaw's headers are no matter of those who include it
   set_target_properties(thaw ${thaw_priced} PROPERTIES SYSTEM ON)
 endif()

@@ -18,6 +18,7 @@
 #include <thaw/optim/adam.hpp>
 #include <thaw/optim/adamw.hpp>
 #include <thaw/optim/sgd.hpp>
+#include <thaw/recompute/recompute.hpp>
 #include <thaw/report/class_report.hpp>
 #include <thaw/report/class_results.hpp>
 #include <thaw/report/confusion_matrix.hpp>

@@ -1,4 +1,5 @@
 #include <thaw/checkpoint/checkpoint.hpp>
+#include <thaw/checkpoint/detail/folder.hpp>
 
 #include <sys/wait.h>
 #include <torch/nn/modules/container/sequential.h>

@@ -1,5 +1,6 @@
 // Layout and precision of a Learner's forward pass.
 
+#include <thaw/train/detail/compute_mode.hpp>
 #include <thaw/train/precision.hpp>
 
 #include <torch/nn/modules/batchnorm.h>

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include <thaw/checkpoint/detail/checksum.hpp>
+#include <thaw/core/compiled.hpp>
 #include <thaw/core/error.hpp>
 #include <thaw/core/new_file.hpp>
 #include <thaw/core/version.hpp>
@@ -29,7 +30,26 @@ namespace detail {
 constexpr const char* checksum_name = "checksum";
 
 /// Whether the last 16 bytes are the checksum of all before them. Throws FileError for a file that cannot be read.
-[[nodiscard]] inline bool is_whole(const std::filesystem::path& path) {
+[[nodiscard]] bool is_whole(const std::filesystem::path& path);
+
+}  // namespace detail
+
+/// Writes a run's state as one file: a safetensors file that Python opens too, whose last tensor, "checksum", is the
+/// XXH3 of all bytes before it. It is written beside, flushed, renamed: whatever happens, a file of that name is whole.
+/// Throws FileError.
+void write_checkpoint(const RunState& state, const std::filesystem::path& path, const std::string& run_id = "");
+
+/// Reads what write_checkpoint wrote. Throws FileError for a file that is missing, damaged in any byte, or of another
+/// kind.
+[[nodiscard]] RunState read_checkpoint(const std::filesystem::path& path);
+
+}  // namespace thaw
+
+#if THAW_DEFINES(checkpoint)
+
+namespace thaw::detail {
+
+THAW_INLINE bool is_whole(const std::filesystem::path& path) {
   const auto refuse = [&](const std::string& problem, const std::string& fix) {
     return FileError(path.string(), problem, fix);
   };
@@ -53,12 +73,11 @@ constexpr const char* checksum_name = "checksum";
   return bytes == checksum.digest();
 }
 
-}  // namespace detail
+}  // namespace thaw::detail
 
-/// Writes a run's state as one file: a safetensors file that Python opens too, whose last tensor, "checksum", is the
-/// XXH3 of all bytes before it. It is written beside, flushed, renamed: whatever happens, a file of that name is whole.
-/// Throws FileError.
-inline void write_checkpoint(const RunState& state, const std::filesystem::path& path, const std::string& run_id = "") {
+namespace thaw {
+
+THAW_INLINE void write_checkpoint(const RunState& state, const std::filesystem::path& path, const std::string& run_id) {
   StateDict tensors;
   for (const auto& [name, tensor] : state) tensors.insert(name, tensor);
   const at::Tensor checksum = at::zeros({detail::Checksum::size}, at::kByte);
@@ -76,9 +95,7 @@ inline void write_checkpoint(const RunState& state, const std::filesystem::path&
   file.commit();
 }
 
-/// Reads what write_checkpoint wrote. Throws FileError for a file that is missing, damaged in any byte, or of another
-/// kind.
-[[nodiscard]] inline RunState read_checkpoint(const std::filesystem::path& path) {
+THAW_INLINE RunState read_checkpoint(const std::filesystem::path& path) {
   if (!detail::is_whole(path))
     throw FileError(path.string(), "is damaged: its checksum is another one", "take an older checkpoint");
   RunState state;
@@ -88,3 +105,5 @@ inline void write_checkpoint(const RunState& state, const std::filesystem::path&
 }
 
 }  // namespace thaw
+
+#endif

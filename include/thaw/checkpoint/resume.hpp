@@ -7,9 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include <thaw/checkpoint/detail/folder.hpp>
-#include <thaw/checkpoint/file.hpp>
-#include <thaw/core/error.hpp>
+#include <thaw/core/compiled.hpp>
 #include <thaw/train/learner.hpp>
 
 namespace thaw {
@@ -22,7 +20,26 @@ struct ResumeReport {
   explicit operator bool() const { return !from.empty(); }
 };
 
-namespace detail {
+/// Goes on with the run whose checkpoints lie in a folder, from the newest one that is whole; where there is none, it
+/// changes nothing, so that a program may always begin with it:
+///
+///     thaw::Learner learner{model, groups, loss, options};
+///     thaw::resume(learner, "runs/a");
+///     learner.fit(plan, thaw::Checkpoint{"runs/a"});   // from where it was
+///
+/// See Learner::resume for what is made again and what is not. `path` may also name one file, best.safetensors say.
+/// Of several processes the first reads, and tells the others. Throws FileError if there are checkpoints and none is
+/// whole, or one cannot be read, and what Learner::resume throws; then nothing has changed.
+ResumeReport resume(Learner& learner, const std::filesystem::path& path, const ResumeOptions& options = {});
+
+}  // namespace thaw
+
+#if THAW_DEFINES(checkpoint)
+#include <thaw/checkpoint/detail/folder.hpp>
+#include <thaw/checkpoint/file.hpp>
+#include <thaw/core/error.hpp>
+
+namespace thaw::detail {
 
 /// Reads the newest checkpoint of a folder that is whole, or that file.
 inline ResumeReport newest_whole(const std::filesystem::path& path, RunState& state) {
@@ -49,19 +66,11 @@ inline ResumeReport newest_whole(const std::filesystem::path& path, RunState& st
   return report;
 }
 
-}  // namespace detail
+}  // namespace thaw::detail
 
-/// Goes on with the run whose checkpoints lie in a folder, from the newest one that is whole; where there is none, it
-/// changes nothing, so that a program may always begin with it:
-///
-///     thaw::Learner learner{model, groups, loss, options};
-///     thaw::resume(learner, "runs/a");
-///     learner.fit(plan, thaw::Checkpoint{"runs/a"});   // from where it was
-///
-/// See Learner::resume for what is made again and what is not. `path` may also name one file, best.safetensors say.
-/// Of several processes the first reads, and tells the others. Throws FileError if there are checkpoints and none is
-/// whole, or one cannot be read, and what Learner::resume throws; then nothing has changed.
-inline ResumeReport resume(Learner& learner, const std::filesystem::path& path, const ResumeOptions& options = {}) {
+namespace thaw {
+
+THAW_INLINE ResumeReport resume(Learner& learner, const std::filesystem::path& path, const ResumeOptions& options) {
   const World& world = learner.world();
   ResumeReport report;
   RunState state;
@@ -74,3 +83,5 @@ inline ResumeReport resume(Learner& learner, const std::filesystem::path& path, 
 }
 
 }  // namespace thaw
+
+#endif

@@ -6,6 +6,8 @@
 #include <string>
 #include <utility>
 
+#include <thaw/core/compiled.hpp>
+
 namespace thaw {
 
 /// The base of every exception that thaw throws: what is wrong, where, and how to fix it, in this order.
@@ -13,11 +15,7 @@ namespace thaw {
 /// `what()` is "where: problem\n  fix: how", one sentence each, so that it reads well uncaught.
 class Error : public std::runtime_error {
  public:
-  Error(std::string where, std::string problem, std::string fix)
-      : std::runtime_error(where + ": " + problem + "\n  fix: " + fix),
-        where_(std::move(where)),
-        problem_(std::move(problem)),
-        fix_(std::move(fix)) {}
+  Error(std::string where, std::string problem, std::string fix);
 
   /// The call, file, group or stage at fault.
   [[nodiscard]] const std::string& where() const noexcept { return where_; }
@@ -33,11 +31,7 @@ class Error : public std::runtime_error {
 namespace detail {
 
 /// A number as people write it: 1e-07, where std::to_string says 0.000000.
-[[nodiscard]] inline std::string number(double value) {
-  std::array<char, 32> text{};
-  const auto [end, error] = std::to_chars(text.begin(), text.end(), value, std::chars_format::general, 6);
-  return {text.begin(), end};
-}
+[[nodiscard]] std::string number(double value);
 
 }  // namespace detail
 
@@ -67,3 +61,27 @@ class FileError : public Error {
 };
 
 }  // namespace thaw
+
+#if THAW_DEFINES(core)
+
+namespace thaw {
+
+THAW_INLINE Error::Error(std::string where, std::string problem, std::string fix)
+    : std::runtime_error(where + ": " + problem + "\n  fix: " + fix),
+      where_(std::move(where)),
+      problem_(std::move(problem)),
+      fix_(std::move(fix)) {}
+
+}  // namespace thaw
+
+namespace thaw::detail {
+
+THAW_INLINE std::string number(double value) {
+  std::array<char, 32> text{};
+  const auto [end, error] = std::to_chars(text.begin(), text.end(), value, std::chars_format::general, 6);
+  return {text.begin(), end};
+}
+
+}  // namespace thaw::detail
+
+#endif

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include <thaw/core/compiled.hpp>
 #include <thaw/core/module_ptr.hpp>
 
 namespace thaw {
@@ -60,15 +61,12 @@ struct ForwardPart {
   std::function<Tensors(const Tensors&)> forward;
 };
 
+/// How a list of parts is run: thaw::Recompute.
+using RunParts = std::function<ForwardPart::Tensors(const std::vector<ForwardPart>& parts, ForwardPart::Tensors x)>;
+
 /// The children of a Sequential as parts; `name` stands before theirs.
-[[nodiscard]] inline std::vector<ForwardPart> forward_parts(torch::nn::SequentialImpl& sequential,
-                                                            const std::string& name = "") {
-  std::vector<ForwardPart> parts;
-  for (const torch::nn::AnyModule& child : sequential)
-    parts.emplace_back((name.empty() ? "" : name + ".") + std::to_string(parts.size()), std::vector{child.ptr()},
-                       [child = child](const at::Tensor& x) mutable -> at::Tensor { return child.forward(x); });
-  return parts;
-}
+[[nodiscard]] std::vector<ForwardPart> forward_parts(torch::nn::SequentialImpl& sequential,
+                                                     const std::string& name = "");
 
 /// A model whose forward pass can be run in parts: it has `forward_parts()`, or is a torch::nn::Sequential.
 template <class Model>
@@ -91,3 +89,19 @@ template <class Model>
 }
 
 }  // namespace thaw
+
+#if THAW_DEFINES(core)
+
+namespace thaw {
+
+THAW_INLINE std::vector<ForwardPart> forward_parts(torch::nn::SequentialImpl& sequential, const std::string& name) {
+  std::vector<ForwardPart> parts;
+  for (const torch::nn::AnyModule& child : sequential)
+    parts.emplace_back((name.empty() ? "" : name + ".") + std::to_string(parts.size()), std::vector{child.ptr()},
+                       [child = child](const at::Tensor& x) mutable -> at::Tensor { return child.forward(x); });
+  return parts;
+}
+
+}  // namespace thaw
+
+#endif

@@ -8,10 +8,26 @@
 #include <string_view>
 #include <vector>
 
+#include <thaw/core/compiled.hpp>
+
 namespace thaw {
 
 /// Edit distance (Levenshtein) of two names.
-[[nodiscard]] inline std::size_t edit_distance(std::string_view a, std::string_view b) {
+[[nodiscard]] std::size_t edit_distance(std::string_view a, std::string_view b);
+
+/// The one of `candidates` that is nearest to `name`; empty when there is none. Ties go to the first.
+[[nodiscard]] std::string nearest_name(std::string_view name, std::span<const std::string> candidates);
+
+/// "a, b, c", cut after `most` names with "... (7 more)".
+[[nodiscard]] std::string join_names(std::span<const std::string> names, std::size_t most = 12);
+
+}  // namespace thaw
+
+#if THAW_DEFINES(core)
+
+namespace thaw {
+
+THAW_INLINE std::size_t edit_distance(std::string_view a, std::string_view b) {
   std::vector<std::size_t> row(b.size() + 1);
   std::iota(row.begin(), row.end(), std::size_t{0});
   for (std::size_t i = 0; i < a.size(); ++i) {
@@ -26,15 +42,13 @@ namespace thaw {
   return row.back();
 }
 
-/// The one of `candidates` that is nearest to `name`; empty when there is none. Ties go to the first.
-[[nodiscard]] inline std::string nearest_name(std::string_view name, std::span<const std::string> candidates) {
+THAW_INLINE std::string nearest_name(std::string_view name, std::span<const std::string> candidates) {
   const auto distance = [&](const std::string& candidate) { return edit_distance(name, candidate); };
   const auto nearest = std::ranges::min_element(candidates, {}, distance);
   return nearest == candidates.end() ? std::string{} : *nearest;
 }
 
-/// "a, b, c", cut after `most` names with "... (7 more)".
-[[nodiscard]] inline std::string join_names(std::span<const std::string> names, std::size_t most = 12) {
+THAW_INLINE std::string join_names(std::span<const std::string> names, std::size_t most) {
   std::string text;
   for (std::size_t i = 0; i < std::min(most, names.size()); ++i) text += (i == 0 ? "" : ", ") + names[i];
   if (names.size() > most) text += ", ... (" + std::to_string(names.size() - most) + " more)";
@@ -42,3 +56,5 @@ namespace thaw {
 }
 
 }  // namespace thaw
+
+#endif

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include <thaw/core/compiled.hpp>
 #include <thaw/data/detail/side_copies.hpp>
 #include <thaw/data/fields.hpp>
 
@@ -29,13 +30,7 @@ struct Batch {
   [[nodiscard]] std::int64_t counted() const { return stand_in ? 0 : size(); }
   /// The same on a device. Copies from host memory run beside what the device computes: the current stream waits for
   /// them, the host does not. What is not in page-locked memory is copied there first (Prefetch does that ahead).
-  [[nodiscard]] Batch to(const at::Device& device) const {
-    detail::SideCopies move(device);
-    const auto moved = [&](const at::Tensor& tensor) { return move(tensor); };
-    Batch result{input.map(moved), target.map(moved), stand_in};
-    move.finish();
-    return result;
-  }
+  [[nodiscard]] Batch to(const at::Device& device) const;
 };
 
 /// Gives the batches of one pass, one per call, then nothing.
@@ -72,25 +67,10 @@ concept StructBatch = PlainStruct<T> && requires(const T& b) {
 }(std::type_identity<decltype(members(std::declval<T&>()))>{});
 
 /// The inputs of a batch whose parts are more than two: joined into one.
-inline void append(std::vector<at::Tensor>& all, const Fields& part) {
-  all.insert(all.end(), part.begin(), part.end());
-}
+void append(std::vector<at::Tensor>& all, const Fields& part);
 
 /// Of a dictionary, the targets are what is called so.
-inline Batch split_dictionary(const Fields& all) {
-  static constexpr std::array target_names{"target", "targets", "label", "labels"};
-  std::vector<std::pair<std::string, at::Tensor>> input;
-  Fields target;
-  for (std::size_t i = 0; i < all.size(); ++i)
-    if (target.empty() && std::ranges::find(target_names, all.names()[i]) != target_names.end())
-      target = all[i];
-    else
-      input.emplace_back(all.names()[i], all[i]);
-  if (target.empty() || input.empty())
-    throw DataError("batch", "a dictionary with " + join_names(all.names()),
-                    "call its target \"target\" or \"labels\", or say by DataSource::from what is what");
-  return {input.size() == 1 ? Fields(input[0].second) : Fields(input), target};
-}
+Batch split_dictionary(const Fields& all);
 
 }  // namespace detail
 
@@ -135,3 +115,42 @@ template <BatchLike T>
 }
 
 }  // namespace thaw
+
+#if THAW_DEFINES(data)
+
+namespace thaw {
+
+THAW_INLINE Batch Batch::to(const at::Device& device) const {
+  detail::SideCopies move(device);
+  const auto moved = [&](const at::Tensor& tensor) { return move(tensor); };
+  Batch result{input.map(moved), target.map(moved), stand_in};
+  move.finish();
+  return result;
+}
+
+}  // namespace thaw
+
+namespace thaw::detail {
+
+THAW_INLINE void append(std::vector<at::Tensor>& all, const Fields& part) {
+  all.insert(all.end(), part.begin(), part.end());
+}
+
+THAW_INLINE Batch split_dictionary(const Fields& all) {
+  static constexpr std::array target_names{"target", "targets", "label", "labels"};
+  std::vector<std::pair<std::string, at::Tensor>> input;
+  Fields target;
+  for (std::size_t i = 0; i < all.size(); ++i)
+    if (target.empty() && std::ranges::find(target_names, all.names()[i]) != target_names.end())
+      target = all[i];
+    else
+      input.emplace_back(all.names()[i], all[i]);
+  if (target.empty() || input.empty())
+    throw DataError("batch", "a dictionary with " + join_names(all.names()),
+                    "call its target \"target\" or \"labels\", or say by DataSource::from what is what");
+  return {input.size() == 1 ? Fields(input[0].second) : Fields(input), target};
+}
+
+}  // namespace thaw::detail
+
+#endif

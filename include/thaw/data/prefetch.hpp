@@ -15,6 +15,7 @@
 #include <utility>
 
 #include <thaw/core/accelerator.hpp>
+#include <thaw/core/compiled.hpp>
 #include <thaw/core/error.hpp>
 #include <thaw/core/random_state.hpp>
 #include <thaw/data/source.hpp>
@@ -31,71 +32,22 @@ namespace detail {
 /// A pass that another thread runs ahead of its reader, in the reader's grad mode and the like.
 class BackgroundPass {
  public:
-  BackgroundPass(BatchStream source, const PrefetchOptions& options)
-      : source_(std::move(source)),
-        most_(static_cast<std::size_t>(options.batches)),
-        pin_(options.pin_memory && has_accelerator()),
-        thread_([this] { run(); }) {}
+  BackgroundPass(BatchStream source, const PrefetchOptions& options);
 
-  ~BackgroundPass() {
-    {
-      const std::scoped_lock lock(mutex_);
-      abandoned_ = true;
-    }
-    changed_.notify_all();
-    thread_.join();
-  }
+  ~BackgroundPass();
   BackgroundPass(const BackgroundPass&) = delete;
   BackgroundPass& operator=(const BackgroundPass&) = delete;
 
   /// Waits for the next batch. What the source threw comes where its batch would have come.
-  std::optional<Batch> next() {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return !ready_.empty() || ended_; });
-    if (ready_.empty()) {
-      if (error_) std::rethrow_exception(std::exchange(error_, {}));
-      return std::nullopt;
-    }
-    std::optional<Batch> batch = std::move(ready_.front());
-    ready_.pop();
-    lock.unlock();
-    changed_.notify_all();
-    return batch;
-  }
+  std::optional<Batch> next();
 
  private:
-  void run() {
-    const at::ThreadLocalStateGuard as_reader(state_);
-    std::exception_ptr error;
-    try {
-      while (std::optional<Batch> batch = source_())
-        if (!offer(pin_ ? pinned(*batch) : *std::move(batch))) return;
-    } catch (...) {
-      error = std::current_exception();
-    }
-    {
-      const std::scoped_lock lock(mutex_);
-      error_ = error;
-      ended_ = true;
-    }
-    changed_.notify_all();
-  }
+  void run();
 
   /// False when nobody will ask for it any more.
-  bool offer(Batch batch) {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return abandoned_ || ready_.size() < most_; });
-    if (abandoned_) return false;
-    ready_.push(std::move(batch));
-    lock.unlock();
-    changed_.notify_all();
-    return true;
-  }
+  bool offer(Batch batch);
 
-  static Batch pinned(const Batch& batch) {
-    const auto pin = [](const at::Tensor& tensor) { return tensor.is_cpu() ? tensor.pin_memory() : tensor; };
-    return {batch.input.map(pin), batch.target.map(pin), batch.stand_in};
-  }
+  static Batch pinned(const Batch& batch);
 
   const BatchStream source_;
   const std::size_t most_;
@@ -193,3 +145,72 @@ class Prefetch {
 };
 
 }  // namespace thaw
+
+#if THAW_DEFINES(data)
+
+namespace thaw::detail {
+
+THAW_INLINE BackgroundPass::BackgroundPass(BatchStream source, const PrefetchOptions& options)
+    : source_(std::move(source)),
+      most_(static_cast<std::size_t>(options.batches)),
+      pin_(options.pin_memory && has_accelerator()),
+      thread_([this] { run(); }) {}
+
+THAW_INLINE BackgroundPass::~BackgroundPass() {
+  {
+    const std::scoped_lock lock(mutex_);
+    abandoned_ = true;
+  }
+  changed_.notify_all();
+  thread_.join();
+}
+
+THAW_INLINE std::optional<Batch> BackgroundPass::next() {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return !ready_.empty() || ended_; });
+  if (ready_.empty()) {
+    if (error_) std::rethrow_exception(std::exchange(error_, {}));
+    return std::nullopt;
+  }
+  std::optional<Batch> batch = std::move(ready_.front());
+  ready_.pop();
+  lock.unlock();
+  changed_.notify_all();
+  return batch;
+}
+
+THAW_INLINE void BackgroundPass::run() {
+  const at::ThreadLocalStateGuard as_reader(state_);
+  std::exception_ptr error;
+  try {
+    while (std::optional<Batch> batch = source_())
+      if (!offer(pin_ ? pinned(*batch) : *std::move(batch))) return;
+  } catch (...) {
+    error = std::current_exception();
+  }
+  {
+    const std::scoped_lock lock(mutex_);
+    error_ = error;
+    ended_ = true;
+  }
+  changed_.notify_all();
+}
+
+THAW_INLINE bool BackgroundPass::offer(Batch batch) {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return abandoned_ || ready_.size() < most_; });
+  if (abandoned_) return false;
+  ready_.push(std::move(batch));
+  lock.unlock();
+  changed_.notify_all();
+  return true;
+}
+
+THAW_INLINE Batch BackgroundPass::pinned(const Batch& batch) {
+  const auto pin = [](const at::Tensor& tensor) { return tensor.is_cpu() ? tensor.pin_memory() : tensor; };
+  return {batch.input.map(pin), batch.target.map(pin), batch.stand_in};
+}
+
+}  // namespace thaw::detail
+
+#endif

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <string>
 
+#include <thaw/core/compiled.hpp>
 #include <thaw/core/error.hpp>
 #include <thaw/core/mixed_seed.hpp>
 #include <thaw/data/shard.hpp>
@@ -22,24 +23,14 @@ struct SampleOrder {
   bool drop_last = false;  ///< leave out a last batch that is not full
 
   /// Throws DataError where there is no sample or no batch; `where` names the source.
-  void check(const std::string& where) const {
-    if (samples < 1) throw DataError(where, "there are no samples", "give at least one");
-    if (batch_size < 1) throw DataError(where, "batch_size is " + std::to_string(batch_size), "give at least 1");
-    if (batches() == 0)
-      throw DataError(where,
-                      std::to_string(samples) + " samples do not fill one batch of " + std::to_string(batch_size),
-                      "lower batch_size, or do not drop the last batch");
-  }
+  void check(const std::string& where) const;
 
   /// Of an epoch.
   [[nodiscard]] std::int64_t batches() const {
     return drop_last ? samples / batch_size : (samples + batch_size - 1) / batch_size;
   }
   /// Samples of an epoch's last batch.
-  [[nodiscard]] std::int64_t last_batch() const {
-    const std::int64_t rest = samples % batch_size;
-    return rest == 0 || drop_last ? batch_size : rest;
-  }
+  [[nodiscard]] std::int64_t last_batch() const;
 
   /// Where a batch begins.
   [[nodiscard]] std::int64_t first_of(std::int64_t batch) const { return batch * batch_size; }
@@ -59,10 +50,33 @@ struct SampleOrder {
   }
 
   /// [samples] of an epoch in their order, as numbers; undefined where that is theirs anyway.
-  [[nodiscard]] at::Tensor of_epoch(std::int64_t epoch) const {
-    if (!shuffle) return {};
-    return at::randperm(samples, at::make_generator<at::CPUGeneratorImpl>(mixed_seed(seed, epoch)), at::kLong);
-  }
+  [[nodiscard]] at::Tensor of_epoch(std::int64_t epoch) const;
 };
 
 }  // namespace thaw
+
+#if THAW_DEFINES(data)
+
+namespace thaw {
+
+THAW_INLINE void SampleOrder::check(const std::string& where) const {
+  if (samples < 1) throw DataError(where, "there are no samples", "give at least one");
+  if (batch_size < 1) throw DataError(where, "batch_size is " + std::to_string(batch_size), "give at least 1");
+  if (batches() == 0)
+    throw DataError(where, std::to_string(samples) + " samples do not fill one batch of " + std::to_string(batch_size),
+                    "lower batch_size, or do not drop the last batch");
+}
+
+THAW_INLINE std::int64_t SampleOrder::last_batch() const {
+  const std::int64_t rest = samples % batch_size;
+  return rest == 0 || drop_last ? batch_size : rest;
+}
+
+THAW_INLINE at::Tensor SampleOrder::of_epoch(std::int64_t epoch) const {
+  if (!shuffle) return {};
+  return at::randperm(samples, at::make_generator<at::CPUGeneratorImpl>(mixed_seed(seed, epoch)), at::kLong);
+}
+
+}  // namespace thaw
+
+#endif

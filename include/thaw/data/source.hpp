@@ -14,85 +14,16 @@
 #include <utility>
 #include <vector>
 
+#include <thaw/core/compiled.hpp>
 #include <thaw/core/error.hpp>
 #include <thaw/core/random_state.hpp>
 #include <thaw/core/seconds_since.hpp>
 #include <thaw/data/batch.hpp>
 #include <thaw/data/detail/range.hpp>
+#include <thaw/data/epoch_source.hpp>
 #include <thaw/data/shard.hpp>
 
 namespace thaw {
-
-/// A source that knows itself: how many batches a pass has, and the pass of a given epoch. The same epoch gives the
-/// same batches, so that a pass can be repeated. It may offer `Fields targets() const`, all its targets at once, which
-/// lets them be checked before training; `last_batch()`, how many samples a pass's last batch has; `in_order()`, every
-/// sample once in an order of its own, or else `bool ordered() const`, false where `stream` shuffles or leaves samples
-/// out, which `predict` must know; `stream(epoch, i)`, the pass from its i-th batch on, which lets a resumed run
-/// skip what it has seen without making it; and `stream(epoch, i, shard)`, a Shard of each batch, which lets each of
-/// several processes make its own samples alone.
-template <class S>
-concept EpochSource = requires(const S& source, std::int64_t epoch) {
-  { source.batches() } -> std::convertible_to<std::int64_t>;
-  { source.stream(epoch) } -> std::convertible_to<BatchStream>;
-};
-
-/// An EpochSource of which every sample can be had once, in an order of its own, and be given another input: what a
-/// frozen network makes of it (see Stage::cache). A source that augments may offer `in_order(pass)`, each pass
-/// augmented otherwise.
-template <class S>
-concept NumberedSource = EpochSource<S> && requires(const S& source, Fields input) {
-  { source.samples() } -> std::convertible_to<std::int64_t>;
-  { source.in_order() } -> std::convertible_to<BatchStream>;
-  { source.with_input(input) } -> EpochSource;
-};
-
-/// A NumberedSource of which several processes can each keep a part: `in_order(pass, shard)` gives the samples whose
-/// numbers are shard.index, shard.index + shard.count, ...; and `with_input(input, shard)`, which has such inputs
-/// alone, gives of each batch the samples that they are of.
-template <class S>
-concept ShardedSource = NumberedSource<S> && requires(const S& source, Fields input, const Shard& shard) {
-  { source.in_order(std::int64_t{}, shard) } -> std::convertible_to<BatchStream>;
-  { source.with_input(input, shard) } -> EpochSource;
-};
-
-namespace detail {
-
-/// Without its next i batches, and of the others a shard.
-inline BatchStream rest_of(BatchStream stream, std::int64_t i, const Shard& shard) {
-  while (i-- > 0 && stream()) {
-  }
-  if (shard.all()) return stream;
-  return [stream = std::move(stream), shard]() -> std::optional<Batch> {
-    const std::optional<Batch> whole = stream();
-    return whole ? std::optional(shard_of(*whole, shard)) : std::nullopt;
-  };
-}
-
-/// What the source cannot skip or share itself is made and dropped.
-template <EpochSource S>
-BatchStream stream_of(const S& source, std::int64_t epoch, std::int64_t i, const Shard& shard) {
-  if constexpr (requires { source.stream(epoch, i, shard); })
-    return source.stream(epoch, i, shard);
-  else if constexpr (requires { source.stream(epoch, i); })
-    return rest_of(source.stream(epoch, i), 0, shard);
-  else
-    return rest_of(source.stream(epoch), i, shard);
-}
-
-template <class S>
-concept GivesInOrder = requires(const S& source) {
-  { source.in_order() } -> std::convertible_to<BatchStream>;
-};
-
-template <GivesInOrder S>
-BatchStream in_order(const S& source, std::int64_t pass) {
-  if constexpr (requires { source.in_order(pass); })
-    return source.in_order(pass);
-  else
-    return source.in_order();
-}
-
-}  // namespace detail
 
 /// Where batches come from. Takes an EpochSource (thaw::InMemory), or any range of batches: a std::vector, LibTorch's
 /// DataLoader (by std::unique_ptr, as make_data_loader returns it, or by std::shared_ptr). A range without `size()` is
@@ -182,42 +113,19 @@ class DataSource {
 
   /// The batches of one epoch, from its i-th on: batches before it are drawn and dropped where the source cannot skip
   /// them. Of each batch a shard. Throws DataError as the pass ends where it had another number of batches.
-  [[nodiscard]] BatchStream stream(std::int64_t epoch = 0, std::int64_t i = 0, const Shard& shard = {}) const {
-    if (BatchStream begun = std::exchange(known_->begun, {})) return detail::rest_of(std::move(begun), i, shard);
-    BatchStream pass = begin(epoch, i, shard);
-    return known_->batches ? detail::of_length(std::move(pass), i, *known_->batches, ends_there_) : pass;
-  }
+  [[nodiscard]] BatchStream stream(std::int64_t epoch = 0, std::int64_t i = 0, const Shard& shard = {}) const;
 
   /// Every sample once, in the source's own order: what it offers as `in_order(pass)`, else its stream. Throws
   /// ConfigError for a source that cannot promise that: LibTorch's DataLoader with another than a SequentialSampler or
   /// with drop_last, and what says that it is not `ordered()`.
-  [[nodiscard]] BatchStream in_order(std::int64_t pass = 0) const {
-    if (in_order_) return in_order_(pass);
-    if (!ordered_)
-      throw ConfigError("data source",
-                        "it cannot give every sample in an order of its own: it shuffles, or leaves samples out, or "
-                        "does not say that it does not",
-                        "give thaw::InMemory, or LibTorch's DataLoader with a SequentialSampler and without drop_last; "
-                        "a source of your own may offer in_order(), or say `bool ordered() const`");
-    return stream();
-  }
+  [[nodiscard]] BatchStream in_order(std::int64_t pass = 0) const;
 
   /// Whether it can promise that.
   [[nodiscard]] bool ordered() const { return ordered_; }
 
   /// The first batch of the epoch that comes next, without using it up: a source that cannot be rewound (a loader)
   /// gives it again at the next `stream`; one that can leaves random generators as they were. None for an empty source.
-  [[nodiscard]] std::optional<Batch> first(std::int64_t epoch = 0, const Shard& shard = {}) const {
-    if (!one_pass_) {
-      const RandomState random;
-      return begin(epoch, 0, shard)();
-    }
-    if (!known_->begun) known_->begun_from = generator_states();
-    BatchStream rest = stream(epoch);
-    const std::optional<Batch> batch = rest();
-    known_->begun = [batch, rest, given = false]() mutable { return std::exchange(given, true) ? rest() : batch; };
-    return batch ? std::optional(shard_of(*batch, shard)) : std::nullopt;
-  }
+  [[nodiscard]] std::optional<Batch> first(std::int64_t epoch = 0, const Shard& shard = {}) const;
 
   /// Gives up the pass that `first` began, if there is one: the next `stream` begins anew.
   void restart() const { known_->begun = {}; }
@@ -230,21 +138,14 @@ class DataSource {
 
   /// How many batches a pass has; counts them by a pass where the source cannot tell. Random generators are left as
   /// they were. Throws DataError for a source that is still not at its end after a million.
-  [[nodiscard]] std::int64_t batches() const {
-    if (!known_->batches && stream_) count();
-    return known_->batches.value_or(0);
-  }
+  [[nodiscard]] std::int64_t batches() const;
 
   /// Samples of a pass's last batch, where the source can tell.
   [[nodiscard]] std::optional<std::int64_t> last_batch() const { return last_batch_; }
 
   /// Samples of a pass's smallest batch, where that is known: its last one's, or that of a range's batches, which are
   /// there or were counted.
-  [[nodiscard]] std::optional<std::int64_t> smallest_batch() const {
-    if (last_batch_ || !smallest_) return last_batch_ ? last_batch_ : known_->smallest;
-    const RandomState random;
-    return smallest_();
-  }
+  [[nodiscard]] std::optional<std::int64_t> smallest_batch() const;
 
   /// Null where the source is no NumberedSource.
   [[nodiscard]] const Numbered* numbered() const { return numbered_.get(); }
@@ -266,13 +167,7 @@ class DataSource {
     std::vector<GeneratorState> begun_from;
   };
 
-  void is_known(std::int64_t batches, const std::optional<std::int64_t>& said) {
-    if (said && *said != batches)
-      throw ConfigError("data source",
-                        "it is said to have " + std::to_string(*said) + " batches, and has " + std::to_string(batches),
-                        "leave the number out: it is for a range that cannot tell its own");
-    known_->batches = batches;
-  }
+  void is_known(std::int64_t batches, const std::optional<std::int64_t>& said);
 
   template <class Range, class AsBatch>
   void from_range(std::shared_ptr<Range> range, AsBatch as_batch, const std::optional<std::int64_t>& batches) {
@@ -304,34 +199,9 @@ class DataSource {
     };
   }
 
-  [[nodiscard]] BatchStream begin(std::int64_t epoch, std::int64_t i, const Shard& shard) const {
-    if (!stream_) throw DataError("data source", "there is none", "give one");
-    BatchStream pass = stream_(epoch, i, shard);
-    if (!pass)
-      throw ConfigError("data source", "its stream() gives an empty function", "return one that gives batches");
-    return pass;
-  }
+  [[nodiscard]] BatchStream begin(std::int64_t epoch, std::int64_t i, const Shard& shard) const;
 
-  void count() const {
-    restart();  // a loader has one pass at a time
-    const RandomState random;
-    const auto start = std::chrono::steady_clock::now();
-    std::int64_t batches = 0;
-    std::optional<std::int64_t> smallest;
-    bool slow = false;
-    for (BatchStream next = begin(0, 0, {}); const std::optional<Batch> batch = next(); ++batches) {
-      if (batches == most_counted_)
-        throw DataError("data source", "counting its batches, there are more than " + std::to_string(most_counted_),
-                        "say after how many an epoch ends: thaw::DataSource(range, batches)");
-      smallest = detail::smaller(smallest, detail::size_of(*batch));
-      if (slow || detail::seconds_since(start) < 10) continue;
-      slow = true;
-      TORCH_WARN("thaw: a pass over a data source, to count its batches, has taken 10 s; thaw::DataSource(range, ",
-                 "batches) says how many there are, and a source that never ends needs that");
-    }
-    known_->batches = batches;
-    known_->smallest = smallest;
-  }
+  void count() const;
 
   std::function<BatchStream(std::int64_t epoch, std::int64_t i, const Shard& shard)> stream_;
   std::function<BatchStream(std::int64_t pass)> in_order_;  // where the source offers it
@@ -347,3 +217,87 @@ class DataSource {
 };
 
 }  // namespace thaw
+
+#if THAW_DEFINES(data)
+
+namespace thaw {
+
+THAW_INLINE BatchStream DataSource::stream(std::int64_t epoch, std::int64_t i, const Shard& shard) const {
+  if (BatchStream begun = std::exchange(known_->begun, {})) return detail::rest_of(std::move(begun), i, shard);
+  BatchStream pass = begin(epoch, i, shard);
+  return known_->batches ? detail::of_length(std::move(pass), i, *known_->batches, ends_there_) : pass;
+}
+
+THAW_INLINE BatchStream DataSource::in_order(std::int64_t pass) const {
+  if (in_order_) return in_order_(pass);
+  if (!ordered_)
+    throw ConfigError("data source",
+                      "it cannot give every sample in an order of its own: it shuffles, or leaves samples out, or "
+                      "does not say that it does not",
+                      "give thaw::InMemory, or LibTorch's DataLoader with a SequentialSampler and without drop_last; "
+                      "a source of your own may offer in_order(), or say `bool ordered() const`");
+  return stream();
+}
+
+THAW_INLINE std::optional<Batch> DataSource::first(std::int64_t epoch, const Shard& shard) const {
+  if (!one_pass_) {
+    const RandomState random;
+    return begin(epoch, 0, shard)();
+  }
+  if (!known_->begun) known_->begun_from = generator_states();
+  BatchStream rest = stream(epoch);
+  const std::optional<Batch> batch = rest();
+  known_->begun = [batch, rest, given = false]() mutable { return std::exchange(given, true) ? rest() : batch; };
+  return batch ? std::optional(shard_of(*batch, shard)) : std::nullopt;
+}
+
+THAW_INLINE std::int64_t DataSource::batches() const {
+  if (!known_->batches && stream_) count();
+  return known_->batches.value_or(0);
+}
+
+THAW_INLINE std::optional<std::int64_t> DataSource::smallest_batch() const {
+  if (last_batch_ || !smallest_) return last_batch_ ? last_batch_ : known_->smallest;
+  const RandomState random;
+  return smallest_();
+}
+
+THAW_INLINE void DataSource::is_known(std::int64_t batches, const std::optional<std::int64_t>& said) {
+  if (said && *said != batches)
+    throw ConfigError("data source",
+                      "it is said to have " + std::to_string(*said) + " batches, and has " + std::to_string(batches),
+                      "leave the number out: it is for a range that cannot tell its own");
+  known_->batches = batches;
+}
+
+THAW_INLINE BatchStream DataSource::begin(std::int64_t epoch, std::int64_t i, const Shard& shard) const {
+  if (!stream_) throw DataError("data source", "there is none", "give one");
+  BatchStream pass = stream_(epoch, i, shard);
+  if (!pass) throw ConfigError("data source", "its stream() gives an empty function", "return one that gives batches");
+  return pass;
+}
+
+THAW_INLINE void DataSource::count() const {
+  restart();  // a loader has one pass at a time
+  const RandomState random;
+  const auto start = std::chrono::steady_clock::now();
+  std::int64_t batches = 0;
+  std::optional<std::int64_t> smallest;
+  bool slow = false;
+  for (BatchStream next = begin(0, 0, {}); const std::optional<Batch> batch = next(); ++batches) {
+    if (batches == most_counted_)
+      throw DataError("data source", "counting its batches, there are more than " + std::to_string(most_counted_),
+                      "say after how many an epoch ends: thaw::DataSource(range, batches)");
+    smallest = detail::smaller(smallest, detail::size_of(*batch));
+    if (slow || detail::seconds_since(start) < 10) continue;
+    slow = true;
+    TORCH_WARN("thaw: a pass over a data source, to count its batches, has taken 10 s; thaw::DataSource(range, ",
+               "batches) says how many there are, and a source that never ends needs that");
+  }
+  known_->batches = batches;
+  known_->smallest = smallest;
+}
+
+}  // namespace thaw
+
+#endif

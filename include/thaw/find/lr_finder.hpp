@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include <thaw/core/compiled.hpp>
 #include <thaw/core/error.hpp>
 #include <thaw/core/interrupts.hpp>
 #include <thaw/find/lr_curve.hpp>
@@ -117,10 +118,7 @@ struct LRFinder {
   }
 
   /// The last group's rate in step i.
-  [[nodiscard]] double rate(std::int64_t i) const {
-    const double p = static_cast<double>(i) / static_cast<double>(steps);
-    return sweep == Sweep::linear ? anneal_linear(start_lr, end_lr, p) : anneal_exponential(start_lr, end_lr, p);
-  }
+  [[nodiscard]] double rate(std::int64_t i) const;
 
   /// Above which smoothed loss the sweep stops, given its best: `stop_factor` times that; for losses below zero as far
   /// above it.
@@ -128,37 +126,53 @@ struct LRFinder {
     return best > 0 ? stop_factor * best : best + (stop_factor - 1) * std::abs(best);
   }
 
-  void check() const {
-    if (!(start_lr > 0 && end_lr > start_lr && std::isfinite(end_lr)))
-      throw ConfigError("LRFinder", "the sweep goes from " + detail::number(start_lr) + " to " + detail::number(end_lr),
-                        "give 0 < start_lr < end_lr");
-    if (!(stop_factor > 1))
-      throw ConfigError("LRFinder", "stop_factor is " + detail::number(stop_factor), "give more than 1; 4 is usual");
-    if (steps < 2) throw ConfigError("LRFinder", std::to_string(steps) + " steps", "give at least 2; 100 is usual");
-    if (!(beta >= 0 && beta < 1))
-      throw ConfigError("LRFinder", "beta is " + detail::number(beta), "give 0 <= beta < 1");
-    if (held_out_samples < 0 || held_out_every < 1)
-      throw ConfigError("LRFinder",
-                        std::to_string(held_out_samples) + " held-out samples, every " +
-                            std::to_string(held_out_every) + " steps",
-                        "give 0 samples or more, and at least every step");
-    if (paired && on_validation)
-      throw ConfigError("LRFinder", "both paired and on_validation are asked for",
-                        "take one: a paired sweep compares training losses");
-  }
+  void check() const;
 
  private:
   /// Of each group's rate to that of the last one, or of the only one that has a rate.
-  [[nodiscard]] std::vector<double> ratios_of(std::size_t groups) const {
-    std::vector<double> ratios = rates(groups);
-    const bool one_alone = std::ranges::count_if(ratios, [](double rate) { return rate > 0; }) == 1;
-    const double reference = one_alone ? *std::ranges::max_element(ratios) : ratios.back();
-    if (!(reference > 0))
-      throw ConfigError("LRFinder", "the last group's rate is 0",
-                        "give the last group a rate, since the others are relative to it, or one group alone");
-    for (double& ratio : ratios) ratio /= reference;
-    return ratios;
-  }
+  [[nodiscard]] std::vector<double> ratios_of(std::size_t groups) const;
 };
 
 }  // namespace thaw
+
+#if THAW_DEFINES(find)
+
+namespace thaw {
+
+THAW_INLINE double LRFinder::rate(std::int64_t i) const {
+  const double p = static_cast<double>(i) / static_cast<double>(steps);
+  return sweep == Sweep::linear ? anneal_linear(start_lr, end_lr, p) : anneal_exponential(start_lr, end_lr, p);
+}
+
+THAW_INLINE void LRFinder::check() const {
+  if (!(start_lr > 0 && end_lr > start_lr && std::isfinite(end_lr)))
+    throw ConfigError("LRFinder", "the sweep goes from " + detail::number(start_lr) + " to " + detail::number(end_lr),
+                      "give 0 < start_lr < end_lr");
+  if (!(stop_factor > 1))
+    throw ConfigError("LRFinder", "stop_factor is " + detail::number(stop_factor), "give more than 1; 4 is usual");
+  if (steps < 2) throw ConfigError("LRFinder", std::to_string(steps) + " steps", "give at least 2; 100 is usual");
+  if (!(beta >= 0 && beta < 1)) throw ConfigError("LRFinder", "beta is " + detail::number(beta), "give 0 <= beta < 1");
+  if (held_out_samples < 0 || held_out_every < 1)
+    throw ConfigError(
+        "LRFinder",
+        std::to_string(held_out_samples) + " held-out samples, every " + std::to_string(held_out_every) + " steps",
+        "give 0 samples or more, and at least every step");
+  if (paired && on_validation)
+    throw ConfigError("LRFinder", "both paired and on_validation are asked for",
+                      "take one: a paired sweep compares training losses");
+}
+
+THAW_INLINE std::vector<double> LRFinder::ratios_of(std::size_t groups) const {
+  std::vector<double> ratios = rates(groups);
+  const bool one_alone = std::ranges::count_if(ratios, [](double rate) { return rate > 0; }) == 1;
+  const double reference = one_alone ? *std::ranges::max_element(ratios) : ratios.back();
+  if (!(reference > 0))
+    throw ConfigError("LRFinder", "the last group's rate is 0",
+                      "give the last group a rate, since the others are relative to it, or one group alone");
+  for (double& ratio : ratios) ratio /= reference;
+  return ratios;
+}
+
+}  // namespace thaw
+
+#endif

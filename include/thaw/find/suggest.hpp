@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include <thaw/core/compiled.hpp>
 #include <thaw/core/error.hpp>
 #include <thaw/find/before_rise.hpp>
 #include <thaw/find/lr_curve.hpp>
@@ -22,7 +23,48 @@ namespace thaw {
 
 /// Two thirds into the longest falling subsequence of the losses; the most robust of the four.
 /// Quadratic in the number of steps. Source: Novak's valley, ESRI, by way of fastai.
-[[nodiscard]] inline std::optional<double> suggest_valley(std::span<const double> lr, std::span<const double> losses) {
+[[nodiscard]] std::optional<double> suggest_valley(std::span<const double> lr, std::span<const double> losses);
+
+/// Slides a 15-step interval down from the end until the slopes at its ends agree; its left end. Needs 16 steps.
+[[nodiscard]] std::optional<double> suggest_slide(std::span<const double> lr, std::span<const double> losses);
+
+/// Where the loss falls fastest per unit of log(rate). Needs two steps.
+[[nodiscard]] std::optional<double> suggest_steep(std::span<const double> lr, std::span<const double> losses);
+
+/// A tenth of the rate at which the loss is lowest.
+[[nodiscard]] std::optional<double> suggest_minimum(std::span<const double> lr, std::span<const double> losses);
+
+/// The part of a curve that suggestions look at: from planned/10 on, without the last five steps, and cut before the
+/// first loss that is not finite. After a NaN, the last five are those of the planned steps: fastai's sweep goes on to
+/// its end there, where ours stops at once. Returns the first index and the length.
+[[nodiscard]] std::pair<std::size_t, std::size_t> suggestion_window(const LRCurve& curve);
+
+/// How far the curve's fall stands out of its noise, in [0, 1]: 1 - 3 sigma / fall, where sigma is the noise of one
+/// loss and the fall is that of the medians of five losses, from the first to the lowest. 0 where the curve is flat:
+/// then what looks for a fall answers noise.
+[[nodiscard]] double confidence_of_fall(std::span<const double> loss);
+
+/// What this curve suggests, in the order valley, slide, steep, minimum, before_rise; rules that it gives nothing for
+/// are left out. fastai's four look for a fall, and share its confidence.
+[[nodiscard]] std::vector<Suggestion> suggestions(const LRCurve& curve);
+
+/// The suggestion to take: before_rise. None where the curve says nothing: where its loss never rises for good, or not
+/// enough to stand out of the noise.
+[[nodiscard]] std::optional<Suggestion> recommended(const LRCurve& curve);
+
+/// The rate to take. Throws ConfigError where the curve says nothing: what cannot be known is not made up.
+[[nodiscard]] double recommended_lr(const LRCurve& curve);
+
+/// One suggestion by its name, if the curve gives it.
+[[nodiscard]] std::optional<double> suggestion(const LRCurve& curve, std::string_view name);
+
+}  // namespace thaw
+
+#if THAW_DEFINES(find)
+
+namespace thaw {
+
+THAW_INLINE std::optional<double> suggest_valley(std::span<const double> lr, std::span<const double> losses) {
   if (lr.empty()) return std::nullopt;
   const std::vector<float> loss(losses.begin(), losses.end());
   std::vector<std::ptrdiff_t> length(loss.size(), 1);
@@ -41,8 +83,7 @@ namespace thaw {
   return lr[static_cast<std::size_t>(std::max<std::ptrdiff_t>(index, 0))];
 }
 
-/// Slides a 15-step interval down from the end until the slopes at its ends agree; its left end. Needs 16 steps.
-[[nodiscard]] inline std::optional<double> suggest_slide(std::span<const double> lr, std::span<const double> losses) {
+THAW_INLINE std::optional<double> suggest_slide(std::span<const double> lr, std::span<const double> losses) {
   constexpr std::size_t interval = 15;
   constexpr float threshold = 0.005F;
   const std::size_t n = lr.size();
@@ -62,8 +103,7 @@ namespace thaw {
   return lr[suggestion];
 }
 
-/// Where the loss falls fastest per unit of log(rate). Needs two steps.
-[[nodiscard]] inline std::optional<double> suggest_steep(std::span<const double> lr, std::span<const double> losses) {
+THAW_INLINE std::optional<double> suggest_steep(std::span<const double> lr, std::span<const double> losses) {
   if (lr.size() < 2) return std::nullopt;
   const auto slope = [&](std::size_t i) {
     const auto log = [](double rate) { return std::log(static_cast<float>(rate)); };
@@ -75,17 +115,13 @@ namespace thaw {
   return lr[steepest];
 }
 
-/// A tenth of the rate at which the loss is lowest.
-[[nodiscard]] inline std::optional<double> suggest_minimum(std::span<const double> lr, std::span<const double> losses) {
+THAW_INLINE std::optional<double> suggest_minimum(std::span<const double> lr, std::span<const double> losses) {
   if (lr.empty()) return std::nullopt;
   const auto lowest = std::ranges::min_element(losses, {}, [](double loss) { return static_cast<float>(loss); });
   return lr[static_cast<std::size_t>(lowest - losses.begin())] / 10;
 }
 
-/// The part of a curve that suggestions look at: from planned/10 on, without the last five steps, and cut before the
-/// first loss that is not finite. After a NaN, the last five are those of the planned steps: fastai's sweep goes on to
-/// its end there, where ours stops at once. Returns the first index and the length.
-[[nodiscard]] inline std::pair<std::size_t, std::size_t> suggestion_window(const LRCurve& curve) {
+THAW_INLINE std::pair<std::size_t, std::size_t> suggestion_window(const LRCurve& curve) {
   const auto first = static_cast<std::size_t>(curve.planned / 10);
   const bool ends_in_nan = !curve.smoothed.empty() && std::isnan(curve.smoothed.back());
   const std::size_t steps = std::max(curve.lr.size(), ends_in_nan ? static_cast<std::size_t>(curve.planned) : 0);
@@ -95,10 +131,7 @@ namespace thaw {
   return {std::min(first, last), last - std::min(first, last)};
 }
 
-/// How far the curve's fall stands out of its noise, in [0, 1]: 1 - 3 sigma / fall, where sigma is the noise of one
-/// loss and the fall is that of the medians of five losses, from the first to the lowest. 0 where the curve is flat:
-/// then what looks for a fall answers noise.
-[[nodiscard]] inline double confidence_of_fall(std::span<const double> loss) {
+THAW_INLINE double confidence_of_fall(std::span<const double> loss) {
   if (loss.size() < 2) return 0;
   const std::vector<double> medians = detail::medians_ahead(loss);
   const auto lowest = std::ranges::min_element(medians);
@@ -108,9 +141,7 @@ namespace thaw {
   return std::max(0.0, 1 - 3 * detail::noise_of(loss.first(std::max<std::size_t>(until, 2))) / fall);
 }
 
-/// What this curve suggests, in the order valley, slide, steep, minimum, before_rise; rules that it gives nothing for
-/// are left out. fastai's four look for a fall, and share its confidence.
-[[nodiscard]] inline std::vector<Suggestion> suggestions(const LRCurve& curve) {
+THAW_INLINE std::vector<Suggestion> suggestions(const LRCurve& curve) {
   const auto [first, count] = suggestion_window(curve);
   const std::span lr = std::span(curve.lr).subspan(first, count);
   const std::span loss = std::span(curve.smoothed).subspan(first, count);
@@ -137,16 +168,13 @@ namespace thaw {
   return found;
 }
 
-/// The suggestion to take: before_rise. None where the curve says nothing: where its loss never rises for good, or not
-/// enough to stand out of the noise.
-[[nodiscard]] inline std::optional<Suggestion> recommended(const LRCurve& curve) {
+THAW_INLINE std::optional<Suggestion> recommended(const LRCurve& curve) {
   for (const Suggestion& each : suggestions(curve))
     if (each.recommended) return each;
   return std::nullopt;
 }
 
-/// The rate to take. Throws ConfigError where the curve says nothing: what cannot be known is not made up.
-[[nodiscard]] inline double recommended_lr(const LRCurve& curve) {
+THAW_INLINE double recommended_lr(const LRCurve& curve) {
   if (const std::optional<Suggestion> found = recommended(curve)) return found->lr;
   throw ConfigError("LRFinder",
                     "the curve gives no rate: in " + std::to_string(curve.lr.size()) + " of " +
@@ -154,11 +182,12 @@ namespace thaw {
                     "look at the plot; raise end_lr or steps, thaw something that the loss depends on, or give a rate");
 }
 
-/// One suggestion by its name, if the curve gives it.
-[[nodiscard]] inline std::optional<double> suggestion(const LRCurve& curve, std::string_view name) {
+THAW_INLINE std::optional<double> suggestion(const LRCurve& curve, std::string_view name) {
   for (const Suggestion& s : suggestions(curve))
     if (s.name == name) return s.lr;
   return std::nullopt;
 }
 
 }  // namespace thaw
+
+#endif

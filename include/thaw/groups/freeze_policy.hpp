@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include <thaw/core/compiled.hpp>
 #include <thaw/core/error.hpp>
 #include <thaw/core/glob.hpp>
 #include <thaw/core/names.hpp>
@@ -55,16 +56,7 @@ struct FreezeTo {
     return static_cast<std::ptrdiff_t>(group.index) < (n < 0 ? count + n : n);
   }
 
-  void check(std::size_t groups) const {
-    const auto count = static_cast<std::ptrdiff_t>(groups);
-    const std::string where = "FreezeTo{" + std::to_string(n) + "}";
-    if (count == 1 && n == -1)
-      throw ConfigError(where, "there is one layer group, so nothing would be frozen",
-                        "cut the model into two or more groups, or take Unfrozen{}");
-    if (n < -count || n >= count)
-      throw ConfigError(where, "there are " + std::to_string(groups) + " layer groups",
-                        "take a number from " + std::to_string(-count) + " to " + std::to_string(count - 1));
-  }
+  void check(std::size_t groups) const;
 };
 
 /// Every group trains.
@@ -78,20 +70,9 @@ struct Unfrozen {
 struct Only {
   std::vector<int> groups = {};
 
-  [[nodiscard]] bool operator()(const GroupRef& group, const Progress&) const {
-    return std::ranges::none_of(groups, [&](int n) {
-      return static_cast<std::ptrdiff_t>(group.index) == (n < 0 ? static_cast<std::ptrdiff_t>(group.count) + n : n);
-    });
-  }
+  [[nodiscard]] bool operator()(const GroupRef& group, const Progress&) const;
 
-  void check(std::size_t count) const {
-    if (groups.empty())
-      throw ConfigError("Only", "no group is named, so nothing would train", "name one or more: Only{.groups = {-1}}");
-    for (const int n : groups)
-      if (const auto all = static_cast<std::ptrdiff_t>(count); n < -all || n >= all)
-        throw ConfigError("Only", "group " + std::to_string(n) + " of " + std::to_string(count) + " layer groups",
-                          "take numbers from " + std::to_string(-all) + " to " + std::to_string(all - 1));
-  }
+  void check(std::size_t count) const;
 };
 
 /// Groups whose whole name matches a glob are frozen; `*` is any text, dots included, `?` any one character.
@@ -100,11 +81,7 @@ struct FreezeWhere {
 
   [[nodiscard]] bool operator()(const GroupRef& group, const Progress&) const { return glob_match(glob, group.name); }
 
-  void check(std::span<const std::string> names) const {
-    if (std::ranges::none_of(names, [&](const std::string& name) { return glob_match(glob, name); }))
-      throw ConfigError("FreezeWhere{\"" + glob + "\"}", "no layer group has such a name",
-                        "did you mean \"" + nearest_name(glob, names) + "\"? The groups are: " + join_names(names, 40));
-  }
+  void check(std::span<const std::string> names) const;
 };
 
 /// Any FreezePolicy, by value; empty means "as things are".
@@ -136,3 +113,43 @@ class AnyFreezePolicy {
 };
 
 }  // namespace thaw
+
+#if THAW_DEFINES(groups)
+
+namespace thaw {
+
+THAW_INLINE void FreezeTo::check(std::size_t groups) const {
+  const auto count = static_cast<std::ptrdiff_t>(groups);
+  const std::string where = "FreezeTo{" + std::to_string(n) + "}";
+  if (count == 1 && n == -1)
+    throw ConfigError(where, "there is one layer group, so nothing would be frozen",
+                      "cut the model into two or more groups, or take Unfrozen{}");
+  if (n < -count || n >= count)
+    throw ConfigError(where, "there are " + std::to_string(groups) + " layer groups",
+                      "take a number from " + std::to_string(-count) + " to " + std::to_string(count - 1));
+}
+
+THAW_INLINE bool Only::operator()(const GroupRef& group, const Progress&) const {
+  return std::ranges::none_of(groups, [&](int n) {
+    return static_cast<std::ptrdiff_t>(group.index) == (n < 0 ? static_cast<std::ptrdiff_t>(group.count) + n : n);
+  });
+}
+
+THAW_INLINE void Only::check(std::size_t count) const {
+  if (groups.empty())
+    throw ConfigError("Only", "no group is named, so nothing would train", "name one or more: Only{.groups = {-1}}");
+  for (const int n : groups)
+    if (const auto all = static_cast<std::ptrdiff_t>(count); n < -all || n >= all)
+      throw ConfigError("Only", "group " + std::to_string(n) + " of " + std::to_string(count) + " layer groups",
+                        "take numbers from " + std::to_string(-all) + " to " + std::to_string(all - 1));
+}
+
+THAW_INLINE void FreezeWhere::check(std::span<const std::string> names) const {
+  if (std::ranges::none_of(names, [&](const std::string& name) { return glob_match(glob, name); }))
+    throw ConfigError("FreezeWhere{\"" + glob + "\"}", "no layer group has such a name",
+                      "did you mean \"" + nearest_name(glob, names) + "\"? The groups are: " + join_names(names, 40));
+}
+
+}  // namespace thaw
+
+#endif

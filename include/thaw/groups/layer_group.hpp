@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include <thaw/core/compiled.hpp>
 #include <thaw/groups/norm_rule.hpp>
 
 namespace thaw {
@@ -36,11 +37,21 @@ struct LayerGroup {
   std::vector<std::shared_ptr<torch::nn::Module>> norms;  ///< layers that keep running statistics
 
   /// How many numbers its parameters hold.
-  [[nodiscard]] std::int64_t numel() const {
-    std::int64_t sum = 0;
-    for (const GroupParameter& parameter : parameters) sum += parameter.tensor.numel();
-    return sum;
-  }
+  [[nodiscard]] std::int64_t numel() const;
 };
 
 }  // namespace thaw
+
+#if THAW_DEFINES(groups)
+
+namespace thaw {
+
+THAW_INLINE std::int64_t LayerGroup::numel() const {
+  std::int64_t sum = 0;
+  for (const GroupParameter& parameter : parameters) sum += parameter.tensor.numel();
+  return sum;
+}
+
+}  // namespace thaw
+
+#endif

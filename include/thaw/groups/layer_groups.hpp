@@ -11,10 +11,9 @@
 #include <utility>
 #include <vector>
 
+#include <thaw/core/compiled.hpp>
 #include <thaw/core/error.hpp>
 #include <thaw/core/names.hpp>
-#include <thaw/groups/detail/by_module.hpp>
-#include <thaw/groups/detail/by_pattern.hpp>
 #include <thaw/groups/detail/partition.hpp>
 #include <thaw/groups/layer_group.hpp>
 #include <thaw/groups/module_ref.hpp>
@@ -41,8 +40,7 @@ class LayerGroups {
   /// group without parameters.
   template <class Model>
   [[nodiscard]] static LayerGroups cut_before(const Model& model, const std::vector<std::string>& names) {
-    auto module = detail::module_ptr(model);
-    return {module, detail::partition_before(*module, names)};
+    return before(detail::module_ptr(model), names);
   }
 
   /// Cuts before these children, by index: `cut_at(sequential, {5, 9})` gives [0, 5), [5, 9) and the rest. For a
@@ -51,8 +49,7 @@ class LayerGroups {
   /// parameters.
   template <class Model>
   [[nodiscard]] static LayerGroups cut_at(const Model& model, const std::vector<std::size_t>& indices) {
-    auto module = detail::module_ptr(model);
-    return {module, detail::partition_at(*module, indices)};
+    return at(detail::module_ptr(model), indices);
   }
 
   /// One group per direct child. A child that brings no parameters joins the group before it, or after it where there
@@ -60,8 +57,7 @@ class LayerGroups {
   /// Throws ConfigError for a model without parameters.
   template <class Model>
   [[nodiscard]] static LayerGroups per_child(const Model& model) {
-    auto module = detail::module_ptr(model);
-    return {module, detail::partition_per_child(*module)};
+    return children(detail::module_ptr(model));
   }
 
   /// Groups as lists of modules, ModuleHolders or shared pointers of any type, each with all that is below it:
@@ -69,8 +65,7 @@ class LayerGroups {
   /// Throws ConfigError for a module that the model does not have, for one in two groups, and for tensors in none.
   template <class Model>
   [[nodiscard]] static LayerGroups of_modules(const Model& model, const std::vector<std::vector<ModuleRef>>& groups) {
-    auto module = detail::module_ptr(model);
-    return {module, detail::partition_of_modules(*module, groups)};
+    return of(detail::module_ptr(model), groups);
   }
 
   /// Named groups by patterns over the dotted names of parameters, globs or `thaw::regex` (thaw/groups/regex.hpp):
@@ -80,8 +75,7 @@ class LayerGroups {
   /// group or several, naming them.
   template <class Model>
   [[nodiscard]] static LayerGroups matching(const Model& model, const std::vector<NamedPatterns>& groups) {
-    auto module = detail::module_ptr(model);
-    return {module, detail::partition_matching(*module, groups)};
+    return match(detail::module_ptr(model), groups);
   }
 
   /// The same groups over another module with the same names, a clone say: frozen flags, norm rule and parameters
@@ -90,12 +84,7 @@ class LayerGroups {
   /// Throws ConfigError that names the tensors that differ.
   template <class Model>
   [[nodiscard]] LayerGroups rebind(const Model& other) const {
-    auto module = detail::module_ptr(other);
-    detail::check_same_names(*module, partition_);
-    LayerGroups groups(module, partition_);
-    groups.freeze(frozen_, norm_);
-    if (module->is_training()) groups.train();
-    return groups;
+    return rebound(detail::module_ptr(other));
   }
 
   /// The same groups, in which weight decay also acts on the parameters that any of these patterns matches, globs over
@@ -133,25 +122,14 @@ class LayerGroups {
   }
 
   /// All gradients that there are.
-  [[nodiscard]] std::vector<at::Tensor> gradients() const {
-    std::vector<at::Tensor> result;
-    for (const LayerGroup& group : groups_)
-      for (const GroupParameter& parameter : group.parameters)
-        if (parameter.tensor.grad().defined()) result.push_back(parameter.tensor.grad());
-    return result;
-  }
+  [[nodiscard]] std::vector<at::Tensor> gradients() const;
 
   /// Throws ConfigError that names the tensors where the module has others than it had when the groups were made: after
   /// `replace_module`, say. An optimizer over the groups would go on training the old ones.
   void check_current() const;
 
   /// Puts the whole module in training mode, then those norm layers that are held in evaluation mode.
-  void train() const {
-    module_->train();
-    for (std::size_t i = 0; i < size(); ++i)
-      if (norm_of(i) == Norm::hold)
-        for (const auto& layer : groups_[i].norms) detail::hold_norm(*layer);
-  }
+  void train() const;
 
   /// Puts the whole module in evaluation mode.
   void eval() const { module_->eval(); }
@@ -160,38 +138,19 @@ class LayerGroups {
   /// an optimizer would go on moving a frozen weight that has one, if only by momentum and decay.
   /// Returns the parameters that train now and did not before.
   /// Throws ConfigError for another number of flags than groups.
-  std::vector<at::Tensor> freeze(std::vector<bool> frozen, NormRule norm) {
-    if (frozen.size() != size())
-      throw ConfigError("LayerGroups::freeze",
-                        std::to_string(frozen.size()) + " flags for " + std::to_string(size()) + " layer groups",
-                        "give one flag per layer group");
-    frozen_ = std::move(frozen);
-    norm_ = norm;
-    std::vector<at::Tensor> thawed;
-    for (std::size_t i = 0; i < size(); ++i)
-      for (const GroupParameter& parameter : groups_[i].parameters) {
-        at::Tensor tensor = parameter.tensor;
-        const bool trains = parameter.trains(frozen_[i], norm_);
-        if (trains && !tensor.requires_grad()) thawed.push_back(tensor);
-        tensor.set_requires_grad(trains);
-        if (!trains) tensor.mutable_grad() = at::Tensor();
-      }
-    return thawed;
-  }
+  std::vector<at::Tensor> freeze(std::vector<bool> frozen, NormRule norm);
 
  private:
-  LayerGroups(std::shared_ptr<torch::nn::Module> module, detail::Partition partition)
-      : module_(std::move(module)),
-        partition_(std::move(partition)),
-        groups_(detail::fill_groups(*module_, partition_)),
-        frozen_(groups_.size(), false) {}
+  using Module = std::shared_ptr<torch::nn::Module>;
+  static LayerGroups before(const Module& module, const std::vector<std::string>& names);
+  static LayerGroups at(const Module& module, const std::vector<std::size_t>& indices);
+  static LayerGroups children(const Module& module);
+  static LayerGroups of(const Module& module, const std::vector<std::vector<ModuleRef>>& groups);
+  static LayerGroups match(const Module& module, const std::vector<NamedPatterns>& groups);
+  [[nodiscard]] LayerGroups rebound(const Module& module) const;
+  LayerGroups(std::shared_ptr<torch::nn::Module> module, detail::Partition partition);
 
-  [[nodiscard]] LayerGroups decaying(const std::vector<Pattern>& patterns, bool decays, const char* where) const {
-    LayerGroups result = *this;
-    detail::set_decay(result.partition_, *module_, patterns, decays, where);
-    result.groups_ = detail::fill_groups(*module_, result.partition_);
-    return result;
-  }
+  [[nodiscard]] LayerGroups decaying(const std::vector<Pattern>& patterns, bool decays, const char* where) const;
 
   std::shared_ptr<torch::nn::Module> module_;
   detail::Partition partition_;
@@ -200,7 +159,91 @@ class LayerGroups {
   NormRule norm_;
 };
 
-inline void LayerGroups::check_current() const {
+}  // namespace thaw
+
+#if THAW_DEFINES(groups)
+#include <thaw/groups/detail/by_module.hpp>
+#include <thaw/groups/detail/by_pattern.hpp>
+
+namespace thaw {
+
+THAW_INLINE LayerGroups LayerGroups::before(const Module& module, const std::vector<std::string>& names) {
+  return {module, detail::partition_before(*module, names)};
+}
+
+THAW_INLINE LayerGroups LayerGroups::at(const Module& module, const std::vector<std::size_t>& indices) {
+  return {module, detail::partition_at(*module, indices)};
+}
+
+THAW_INLINE LayerGroups LayerGroups::children(const Module& module) {
+  return {module, detail::partition_per_child(*module)};
+}
+
+THAW_INLINE LayerGroups LayerGroups::of(const Module& module, const std::vector<std::vector<ModuleRef>>& groups) {
+  return {module, detail::partition_of_modules(*module, groups)};
+}
+
+THAW_INLINE LayerGroups LayerGroups::match(const Module& module, const std::vector<NamedPatterns>& groups) {
+  return {module, detail::partition_matching(*module, groups)};
+}
+
+THAW_INLINE LayerGroups LayerGroups::rebound(const Module& module) const {
+  detail::check_same_names(*module, partition_);
+  LayerGroups groups(module, partition_);
+  groups.freeze(frozen_, norm_);
+  if (module->is_training()) groups.train();
+  return groups;
+}
+
+THAW_INLINE std::vector<at::Tensor> LayerGroups::gradients() const {
+  std::vector<at::Tensor> result;
+  for (const LayerGroup& group : groups_)
+    for (const GroupParameter& parameter : group.parameters)
+      if (parameter.tensor.grad().defined()) result.push_back(parameter.tensor.grad());
+  return result;
+}
+
+THAW_INLINE void LayerGroups::train() const {
+  module_->train();
+  for (std::size_t i = 0; i < size(); ++i)
+    if (norm_of(i) == Norm::hold)
+      for (const auto& layer : groups_[i].norms) detail::hold_norm(*layer);
+}
+
+THAW_INLINE std::vector<at::Tensor> LayerGroups::freeze(std::vector<bool> frozen, NormRule norm) {
+  if (frozen.size() != size())
+    throw ConfigError("LayerGroups::freeze",
+                      std::to_string(frozen.size()) + " flags for " + std::to_string(size()) + " layer groups",
+                      "give one flag per layer group");
+  frozen_ = std::move(frozen);
+  norm_ = norm;
+  std::vector<at::Tensor> thawed;
+  for (std::size_t i = 0; i < size(); ++i)
+    for (const GroupParameter& parameter : groups_[i].parameters) {
+      at::Tensor tensor = parameter.tensor;
+      const bool trains = parameter.trains(frozen_[i], norm_);
+      if (trains && !tensor.requires_grad()) thawed.push_back(tensor);
+      tensor.set_requires_grad(trains);
+      if (!trains) tensor.mutable_grad() = at::Tensor();
+    }
+  return thawed;
+}
+
+THAW_INLINE LayerGroups::LayerGroups(std::shared_ptr<torch::nn::Module> module, detail::Partition partition)
+    : module_(std::move(module)),
+      partition_(std::move(partition)),
+      groups_(detail::fill_groups(*module_, partition_)),
+      frozen_(groups_.size(), false) {}
+
+THAW_INLINE LayerGroups LayerGroups::decaying(const std::vector<Pattern>& patterns, bool decays,
+                                              const char* where) const {
+  LayerGroups result = *this;
+  detail::set_decay(result.partition_, *module_, patterns, decays, where);
+  result.groups_ = detail::fill_groups(*module_, result.partition_);
+  return result;
+}
+
+THAW_INLINE void LayerGroups::check_current() const {
   std::unordered_set<const at::TensorImpl*> known, now;
   std::set<std::string> names;
   each_tensor([&](const std::string&, const at::Tensor& tensor) { known.insert(tensor.unsafeGetTensorImpl()); });
@@ -223,3 +266,5 @@ inline void LayerGroups::check_current() const {
 }
 
 }  // namespace thaw
+
+#endif

@@ -11,6 +11,7 @@
 #include <type_traits>
 #include <vector>
 
+#include <thaw/core/compiled.hpp>
 #include <thaw/core/error.hpp>
 #include <thaw/core/names.hpp>
 
@@ -34,21 +35,8 @@ class ScriptLayer {
 };
 
 /// Throws ConfigError that names the TorchScript layers for which `is_meant`: what is asked would be off, silently.
-inline void refuse_script_norms(const torch::nn::Module& model, const std::string& where,
-                                const std::function<bool(const torch::nn::Module&, const ScriptLayer&)>& is_meant) {
-  std::vector<std::string> names;
-  const auto look = [&](const std::string& name, const torch::nn::Module& module) {
-    const auto* script = dynamic_cast<const ScriptLayer*>(&module);
-    if (script != nullptr && script->has_statistics() && is_meant(module, *script))
-      names.push_back(name.empty() ? module.name() : name);
-  };
-  look("", model);
-  for (const auto& entry : model.named_modules("", /*include_self=*/false)) look(entry.key(), *entry.value());
-  if (!names.empty())
-    throw ConfigError(where,
-                      "the momentum of TorchScript's norm layers is a constant of their program: " + join_names(names),
-                      "set it in Python before the module is scripted or traced; or hold these layers: Norm::hold");
-}
+void refuse_script_norms(const torch::nn::Module& model, const std::string& where,
+                         const std::function<bool(const torch::nn::Module&, const ScriptLayer&)>& is_meant);
 
 /// Calls `visit(layer)` if the module is one of LibTorch's norm layers and keeps running statistics.
 template <class Visit>
@@ -71,11 +59,7 @@ bool visit_norm(torch::nn::Module& module, Visit visit) {
 
 /// How fast a norm layer's running statistics move: running = (1 - momentum) running + momentum batch. None for a
 /// module that is no LibTorch norm layer with statistics, and for one that takes the plain mean of all batches.
-[[nodiscard]] inline std::optional<double> norm_momentum(torch::nn::Module& module) {
-  std::optional<double> momentum;
-  detail::visit_norm(module, [&](auto& norm) { momentum = norm.options.momentum(); });
-  return momentum;
-}
+[[nodiscard]] std::optional<double> norm_momentum(torch::nn::Module& module);
 
 /// Sets how fast the running statistics of every norm layer in `module` move, in PyTorch's sense:
 ///
@@ -87,7 +71,42 @@ bool visit_norm(torch::nn::Module& module, Visit visit) {
 /// Returns how many layers there were. Throws ConfigError for a momentum outside [0, 1], and for norm layers from
 /// TorchScript, whose momentum cannot be set; then nothing is set.
 /// Example: `thaw::set_norm_momentum(*model, 0.1);`
-inline std::size_t set_norm_momentum(torch::nn::Module& module, double momentum) {
+std::size_t set_norm_momentum(torch::nn::Module& module, double momentum);
+
+}  // namespace thaw
+
+#if THAW_DEFINES(groups)
+
+namespace thaw::detail {
+
+THAW_INLINE void refuse_script_norms(
+    const torch::nn::Module& model, const std::string& where,
+    const std::function<bool(const torch::nn::Module&, const ScriptLayer&)>& is_meant) {
+  std::vector<std::string> names;
+  const auto look = [&](const std::string& name, const torch::nn::Module& module) {
+    const auto* script = dynamic_cast<const ScriptLayer*>(&module);
+    if (script != nullptr && script->has_statistics() && is_meant(module, *script))
+      names.push_back(name.empty() ? module.name() : name);
+  };
+  look("", model);
+  for (const auto& entry : model.named_modules("", /*include_self=*/false)) look(entry.key(), *entry.value());
+  if (!names.empty())
+    throw ConfigError(where,
+                      "the momentum of TorchScript's norm layers is a constant of their program: " + join_names(names),
+                      "set it in Python before the module is scripted or traced; or hold these layers: Norm::hold");
+}
+
+}  // namespace thaw::detail
+
+namespace thaw {
+
+THAW_INLINE std::optional<double> norm_momentum(torch::nn::Module& module) {
+  std::optional<double> momentum;
+  detail::visit_norm(module, [&](auto& norm) { momentum = norm.options.momentum(); });
+  return momentum;
+}
+
+THAW_INLINE std::size_t set_norm_momentum(torch::nn::Module& module, double momentum) {
   if (!(momentum >= 0 && momentum <= 1))
     throw ConfigError("set_norm_momentum", "momentum is " + detail::number(momentum),
                       "give the weight of the newest batch, in [0, 1]; TensorFlow's momentum is 1 minus that");
@@ -102,3 +121,5 @@ inline std::size_t set_norm_momentum(torch::nn::Module& module, double momentum)
 }
 
 }  // namespace thaw
+
+#endif

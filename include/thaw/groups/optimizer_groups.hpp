@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include <thaw/core/compiled.hpp>
 #include <thaw/core/error.hpp>
 #include <thaw/groups/layer_groups.hpp>
 #include <thaw/groups/optimizer_options.hpp>
@@ -24,17 +25,7 @@ namespace thaw {
 
 /// The optimizer groups for these layer groups: per layer group one with the parameters that decay, then one with
 /// those that do not; empty ones are left out. All parameters are in, frozen or not.
-[[nodiscard]] inline std::vector<torch::optim::OptimizerParamGroup> param_groups(const LayerGroups& groups) {
-  std::vector<torch::optim::OptimizerParamGroup> result;
-  for (const LayerGroup& group : groups)
-    for (const bool decays : {true, false}) {
-      std::vector<at::Tensor> tensors;
-      for (const GroupParameter& parameter : group.parameters)
-        if (parameter.decays == decays) tensors.push_back(parameter.tensor);
-      if (!tensors.empty()) result.emplace_back(std::move(tensors));
-    }
-  return result;
-}
+[[nodiscard]] std::vector<torch::optim::OptimizerParamGroup> param_groups(const LayerGroups& groups);
 
 /// Sees an optimizer's own groups as layer groups, matched by the identity of their tensors, and writes rates and
 /// momentum into their live options. LibTorch's constructors must not be trusted with them: an option equal to its
@@ -50,57 +41,26 @@ class OptimizerGroups {
   [[nodiscard]] std::size_t size() const { return layer_groups_; }
 
   /// Sets the absolute rate of every layer group. Throws ConfigError for another number of rates, as `set` does.
-  void set_lr(std::span<const double> lr) const {
-    check(lr);
-    each([&](const Member& m) { options(m).set_lr(lr[m.layer_group]); });
-  }
+  void set_lr(std::span<const double> lr) const;
 
   /// Sets what a schedule says for this step: `peak_lr` of every layer group times its multiplier, and its momentum
   /// where it has one.
-  void set(const ScheduleValue& value, std::span<const double> peak_lr) const {
-    check(peak_lr);
-    each([&](const Member& m) {
-      options(m).set_lr(peak_lr[m.layer_group] * value.lr);
-      if (value.momentum && m.write_momentum) m.write_momentum(options(m), *value.momentum);
-    });
-  }
+  void set(const ScheduleValue& value, std::span<const double> peak_lr) const;
 
   /// The absolute rate of every layer group.
-  [[nodiscard]] std::vector<double> lr() const {
-    std::vector<double> rates(layer_groups_);
-    each([&](const Member& m) { rates[m.layer_group] = options(m).get_lr(); });
-    return rates;
-  }
+  [[nodiscard]] std::vector<double> lr() const;
 
   /// Sets SGD's and RMSprop's momentum, Adam's and AdamW's beta1; other optimizers have none and are left alone.
-  void set_momentum(double momentum) const {
-    each([&](const Member& m) {
-      if (m.write_momentum) m.write_momentum(options(m), momentum);
-    });
-  }
+  void set_momentum(double momentum) const;
 
   /// The weight decay of a layer group's weights; none where the optimizer has none, or nothing in it decays.
-  [[nodiscard]] std::optional<double> weight_decay(std::size_t layer_group) const {
-    std::optional<double> value;
-    each([&](const Member& m) {
-      if (m.layer_group == layer_group && m.decays) value = read_weight_decay(options(m));
-    });
-    return value;
-  }
+  [[nodiscard]] std::optional<double> weight_decay(std::size_t layer_group) const;
 
   /// Sets it. Biases, norm layers and vectors, which do not decay, are left alone.
-  void set_weight_decay(std::size_t layer_group, double decay) const {
-    each([&](const Member& m) {
-      if (m.layer_group == layer_group && m.decays) write_weight_decay(options(m), decay);
-    });
-  }
+  void set_weight_decay(std::size_t layer_group, double decay) const;
 
   /// The momentum or beta1 in force; none where the optimizer has none.
-  [[nodiscard]] std::optional<double> momentum() const {
-    std::optional<double> value;
-    each([&](const Member& m) { value = read_momentum(options(m)); });
-    return value;
-  }
+  [[nodiscard]] std::optional<double> momentum() const;
 
  private:
   /// An optimizer group that belongs to a layer group.
@@ -110,15 +70,7 @@ class OptimizerGroups {
     bool decays;  // something in it does
   };
 
-  void check(std::span<const double> lr) const {
-    if (lr.size() != layer_groups_)
-      throw ConfigError("OptimizerGroups",
-                        std::to_string(lr.size()) + " rates for " + std::to_string(layer_groups_) + " layer groups",
-                        "give one rate per layer group");
-    for (const double rate : lr)
-      if (!(std::isfinite(rate) && rate >= 0))
-        throw ConfigError("OptimizerGroups", "a rate of " + detail::number(rate), "give finite rates, 0 or more");
-  }
+  void check(std::span<const double> lr) const;
   [[nodiscard]] torch::optim::OptimizerOptions& options(const Member& member) const {
     return optimizer_->param_groups()[member.optimizer_group].options();
   }
@@ -132,7 +84,94 @@ class OptimizerGroups {
   std::vector<Member> members_;
 };
 
-inline OptimizerGroups::OptimizerGroups(torch::optim::Optimizer& optimizer, const LayerGroups& groups)
+namespace detail {
+
+/// LibTorch's Adagrad makes its state when it is made, and fails without.
+std::unique_ptr<torch::optim::OptimizerParamState> fresh_adagrad_state(torch::optim::Optimizer& optimizer,
+                                                                       const at::Tensor& parameter);
+
+}  // namespace detail
+
+/// Drops the optimizer's state of these parameters, so that they start afresh.
+void forget_state(torch::optim::Optimizer& optimizer, std::span<const at::Tensor> parameters);
+
+/// Drops all of the optimizer's state.
+void forget_state(torch::optim::Optimizer& optimizer);
+
+}  // namespace thaw
+
+#if THAW_DEFINES(groups)
+
+namespace thaw {
+
+THAW_INLINE std::vector<torch::optim::OptimizerParamGroup> param_groups(const LayerGroups& groups) {
+  std::vector<torch::optim::OptimizerParamGroup> result;
+  for (const LayerGroup& group : groups)
+    for (const bool decays : {true, false}) {
+      std::vector<at::Tensor> tensors;
+      for (const GroupParameter& parameter : group.parameters)
+        if (parameter.decays == decays) tensors.push_back(parameter.tensor);
+      if (!tensors.empty()) result.emplace_back(std::move(tensors));
+    }
+  return result;
+}
+
+THAW_INLINE void OptimizerGroups::set_lr(std::span<const double> lr) const {
+  check(lr);
+  each([&](const Member& m) { options(m).set_lr(lr[m.layer_group]); });
+}
+
+THAW_INLINE void OptimizerGroups::set(const ScheduleValue& value, std::span<const double> peak_lr) const {
+  check(peak_lr);
+  each([&](const Member& m) {
+    options(m).set_lr(peak_lr[m.layer_group] * value.lr);
+    if (value.momentum && m.write_momentum) m.write_momentum(options(m), *value.momentum);
+  });
+}
+
+THAW_INLINE std::vector<double> OptimizerGroups::lr() const {
+  std::vector<double> rates(layer_groups_);
+  each([&](const Member& m) { rates[m.layer_group] = options(m).get_lr(); });
+  return rates;
+}
+
+THAW_INLINE void OptimizerGroups::set_momentum(double momentum) const {
+  each([&](const Member& m) {
+    if (m.write_momentum) m.write_momentum(options(m), momentum);
+  });
+}
+
+THAW_INLINE std::optional<double> OptimizerGroups::weight_decay(std::size_t layer_group) const {
+  std::optional<double> value;
+  each([&](const Member& m) {
+    if (m.layer_group == layer_group && m.decays) value = read_weight_decay(options(m));
+  });
+  return value;
+}
+
+THAW_INLINE void OptimizerGroups::set_weight_decay(std::size_t layer_group, double decay) const {
+  each([&](const Member& m) {
+    if (m.layer_group == layer_group && m.decays) write_weight_decay(options(m), decay);
+  });
+}
+
+THAW_INLINE std::optional<double> OptimizerGroups::momentum() const {
+  std::optional<double> value;
+  each([&](const Member& m) { value = read_momentum(options(m)); });
+  return value;
+}
+
+THAW_INLINE void OptimizerGroups::check(std::span<const double> lr) const {
+  if (lr.size() != layer_groups_)
+    throw ConfigError("OptimizerGroups",
+                      std::to_string(lr.size()) + " rates for " + std::to_string(layer_groups_) + " layer groups",
+                      "give one rate per layer group");
+  for (const double rate : lr)
+    if (!(std::isfinite(rate) && rate >= 0))
+      throw ConfigError("OptimizerGroups", "a rate of " + detail::number(rate), "give finite rates, 0 or more");
+}
+
+THAW_INLINE OptimizerGroups::OptimizerGroups(torch::optim::Optimizer& optimizer, const LayerGroups& groups)
     : optimizer_(&optimizer), layer_groups_(groups.size()) {
   std::vector<std::optional<std::size_t>> owners(optimizer.param_groups().size());  // the layer group of each
   std::vector<bool> decays(owners.size());
@@ -167,11 +206,12 @@ inline OptimizerGroups::OptimizerGroups(torch::optim::Optimizer& optimizer, cons
       members_.push_back({i, *owner, momentum_writer(optimizer.param_groups()[i].options()), decays[i]});
 }
 
-namespace detail {
+}  // namespace thaw
 
-/// LibTorch's Adagrad makes its state when it is made, and fails without.
-inline std::unique_ptr<torch::optim::OptimizerParamState> fresh_adagrad_state(torch::optim::Optimizer& optimizer,
-                                                                              const at::Tensor& parameter) {
+namespace thaw::detail {
+
+THAW_INLINE std::unique_ptr<torch::optim::OptimizerParamState> fresh_adagrad_state(torch::optim::Optimizer& optimizer,
+                                                                                   const at::Tensor& parameter) {
   auto state = std::make_unique<torch::optim::AdagradParamState>();
   double initial = 0;
   for (const auto& group : optimizer.param_groups())
@@ -182,10 +222,11 @@ inline std::unique_ptr<torch::optim::OptimizerParamState> fresh_adagrad_state(to
   return state;
 }
 
-}  // namespace detail
+}  // namespace thaw::detail
 
-/// Drops the optimizer's state of these parameters, so that they start afresh.
-inline void forget_state(torch::optim::Optimizer& optimizer, std::span<const at::Tensor> parameters) {
+namespace thaw {
+
+THAW_INLINE void forget_state(torch::optim::Optimizer& optimizer, std::span<const at::Tensor> parameters) {
   for (const at::Tensor& parameter : parameters) {
     const auto found = optimizer.state().find(parameter.unsafeGetTensorImpl());
     if (found == optimizer.state().end()) continue;
@@ -196,9 +237,10 @@ inline void forget_state(torch::optim::Optimizer& optimizer, std::span<const at:
   }
 }
 
-/// Drops all of the optimizer's state.
-inline void forget_state(torch::optim::Optimizer& optimizer) {
+THAW_INLINE void forget_state(torch::optim::Optimizer& optimizer) {
   for (const auto& group : optimizer.param_groups()) forget_state(optimizer, group.params());
 }
 
 }  // namespace thaw
+
+#endif

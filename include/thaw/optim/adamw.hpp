@@ -6,6 +6,7 @@
 #include <optional>
 #include <tuple>
 
+#include <thaw/core/compiled.hpp>
 #include <thaw/groups/optimizer_groups.hpp>
 #include <thaw/optim/detail/fused.hpp>
 
@@ -27,26 +28,38 @@ class AdamW : public detail::FusedAdam<torch::optim::AdamW, torch::optim::AdamWP
     return torch::optim::AdamWOptions(1e-3).betas({0.9, 0.99}).eps(1e-5).weight_decay(0.01);
   }
 
-  explicit AdamW(const LayerGroups& groups, const torch::optim::AdamWOptions& options = fastai_defaults())
-      : FusedAdam(thaw::param_groups(groups), options) {
-    detail::write_decay<torch::optim::AdamWOptions>(*this, groups, options.weight_decay());
-  }
+  explicit AdamW(const LayerGroups& groups, const torch::optim::AdamWOptions& options = fastai_defaults());
 
-  at::Tensor step(LossClosure closure = nullptr) override {
-    at::Tensor loss = detail::loss_of(closure);
-    if (!detail::can_fuse(*this)) {
-      torch::optim::AdamW::step();
-      return loss;
-    }
-    fused_step([](const detail::FusedCall& call, const torch::optim::AdamWOptions& o,
-                  const std::optional<at::Tensor>& overflow) {
-      const auto [beta1, beta2] = o.betas();
-      at::_fused_adamw_(call.parameters, call.gradients, call.first, call.second, call.largest, call.steps(), o.lr(),
-                        beta1, beta2, o.weight_decay(), o.eps(), o.amsgrad(), /*maximize=*/false, /*grad_scale=*/{},
-                        overflow);
-    });
-    return loss;
-  }
+  at::Tensor step(LossClosure closure = nullptr) override;
 };
 
 }  // namespace thaw
+
+#if THAW_DEFINES(optim)
+
+namespace thaw {
+
+THAW_INLINE AdamW::AdamW(const LayerGroups& groups, const torch::optim::AdamWOptions& options)
+    : FusedAdam(thaw::param_groups(groups), options) {
+  detail::write_decay<torch::optim::AdamWOptions>(*this, groups, options.weight_decay());
+}
+
+THAW_INLINE at::Tensor AdamW::step(LossClosure closure) {
+  at::Tensor loss = detail::loss_of(closure);
+  if (!detail::can_fuse(*this)) {
+    torch::optim::AdamW::step();
+    return loss;
+  }
+  fused_step([](const detail::FusedCall& call, const torch::optim::AdamWOptions& o,
+                const std::optional<at::Tensor>& overflow) {
+    const auto [beta1, beta2] = o.betas();
+    at::_fused_adamw_(call.parameters, call.gradients, call.first, call.second, call.largest, call.steps(), o.lr(),
+                      beta1, beta2, o.weight_decay(), o.eps(), o.amsgrad(), /*maximize=*/false, /*grad_scale=*/{},
+                      overflow);
+  });
+  return loss;
+}
+
+}  // namespace thaw
+
+#endif

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include <thaw/core/compiled.hpp>
 #include <thaw/groups/optimizer_groups.hpp>
 #include <thaw/optim/detail/fused.hpp>
 
@@ -33,24 +34,9 @@ class SGD : public torch::optim::SGD, public RevocableStep {
   using torch::optim::SGD::SGD;
 
   explicit SGD(const LayerGroups& groups, const torch::optim::SGDOptions& options = {1e-3},
-               Decay decay = Decay::decoupled)
-      : torch::optim::SGD(thaw::param_groups(groups), options), decay_(decay) {
-    detail::write_decay<torch::optim::SGDOptions>(*this, groups, options.weight_decay());
-  }
+               Decay decay = Decay::decoupled);
 
-  at::Tensor step(LossClosure closure = nullptr) override {
-    at::Tensor loss = detail::loss_of(closure);
-    const std::optional<at::Tensor> overflow = std::exchange(overflow_, {});
-    const std::vector<double> decays = decay_ == Decay::decoupled ? decay_now(overflow) : std::vector<double>();
-    const auto put_back = c10::make_scope_exit([&] {
-      for (std::size_t i = 0; i < decays.size(); ++i) options(i).weight_decay(decays[i]);
-    });
-    if (detail::can_fuse(*this))
-      fused_step(overflow);
-    else
-      torch::optim::SGD::step();
-    return loss;
-  }
+  at::Tensor step(LossClosure closure = nullptr) override;
 
   [[nodiscard]] bool revocable(const at::Device& device) override {
     return detail::can_fuse(*this) && detail::all_on(*this, device);
@@ -62,54 +48,9 @@ class SGD : public torch::optim::SGD, public RevocableStep {
   }
 
   /// Decays what has a gradient, and returns every group's weight decay, which is 0 for the step that follows.
-  [[nodiscard]] std::vector<double> decay_now(const std::optional<at::Tensor>& overflow) {
-    const c10::NoGradGuard no_grad;
-    std::vector<double> decays;
-    for (std::size_t i = 0; i < param_groups().size(); ++i) {
-      decays.push_back(options(i).weight_decay());
-      options(i).weight_decay(0);
-      std::vector<at::Tensor> moving;
-      for (const at::Tensor& parameter : param_groups()[i].params())
-        if (parameter.grad().defined()) moving.push_back(parameter);
-      if (decays[i] == 0 || moving.empty()) continue;
-      const double decay = options(i).lr() * decays[i];
-      if (overflow)
-        at::_foreach_mul_(moving, (1 - decay * (*overflow == 0).to(at::kDouble)).to(moving[0].scalar_type()).squeeze());
-      else
-        at::_foreach_mul_(moving, 1 - decay);
-    }
-    return decays;
-  }
+  [[nodiscard]] std::vector<double> decay_now(const std::optional<at::Tensor>& overflow);
 
-  void fused_step(const std::optional<at::Tensor>& overflow) {
-    const c10::NoGradGuard no_grad;
-    for (std::size_t i = 0; i < param_groups().size(); ++i) {
-      const torch::optim::SGDOptions& o = options(i);
-      std::vector<detail::FusedCall> calls;  // step 0: the first, in which the momentum is the gradient
-      for (const at::Tensor& parameter : param_groups()[i].params()) {
-        if (!parameter.grad().defined()) continue;
-        if (o.momentum() == 0) {
-          detail::FusedCall::of(calls, parameter, 1);
-          continue;
-        }
-        auto& slot = state()[parameter.unsafeGetTensorImpl()];
-        const bool first = !slot;
-        if (first) {
-          slot = std::make_unique<torch::optim::SGDParamState>();
-          if (overflow) unsettled_.push_back(parameter.unsafeGetTensorImpl());
-        }
-        auto& buffer = static_cast<torch::optim::SGDParamState&>(*slot);
-        buffer.momentum_buffer(detail::state_like(parameter, buffer.momentum_buffer()));
-        detail::FusedCall::of(calls, parameter, first ? 0 : 1).first.push_back(buffer.momentum_buffer());
-      }
-      for (const detail::FusedCall& call : calls) {
-        at::_fused_sgd_(call.parameters, call.gradients, call.first, o.weight_decay(), o.momentum(), o.lr(),
-                        o.dampening(), o.nesterov(), /*maximize=*/false, /*is_first_step=*/call.step == 0,
-                        /*grad_scale=*/{}, overflow);
-        call.tell_autograd();
-      }
-    }
-  }
+  void fused_step(const std::optional<at::Tensor>& overflow);
 
   void settled(void* parameter, bool done) override {
     if (!done) state().erase(parameter);  // the next step is still the first
@@ -119,3 +60,79 @@ class SGD : public torch::optim::SGD, public RevocableStep {
 };
 
 }  // namespace thaw
+
+#if THAW_DEFINES(optim)
+
+namespace thaw {
+
+THAW_INLINE SGD::SGD(const LayerGroups& groups, const torch::optim::SGDOptions& options, Decay decay)
+    : torch::optim::SGD(thaw::param_groups(groups), options), decay_(decay) {
+  detail::write_decay<torch::optim::SGDOptions>(*this, groups, options.weight_decay());
+}
+
+THAW_INLINE at::Tensor SGD::step(LossClosure closure) {
+  at::Tensor loss = detail::loss_of(closure);
+  const std::optional<at::Tensor> overflow = std::exchange(overflow_, {});
+  const std::vector<double> decays = decay_ == Decay::decoupled ? decay_now(overflow) : std::vector<double>();
+  const auto put_back = c10::make_scope_exit([&] {
+    for (std::size_t i = 0; i < decays.size(); ++i) options(i).weight_decay(decays[i]);
+  });
+  if (detail::can_fuse(*this))
+    fused_step(overflow);
+  else
+    torch::optim::SGD::step();
+  return loss;
+}
+
+THAW_INLINE std::vector<double> SGD::decay_now(const std::optional<at::Tensor>& overflow) {
+  const c10::NoGradGuard no_grad;
+  std::vector<double> decays;
+  for (std::size_t i = 0; i < param_groups().size(); ++i) {
+    decays.push_back(options(i).weight_decay());
+    options(i).weight_decay(0);
+    std::vector<at::Tensor> moving;
+    for (const at::Tensor& parameter : param_groups()[i].params())
+      if (parameter.grad().defined()) moving.push_back(parameter);
+    if (decays[i] == 0 || moving.empty()) continue;
+    const double decay = options(i).lr() * decays[i];
+    if (overflow)
+      at::_foreach_mul_(moving, (1 - decay * (*overflow == 0).to(at::kDouble)).to(moving[0].scalar_type()).squeeze());
+    else
+      at::_foreach_mul_(moving, 1 - decay);
+  }
+  return decays;
+}
+
+THAW_INLINE void SGD::fused_step(const std::optional<at::Tensor>& overflow) {
+  const c10::NoGradGuard no_grad;
+  for (std::size_t i = 0; i < param_groups().size(); ++i) {
+    const torch::optim::SGDOptions& o = options(i);
+    std::vector<detail::FusedCall> calls;  // step 0: the first, in which the momentum is the gradient
+    for (const at::Tensor& parameter : param_groups()[i].params()) {
+      if (!parameter.grad().defined()) continue;
+      if (o.momentum() == 0) {
+        detail::FusedCall::of(calls, parameter, 1);
+        continue;
+      }
+      auto& slot = state()[parameter.unsafeGetTensorImpl()];
+      const bool first = !slot;
+      if (first) {
+        slot = std::make_unique<torch::optim::SGDParamState>();
+        if (overflow) unsettled_.push_back(parameter.unsafeGetTensorImpl());
+      }
+      auto& buffer = static_cast<torch::optim::SGDParamState&>(*slot);
+      buffer.momentum_buffer(detail::state_like(parameter, buffer.momentum_buffer()));
+      detail::FusedCall::of(calls, parameter, first ? 0 : 1).first.push_back(buffer.momentum_buffer());
+    }
+    for (const detail::FusedCall& call : calls) {
+      at::_fused_sgd_(call.parameters, call.gradients, call.first, o.weight_decay(), o.momentum(), o.lr(),
+                      o.dampening(), o.nesterov(), /*maximize=*/false, /*is_first_step=*/call.step == 0,
+                      /*grad_scale=*/{}, overflow);
+      call.tell_autograd();
+    }
+  }
+}
+
+}  // namespace thaw
+
+#endif

@@ -22,6 +22,7 @@
 #include <utility>
 #include <vector>
 
+#include <thaw/core/compiled.hpp>
 #include <thaw/core/error.hpp>
 #include <thaw/core/random_state.hpp>
 #include <thaw/core/seconds_since.hpp>
@@ -56,12 +57,7 @@ inline constexpr std::array head_decays{0.01, 0.3, 1.0, 3.0, 10.0};
 
 /// The part of a model behind a split, as a model of its own: from features to the output.
 struct HeadModule : torch::nn::Module {
-  explicit HeadModule(FrozenSplit split_) : split(std::move(split_)) {
-    std::unordered_set<const torch::nn::Module*> seen;
-    for (const ForwardPart& part : split.suffix)
-      for (const auto& module : part.modules)
-        if (seen.insert(module.get()).second) register_module(std::to_string(seen.size()), module);
-  }
+  explicit HeadModule(FrozenSplit split_);
   Fields forward(const Fields& features) { return split.output(features); }
 
   FrozenSplit split;
@@ -74,8 +70,53 @@ struct Features {
 
 /// What the frozen part makes of a pass over the training data, of a spread of it where there is more than `most`.
 /// Throws ConfigError where features of two batches cannot be one behind the other, or take more than `most_bytes`.
-inline Features features_of(const FrozenSplit& split, const DataSource& source, const at::Device& device,
-                            std::int64_t most, std::int64_t most_bytes) {
+Features features_of(const FrozenSplit& split, const DataSource& source, const at::Device& device, std::int64_t most,
+                     std::int64_t most_bytes);
+
+/// What the head alone takes for a pass over these features.
+double forward_seconds(const FrozenSplit& split, const InMemory& features, const at::Device& device);
+
+/// A part to train on, and the part that is held out.
+struct Fold {
+  InMemory train, valid;
+};
+
+/// The samples cut into so many folds at random, the same ones each time.
+std::vector<Fold> folds_of(const Features& all, std::int64_t folds);
+
+/// Mean held-out loss, over all folds, of a head that is trained so. Its weights are put back, and have no gradients.
+double fold_loss(const std::shared_ptr<HeadModule>& head, const LayerGroups& groups, Learner& owner,
+                 const std::vector<Fold>& folds, const HeadTrial& how, std::int64_t epochs);
+
+}  // namespace detail
+
+/// Tries rates and weight decays of the head on what the frozen part makes of the training data, so that an epoch costs
+/// milliseconds. `folds` times a part of the samples is held out, and the loss on it is what counts:
+///
+///     loss(lr, decay) = 1/n sum over folds, over the samples held out, of the Learner's loss
+///
+/// first over rates at decay 0.01, then over decays at the best rate, by AdamW and one-cycle for `epochs` epochs, at
+/// most 1,000 steps. About 2,000 samples take part at most. Nothing is left changed: weights, statistics, random
+/// generators. Groups must be frozen as they will be when the head trains. Throws ConfigError where the model cannot be
+/// run in parts, nothing of it stays as it is, what comes behind the frozen part would take minutes, or its features
+/// cannot be kept.
+[[nodiscard]] HeadTrials try_heads(Learner& learner, std::int64_t folds = 4, std::int64_t epochs = 30);
+
+}  // namespace thaw
+
+#if THAW_DEFINES(recipe)
+
+namespace thaw::detail {
+
+THAW_INLINE HeadModule::HeadModule(FrozenSplit split_) : split(std::move(split_)) {
+  std::unordered_set<const torch::nn::Module*> seen;
+  for (const ForwardPart& part : split.suffix)
+    for (const auto& module : part.modules)
+      if (seen.insert(module.get()).second) register_module(std::to_string(seen.size()), module);
+}
+
+THAW_INLINE Features features_of(const FrozenSplit& split, const DataSource& source, const at::Device& device,
+                                 std::int64_t most, std::int64_t most_bytes) {
   std::vector<std::vector<at::Tensor>> input, target;
   const auto add = [](std::vector<std::vector<at::Tensor>>& all, const Fields& fields) {
     all.resize(fields.size());
@@ -110,8 +151,7 @@ inline Features features_of(const FrozenSplit& split, const DataSource& source, 
   return result;
 }
 
-/// What the head alone takes for a pass over these features.
-inline double forward_seconds(const FrozenSplit& split, const InMemory& features, const at::Device& device) {
+THAW_INLINE double forward_seconds(const FrozenSplit& split, const InMemory& features, const at::Device& device) {
   const auto begin = std::chrono::steady_clock::now();
   const c10::NoGradGuard no_grad;
   for (BatchStream next = features.stream(0); const std::optional<Batch> batch = next();)
@@ -119,13 +159,7 @@ inline double forward_seconds(const FrozenSplit& split, const InMemory& features
   return seconds_since(begin);
 }
 
-/// A part to train on, and the part that is held out.
-struct Fold {
-  InMemory train, valid;
-};
-
-/// The samples cut into so many folds at random, the same ones each time.
-inline std::vector<Fold> folds_of(const Features& all, std::int64_t folds) {
+THAW_INLINE std::vector<Fold> folds_of(const Features& all, std::int64_t folds) {
   const std::int64_t samples = all.target[0].size(0);
   if (samples < folds)
     throw ConfigError("the head's features",
@@ -150,9 +184,8 @@ inline std::vector<Fold> folds_of(const Features& all, std::int64_t folds) {
   return result;
 }
 
-/// Mean held-out loss, over all folds, of a head that is trained so. Its weights are put back, and have no gradients.
-inline double fold_loss(const std::shared_ptr<HeadModule>& head, const LayerGroups& groups, Learner& owner,
-                        const std::vector<Fold>& folds, const HeadTrial& how, std::int64_t epochs) {
+THAW_INLINE double fold_loss(const std::shared_ptr<HeadModule>& head, const LayerGroups& groups, Learner& owner,
+                             const std::vector<Fold>& folds, const HeadTrial& how, std::int64_t epochs) {
   const WeightCopy start(*head);
   const auto put_back = c10::make_scope_exit([&] { start.restore(), head->zero_grad(); });
   double sum = 0;
@@ -174,19 +207,11 @@ inline double fold_loss(const std::shared_ptr<HeadModule>& head, const LayerGrou
   return sum / static_cast<double>(samples);
 }
 
-}  // namespace detail
+}  // namespace thaw::detail
 
-/// Tries rates and weight decays of the head on what the frozen part makes of the training data, so that an epoch costs
-/// milliseconds. `folds` times a part of the samples is held out, and the loss on it is what counts:
-///
-///     loss(lr, decay) = 1/n sum over folds, over the samples held out, of the Learner's loss
-///
-/// first over rates at decay 0.01, then over decays at the best rate, by AdamW and one-cycle for `epochs` epochs, at
-/// most 1,000 steps. About 2,000 samples take part at most. Nothing is left changed: weights, statistics, random
-/// generators. Groups must be frozen as they will be when the head trains. Throws ConfigError where the model cannot be
-/// run in parts, nothing of it stays as it is, what comes behind the frozen part would take minutes, or its features
-/// cannot be kept.
-[[nodiscard]] inline HeadTrials try_heads(Learner& learner, std::int64_t folds = 4, std::int64_t epochs = 30) {
+namespace thaw {
+
+THAW_INLINE HeadTrials try_heads(Learner& learner, std::int64_t folds, std::int64_t epochs) {
   const RandomState random;
   const TrainingFlags flags{*learner.groups().module()};
   const FrozenSplit split = learner.split_frozen();
@@ -222,3 +247,5 @@ inline double fold_loss(const std::shared_ptr<HeadModule>& head, const LayerGrou
 }
 
 }  // namespace thaw
+
+#endif

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <vector>
 
+#include <thaw/core/compiled.hpp>
 #include <thaw/core/error.hpp>
 #include <thaw/recipe/detail/check_data.hpp>
 #include <thaw/train/learner_options.hpp>
@@ -20,7 +21,15 @@ namespace thaw {
 /// sample, and never all of a class. The same samples for the same seed. Held-back samples go through the transforms of
 /// the source they come from. Throws DataError for a source that cannot give a part of itself (see
 /// DataSource::Numbered) and where nothing could be held back.
-[[nodiscard]] inline LearnerData hold_out(const DataSource& source, double part = 0.2, std::uint64_t seed = 0) {
+[[nodiscard]] LearnerData hold_out(const DataSource& source, double part = 0.2, std::uint64_t seed = 0);
+
+}  // namespace thaw
+
+#if THAW_DEFINES(recipe)
+
+namespace thaw {
+
+THAW_INLINE LearnerData hold_out(const DataSource& source, double part, std::uint64_t seed) {
   if (!(part > 0 && part < 1))
     throw ConfigError("hold_out", "part is " + detail::number(part), "give 0 < part < 1: 0.2");
   if (!source.numbered() || !source.numbered()->subset)
@@ -53,3 +62,5 @@ namespace thaw {
 }
 
 }  // namespace thaw
+
+#endif

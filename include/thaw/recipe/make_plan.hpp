@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include <thaw/core/compiled.hpp>
 #include <thaw/core/error.hpp>
 #include <thaw/core/seconds_since.hpp>
 #include <thaw/recipe/detail/check_data.hpp>
@@ -27,22 +28,10 @@ namespace thaw {
 namespace detail {
 
 /// Whether a norm layer's running statistics are those that it was made with: mean 0, variance 1.
-inline bool never_measured(const torch::nn::Module& norm) {
-  const auto buffers = norm.named_buffers(/*recurse=*/false);
-  const auto* mean = buffers.find("running_mean");
-  const auto* var = buffers.find("running_var");
-  return mean != nullptr && var != nullptr && mean->defined() && mean->eq(0).all().item<bool>() &&
-         var->eq(1).all().item<bool>();
-}
+bool never_measured(const torch::nn::Module& norm);
 
 /// Groups in which there is such a layer.
-inline std::vector<std::string> never_measured(const LayerGroups& groups) {
-  std::vector<std::string> names;
-  for (const LayerGroup& group : groups)
-    if (std::ranges::any_of(group.norms, [](const auto& layer) { return never_measured(*layer); }))
-      names.push_back(group.name);
-  return names;
-}
+std::vector<std::string> never_measured(const LayerGroups& groups);
 
 /// What the head's trials decide, as numbers: see Learner::decide_once.
 struct HeadChoice {
@@ -51,18 +40,8 @@ struct HeadChoice {
   std::int64_t epochs = 0, thawed_epochs;  ///< of the head, of the whole network
 
   [[nodiscard]] bool known() const { return lr > 0; }
-  [[nodiscard]] std::vector<double> numbers() const {
-    return {static_cast<double>(size),         lr, decay, loss, static_cast<double>(epochs),
-            static_cast<double>(thawed_epochs)};
-  }
-  [[nodiscard]] static HeadChoice of(const std::vector<double>& n) {
-    return {.size = static_cast<std::size_t>(n.at(0)),
-            .lr = n.at(1),
-            .decay = n.at(2),
-            .loss = n.at(3),
-            .epochs = static_cast<std::int64_t>(n.at(4)),
-            .thawed_epochs = static_cast<std::int64_t>(n.at(5))};
-  }
+  [[nodiscard]] std::vector<double> numbers() const;
+  [[nodiscard]] static HeadChoice of(const std::vector<double>& n);
 };
 
 /// Chooses how the head is trained, and at which size of images.
@@ -75,58 +54,13 @@ class ChooseHead {
 
   /// Freezes all but the head, and leaves the Learner with the data of the last size. Says in `why_not` why the head
   /// could not be tried.
-  [[nodiscard]] HeadChoice operator()(NormRule norm, std::string& why_not) {
-    HeadChoice choice{.thawed_epochs = recipe_.epochs};
-    learner_.freeze(norm);
-    double forward = 0;  // seconds that a pass over the training data takes, at the last size
-    try {
-      for (std::size_t i = 0; i < std::max<std::size_t>(px_.size(), 1); ++i) {
-        const std::string size = px_.empty() ? "" : std::to_string(px_[i]) + " px: ";
-        if (choice.known()) {  // a smaller size was tried
-          forward *= std::pow(static_cast<double>(px_[i]) / static_cast<double>(px_[i - 1]), 2);
-          if (epochs_within(forward, /*to_come=*/forward) < 1) {
-            notes_.push_back(size + "no epoch of the whole network would fit");
-            continue;
-          }
-        }
-        learner_.data(data_at_(i));
-        const HeadTrials trials = try_heads(learner_, recipe_.folds);
-        const HeadTrial& best = trials.best();
-        forward = trials.seconds;
-        notes_.push_back(size + "held-out loss of the head, over " + std::to_string(recipe_.folds) +
-                         " folds: " + number(best.loss));
-        const std::int64_t thawed = epochs_within(forward, 0);
-        if (choice.known() && (thawed < 1 || !(best.loss < choice.loss))) continue;
-        choice = {.size = i,
-                  .lr = best.lr,
-                  .decay = best.decay,
-                  .loss = best.loss,
-                  .epochs = trials.epochs,
-                  .thawed_epochs = thawed};
-      }
-    } catch (const ConfigError& error) {
-      why_not = error.what();
-    }
-    return choice;
-  }
+  [[nodiscard]] HeadChoice operator()(NormRule norm, std::string& why_not);
 
  private:
   /// Epochs of the whole network for which there is time, by what a pass forward over the training data takes, once
   /// `to_come` seconds more are spent: forward and backward take about three such passes. Before and between them come
   /// the head's two, the finder, and the validations.
-  [[nodiscard]] std::int64_t epochs_within(double forward, double to_come) const {
-    if (recipe_.minutes == 0) return recipe_.epochs;
-    const auto samples = [](const DataSource& source) {
-      return static_cast<double>(source.numbered() ? source.numbered()->samples : source.batches());
-    };
-    const LearnerData& data = learner_.data();
-    const double valid = forward * samples(data.valid) / samples(data.train);
-    const double finder = forward * 8000 / samples(data.train);  // samples forward, or backward and forward
-    const double left = 60 * recipe_.minutes - seconds_since(begin_) - to_come - 2 * forward - finder -
-                        static_cast<double>(recipe_.line + 4) * valid;
-    return static_cast<std::int64_t>(
-        std::clamp(std::floor(left / (3 * forward + valid)), 0.0, static_cast<double>(recipe_.epochs)));
-  }
+  [[nodiscard]] std::int64_t epochs_within(double forward, double to_come) const;
 
   Learner& learner_;
   const Recipe& recipe_;
@@ -137,8 +71,113 @@ class ChooseHead {
 };
 
 /// The stage that trains the head, by what was chosen, or else by the finder.
-inline RecipeStage head_stage(const HeadChoice& choice, const LearnerData& data, NormRule norm,
-                              const std::string& why_not) {
+RecipeStage head_stage(const HeadChoice& choice, const LearnerData& data, NormRule norm, const std::string& why_not);
+
+}  // namespace detail
+
+/// Looks at the model and its data, and plans how to fine-tune it. Trains nothing, and leaves the Learner as it was.
+///
+/// 1. Data that nothing can be learnt from is refused. Where there is none for validation, a fifth of the training data
+///    is held back.
+/// 2. Norm layers are held: few samples are too few to measure anew. Those of a new head, which have never measured
+///    anything, do so while the head trains. Where others never have, all train.
+/// 3. The head's rate and decay are chosen by folds on what the frozen body makes of the training data, at each of
+///    Recipe::sizes, and so is the size: that with the lowest loss. A budget in minutes leaves out sizes at which no
+///    epoch of the whole network fits. Where folds are not possible (see try_heads), the finder gives the head's rate.
+/// 4. Then all groups train: LP-FT's order, a converged head first. What is kept is the best point of the line between
+///    the two (WiSE-FT), the head alone included; with that to fall back on, the rate is as high as the finder's
+///    held-out loss bears (see suggest_edge).
+///
+/// Sources: Kumar et al. 2022, arXiv:2202.10054; Wortsman et al. 2021, arXiv:2109.01903. docs/outcome.md says what each
+/// of these brings. Throws ConfigError and DataError, before anything is changed.
+[[nodiscard]] RecipePlan make_plan(Learner& learner, const Recipe& recipe = {});
+
+}  // namespace thaw
+
+#if THAW_DEFINES(recipe)
+
+namespace thaw::detail {
+
+THAW_INLINE bool never_measured(const torch::nn::Module& norm) {
+  const auto buffers = norm.named_buffers(/*recurse=*/false);
+  const auto* mean = buffers.find("running_mean");
+  const auto* var = buffers.find("running_var");
+  return mean != nullptr && var != nullptr && mean->defined() && mean->eq(0).all().item<bool>() &&
+         var->eq(1).all().item<bool>();
+}
+
+THAW_INLINE std::vector<std::string> never_measured(const LayerGroups& groups) {
+  std::vector<std::string> names;
+  for (const LayerGroup& group : groups)
+    if (std::ranges::any_of(group.norms, [](const auto& layer) { return never_measured(*layer); }))
+      names.push_back(group.name);
+  return names;
+}
+
+THAW_INLINE std::vector<double> HeadChoice::numbers() const {
+  return {static_cast<double>(size), lr, decay, loss, static_cast<double>(epochs), static_cast<double>(thawed_epochs)};
+}
+
+THAW_INLINE HeadChoice HeadChoice::of(const std::vector<double>& n) {
+  return {.size = static_cast<std::size_t>(n.at(0)),
+          .lr = n.at(1),
+          .decay = n.at(2),
+          .loss = n.at(3),
+          .epochs = static_cast<std::int64_t>(n.at(4)),
+          .thawed_epochs = static_cast<std::int64_t>(n.at(5))};
+}
+
+THAW_INLINE HeadChoice ChooseHead::operator()(NormRule norm, std::string& why_not) {
+  HeadChoice choice{.thawed_epochs = recipe_.epochs};
+  learner_.freeze(norm);
+  double forward = 0;  // seconds that a pass over the training data takes, at the last size
+  try {
+    for (std::size_t i = 0; i < std::max<std::size_t>(px_.size(), 1); ++i) {
+      const std::string size = px_.empty() ? "" : std::to_string(px_[i]) + " px: ";
+      if (choice.known()) {  // a smaller size was tried
+        forward *= std::pow(static_cast<double>(px_[i]) / static_cast<double>(px_[i - 1]), 2);
+        if (epochs_within(forward, /*to_come=*/forward) < 1) {
+          notes_.push_back(size + "no epoch of the whole network would fit");
+          continue;
+        }
+      }
+      learner_.data(data_at_(i));
+      const HeadTrials trials = try_heads(learner_, recipe_.folds);
+      const HeadTrial& best = trials.best();
+      forward = trials.seconds;
+      notes_.push_back(size + "held-out loss of the head, over " + std::to_string(recipe_.folds) +
+                       " folds: " + number(best.loss));
+      const std::int64_t thawed = epochs_within(forward, 0);
+      if (choice.known() && (thawed < 1 || !(best.loss < choice.loss))) continue;
+      choice = {.size = i,
+                .lr = best.lr,
+                .decay = best.decay,
+                .loss = best.loss,
+                .epochs = trials.epochs,
+                .thawed_epochs = thawed};
+    }
+  } catch (const ConfigError& error) {
+    why_not = error.what();
+  }
+  return choice;
+}
+
+THAW_INLINE std::int64_t ChooseHead::epochs_within(double forward, double to_come) const {
+  if (recipe_.minutes == 0) return recipe_.epochs;
+  const auto samples = [](const DataSource& source) {
+    return static_cast<double>(source.numbered() ? source.numbered()->samples : source.batches());
+  };
+  const LearnerData& data = learner_.data();
+  const double valid = forward * samples(data.valid) / samples(data.train);
+  const double finder = forward * 8000 / samples(data.train);  // samples forward, or backward and forward
+  const double left = 60 * recipe_.minutes - seconds_since(begin_) - to_come - 2 * forward - finder -
+                      static_cast<double>(recipe_.line + 4) * valid;
+  return static_cast<std::int64_t>(
+      std::clamp(std::floor(left / (3 * forward + valid)), 0.0, static_cast<double>(recipe_.epochs)));
+}
+
+THAW_INLINE RecipeStage head_stage(const HeadChoice& choice, const LearnerData& data, NormRule norm,
+                                   const std::string& why_not) {
   RecipeStage head{.stage = {.name = "head", .freeze = FreezeTo{-1}, .norm = norm}};
   if (!choice.known()) {
     head.stage.epochs = std::max<std::int64_t>(1, (choice.thawed_epochs + 1) / 2);
@@ -159,24 +198,11 @@ inline RecipeStage head_stage(const HeadChoice& choice, const LearnerData& data,
   return head;
 }
 
-}  // namespace detail
+}  // namespace thaw::detail
 
-/// Looks at the model and its data, and plans how to fine-tune it. Trains nothing, and leaves the Learner as it was.
-///
-/// 1. Data that nothing can be learnt from is refused. Where there is none for validation, a fifth of the training data
-///    is held back.
-/// 2. Norm layers are held: few samples are too few to measure anew. Those of a new head, which have never measured
-///    anything, do so while the head trains. Where others never have, all train.
-/// 3. The head's rate and decay are chosen by folds on what the frozen body makes of the training data, at each of
-///    Recipe::sizes, and so is the size: that with the lowest loss. A budget in minutes leaves out sizes at which no
-///    epoch of the whole network fits. Where folds are not possible (see try_heads), the finder gives the head's rate.
-/// 4. Then all groups train: LP-FT's order, a converged head first. What is kept is the best point of the line between
-///    the two (WiSE-FT), the head alone included; with that to fall back on, the rate is as high as the finder's
-///    held-out loss bears (see suggest_edge).
-///
-/// Sources: Kumar et al. 2022, arXiv:2202.10054; Wortsman et al. 2021, arXiv:2109.01903. docs/outcome.md says what each
-/// of these brings. Throws ConfigError and DataError, before anything is changed.
-[[nodiscard]] inline RecipePlan make_plan(Learner& learner, const Recipe& recipe = {}) {
+namespace thaw {
+
+THAW_INLINE RecipePlan make_plan(Learner& learner, const Recipe& recipe) {
   detail::check(recipe, learner);
   RecipePlan plan{.metric = recipe.metric};
   if (plan.metric.empty()) plan.metric = learner.metrics().empty() ? "valid_loss" : learner.metrics()[0].name;
@@ -246,3 +272,5 @@ inline RecipeStage head_stage(const HeadChoice& choice, const LearnerData& data,
 }
 
 }  // namespace thaw
+
+#endif

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include <thaw/core/compiled.hpp>
 #include <thaw/find/lr_curve.hpp>
 #include <thaw/find/suggest.hpp>
 #include <thaw/groups/optimizer_groups.hpp>
@@ -32,16 +33,9 @@ struct EndAbove {
 };
 
 /// Four times the loss, of training or of held-out samples, that a sweep began with.
-inline double most_loss(const LRCurve& curve) {
-  double begin = std::abs(curve.loss.at(0));
-  if (!curve.held_out.empty()) begin = std::max(begin, std::abs(curve.held_out[0]));
-  return 4 * begin;
-}
+double most_loss(const LRCurve& curve);
 
-inline DiscriminativeLR a_third_of(std::vector<double> rates) {
-  for (double& rate : rates) rate /= 3;
-  return DiscriminativeLR::each(std::move(rates));
-}
+DiscriminativeLR a_third_of(std::vector<double> rates);
 
 }  // namespace detail
 
@@ -117,3 +111,22 @@ RecipeResult run_recipe(Learner& learner, const Recipe& recipe = {}, Callbacks..
 }
 
 }  // namespace thaw
+
+#if THAW_DEFINES(recipe)
+
+namespace thaw::detail {
+
+THAW_INLINE double most_loss(const LRCurve& curve) {
+  double begin = std::abs(curve.loss.at(0));
+  if (!curve.held_out.empty()) begin = std::max(begin, std::abs(curve.held_out[0]));
+  return 4 * begin;
+}
+
+THAW_INLINE DiscriminativeLR a_third_of(std::vector<double> rates) {
+  for (double& rate : rates) rate /= 3;
+  return DiscriminativeLR::each(std::move(rates));
+}
+
+}  // namespace thaw::detail
+
+#endif

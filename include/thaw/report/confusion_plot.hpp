@@ -12,6 +12,7 @@
 
 #include <fmt/format.h>
 
+#include <thaw/core/compiled.hpp>
 #include <thaw/report/confusion_matrix.hpp>
 #include <thaw/report/detail/svg_panel.hpp>
 #include <thaw/report/detail/svg_style.hpp>
@@ -39,21 +40,7 @@ inline constexpr std::string_view confusion_style = R"(<style>
 
 /// Where a matrix's cells and labels lie.
 struct ConfusionLayout {
-  explicit ConfusionLayout(const ConfusionMatrix& matrix)
-      : cell(std::clamp(std::floor(480.0 / static_cast<double>(std::max<std::int64_t>(1, matrix.size()))), 2.0, 44.0)),
-        every(static_cast<std::int64_t>(std::ceil(font_size / cell))) {
-    double widest = 0;
-    for (const std::string& name : matrix.classes()) {
-      labels.push_back(shortened(name, 20));
-      widest = std::max(widest, text_width(labels.back()));
-    }
-    const auto n = static_cast<double>(matrix.size());
-    upright = widest + 4 > cell * static_cast<double>(every);
-    left = widest + 38;
-    right = left + n * cell;
-    bottom = top + n * cell;
-    height = bottom + (upright ? widest : font_size) + 38;
-  }
+  explicit ConfusionLayout(const ConfusionMatrix& matrix);
 
   [[nodiscard]] double column(std::int64_t j) const { return left + static_cast<double>(j) * cell; }
   [[nodiscard]] double row(std::int64_t i) const { return top + static_cast<double>(i) * cell; }
@@ -66,8 +53,45 @@ struct ConfusionLayout {
   double top = 12, left = 0, right = 0, bottom = 0, height = 0;
 };
 
-inline void draw_cell(SvgWriter& svg, const ConfusionMatrix& matrix, const ConfusionLayout& at,
-                      const ConfusionPlot& how, std::int64_t i, std::int64_t j) {
+void draw_cell(SvgWriter& svg, const ConfusionMatrix& matrix, const ConfusionLayout& at, const ConfusionPlot& how,
+               std::int64_t i, std::int64_t j);
+
+void draw_labels(SvgWriter& svg, const ConfusionLayout& at);
+
+}  // namespace detail
+
+/// The matrix as one SVG element that needs nothing outside itself: a row for each actual class, right predictions in
+/// one colour, mistakes in another, which colour-blind people can tell apart, each as strong as the root of its share
+/// of the row. Cells with nothing in them are left out, so that a thousand classes can be drawn.
+[[nodiscard]] std::string to_svg(const ConfusionMatrix& matrix, const ConfusionPlot& how = {});
+
+/// Writes `to_svg(matrix)` to a file, which is replaced in one step or not at all. Throws FileError.
+void write_svg(const ConfusionMatrix& matrix, const std::filesystem::path& path, const ConfusionPlot& how = {});
+
+}  // namespace thaw
+
+#if THAW_DEFINES(report)
+
+namespace thaw::detail {
+
+THAW_INLINE ConfusionLayout::ConfusionLayout(const ConfusionMatrix& matrix)
+    : cell(std::clamp(std::floor(480.0 / static_cast<double>(std::max<std::int64_t>(1, matrix.size()))), 2.0, 44.0)),
+      every(static_cast<std::int64_t>(std::ceil(font_size / cell))) {
+  double widest = 0;
+  for (const std::string& name : matrix.classes()) {
+    labels.push_back(shortened(name, 20));
+    widest = std::max(widest, text_width(labels.back()));
+  }
+  const auto n = static_cast<double>(matrix.size());
+  upright = widest + 4 > cell * static_cast<double>(every);
+  left = widest + 38;
+  right = left + n * cell;
+  bottom = top + n * cell;
+  height = bottom + (upright ? widest : font_size) + 38;
+}
+
+THAW_INLINE void draw_cell(SvgWriter& svg, const ConfusionMatrix& matrix, const ConfusionLayout& at,
+                           const ConfusionPlot& how, std::int64_t i, std::int64_t j) {
   const double of_row = static_cast<double>(matrix.counts()[i].sum().item<std::int64_t>());
   const double share = static_cast<double>(matrix.count(i, j)) / of_row;
   const double opacity = std::sqrt(share);  // so that rare mistakes can be seen
@@ -88,7 +112,7 @@ inline void draw_cell(SvgWriter& svg, const ConfusionMatrix& matrix, const Confu
   svg.close("g");
 }
 
-inline void draw_labels(SvgWriter& svg, const ConfusionLayout& at) {
+THAW_INLINE void draw_labels(SvgWriter& svg, const ConfusionLayout& at) {
   const auto turned = [&](std::string_view kind, Point p, std::string_view anchor, std::string_view words) {
     svg.text("text",
              {{"class", kind},
@@ -109,12 +133,11 @@ inline void draw_labels(SvgWriter& svg, const ConfusionLayout& at) {
   turned("label", {18, (at.top + at.bottom) / 2}, "middle", "actual");
 }
 
-}  // namespace detail
+}  // namespace thaw::detail
 
-/// The matrix as one SVG element that needs nothing outside itself: a row for each actual class, right predictions in
-/// one colour, mistakes in another, which colour-blind people can tell apart, each as strong as the root of its share
-/// of the row. Cells with nothing in them are left out, so that a thousand classes can be drawn.
-[[nodiscard]] inline std::string to_svg(const ConfusionMatrix& matrix, const ConfusionPlot& how = {}) {
+namespace thaw {
+
+THAW_INLINE std::string to_svg(const ConfusionMatrix& matrix, const ConfusionPlot& how) {
   const detail::ConfusionLayout at(matrix);
   detail::SvgWriter svg;
   svg.open("svg", {{"xmlns", "http://www.w3.org/2000/svg"},
@@ -138,9 +161,10 @@ inline void draw_labels(SvgWriter& svg, const ConfusionLayout& at) {
   return std::move(svg).take();
 }
 
-/// Writes `to_svg(matrix)` to a file, which is replaced in one step or not at all. Throws FileError.
-inline void write_svg(const ConfusionMatrix& matrix, const std::filesystem::path& path, const ConfusionPlot& how = {}) {
+THAW_INLINE void write_svg(const ConfusionMatrix& matrix, const std::filesystem::path& path, const ConfusionPlot& how) {
   detail::write_file(path, to_svg(matrix, how));
 }
 
 }  // namespace thaw
+
+#endif

@@ -11,13 +11,8 @@
 #include <vector>
 
 #include <ATen/core/Tensor.h>
-#include <fmt/format.h>
 
-#include <thaw/report/detail/numbers.hpp>
-#include <thaw/report/detail/progress_line.hpp>
-#include <thaw/report/detail/stage_text.hpp>
-#include <thaw/report/detail/utf8.hpp>
-#include <thaw/report/table.hpp>
+#include <thaw/core/compiled.hpp>
 #include <thaw/report/terminal.hpp>
 #include <thaw/train/learner.hpp>
 
@@ -50,11 +45,7 @@ class Console {
   void on_run_state(const RunStateVisit& event);
   void on_step_end(const StepEnd& event);
   void on_epoch_end(const EpochEnd& event);
-  void on_stage_end(const StageEnd& event) {
-    if (quiet_) return terminal_.write(detail::stage_line(event) + "\n");
-    erase();
-    terminal_.write(event.stop.empty() ? "\n" : styled("1", "stopped: " + detail::shortened(event.stop, 200)) + "\n\n");
-  }
+  void on_stage_end(const StageEnd& event);
 
  private:
   void erase() {
@@ -64,13 +55,8 @@ class Console {
   [[nodiscard]] std::size_t columns() const {
     return terminal_.interactive ? std::max<std::size_t>(terminal_.columns(), 2) : std::string::npos;
   }
-  void write_line(std::string_view text, std::string_view code = {}) {
-    const std::string line = detail::shortened(text, std::min(columns(), text.size()));
-    terminal_.write((code.empty() ? line : styled(code, line)) + "\n");
-  }
-  [[nodiscard]] std::string styled(std::string_view code, std::string_view text) const {
-    return terminal_.color ? fmt::format("\x1b[{}m{}\x1b[0m", code, text) : std::string(text);
-  }
+  void write_line(std::string_view text, std::string_view code = {});
+  [[nodiscard]] std::string styled(std::string_view code, std::string_view text) const;
 
   Terminal terminal_;
   bool quiet_;
@@ -82,7 +68,37 @@ class Console {
   std::int64_t steps_before_epoch_ = 0, steps_ = 0;
 };
 
-namespace detail {
+}  // namespace thaw
+
+#if THAW_DEFINES(report)
+#include <fmt/format.h>
+
+#include <thaw/report/detail/numbers.hpp>
+#include <thaw/report/detail/progress_line.hpp>
+#include <thaw/report/detail/stage_text.hpp>
+#include <thaw/report/detail/utf8.hpp>
+#include <thaw/report/table.hpp>
+
+namespace thaw {
+
+THAW_INLINE void Console::on_stage_end(const StageEnd& event) {
+  if (quiet_) return terminal_.write(detail::stage_line(event) + "\n");
+  erase();
+  terminal_.write(event.stop.empty() ? "\n" : styled("1", "stopped: " + detail::shortened(event.stop, 200)) + "\n\n");
+}
+
+THAW_INLINE std::string Console::styled(std::string_view code, std::string_view text) const {
+  return terminal_.color ? fmt::format("\x1b[{}m{}\x1b[0m", code, text) : std::string(text);
+}
+
+THAW_INLINE void Console::write_line(std::string_view text, std::string_view code) {
+  const std::string line = detail::shortened(text, std::min(columns(), text.size()));
+  terminal_.write((code.empty() ? line : styled(code, line)) + "\n");
+}
+
+}  // namespace thaw
+
+namespace thaw::detail {
 
 /// A row of cells aligned right under `headers`, each at least as wide as any measured number.
 [[nodiscard]] inline std::string epoch_row(const std::vector<std::string>& headers,
@@ -108,9 +124,11 @@ namespace detail {
   return headers;
 }
 
-}  // namespace detail
+}  // namespace thaw::detail
 
-inline void Console::on_stage_begin(const StageBegin& event) {
+namespace thaw {
+
+THAW_INLINE void Console::on_stage_begin(const StageBegin& event) {
   if (quiet_) return;
   metrics_.clear();
   headed_ = false;
@@ -125,7 +143,7 @@ inline void Console::on_stage_begin(const StageBegin& event) {
 }
 
 /// The stage began in another process.
-inline void Console::on_run_state(const RunStateVisit& event) {
+THAW_INLINE void Console::on_run_state(const RunStateVisit& event) {
   if (quiet_) return;
   const std::vector<StageRecord>& stages = event.learner.history().stages;
   if (!event.state.reading() || stages.empty()) return;
@@ -135,7 +153,7 @@ inline void Console::on_run_state(const RunStateVisit& event) {
   write_line(fmt::format("resumed after step {} of stage {}", steps_, detail::shortened(stages.back().name, 60)), "1");
 }
 
-inline void Console::on_step_end(const StepEnd& event) {
+THAW_INLINE void Console::on_step_end(const StepEnd& event) {
   steps_ = event.step;
   if (quiet_ || !terminal_.interactive) return;
   const double now = terminal_.seconds();
@@ -159,7 +177,7 @@ inline void Console::on_step_end(const StepEnd& event) {
   terminal_.write("\r" + line + "\x1b[K");
 }
 
-inline void Console::on_epoch_end(const EpochEnd& event) {
+THAW_INLINE void Console::on_epoch_end(const EpochEnd& event) {
   if (quiet_) return;
   erase();
   const EpochRecord& epoch = event.record;
@@ -184,3 +202,5 @@ inline void Console::on_epoch_end(const EpochEnd& event) {
 }
 
 }  // namespace thaw
+
+#endif

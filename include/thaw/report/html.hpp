@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include <thaw/core/compiled.hpp>
 #include <thaw/report/detail/base64.hpp>
 #include <thaw/report/detail/svg_writer.hpp>
 #include <thaw/report/detail/write_file.hpp>
@@ -17,43 +18,10 @@
 namespace thaw {
 
 /// A table as an HTML element, aligned as its text is. Cells are escaped.
-[[nodiscard]] inline std::string to_html(const Table& table) {
-  const detail::Columns columns(table);
-  detail::SvgWriter html;
-  const auto row = [&](const char* cell, const std::vector<std::string>& cells) {
-    html.open("tr", {});
-    for (std::size_t i = 0; i < columns.widths.size(); ++i) {
-      const std::string_view words = i < cells.size() ? std::string_view(cells[i]) : std::string_view();
-      if (columns.right[i])
-        html.text(cell, {{"class", "number"}}, words);
-      else
-        html.text(cell, {}, words);
-    }
-    html.close("tr");
-  };
-  html.open("div", {{"class", "wide"}});
-  html.open("table", {});
-  html.open("thead", {});
-  row("th", table.headers);
-  html.close("thead");
-  html.open("tbody", {});
-  for (const std::vector<std::string>& cells : table.rows) row("td", cells);
-  html.close("tbody");
-  html.close("table");
-  html.close("div");
-  return std::move(html).take();
-}
+[[nodiscard]] std::string to_html(const Table& table);
 
 /// A picture as an HTML element that holds the file itself, with its caption below.
-[[nodiscard]] inline std::string to_html(const Picture& picture) {
-  detail::SvgWriter html;
-  html.open("figure", {});
-  html.empty("img", {{"src", "data:" + picture.media_type + ";base64," + detail::base64(picture.bytes)},
-                     {"alt", picture.caption}});
-  html.text("figcaption", {}, picture.caption);
-  html.close("figure");
-  return std::move(html).take();
-}
+[[nodiscard]] std::string to_html(const Picture& picture);
 
 /// Headings, words, tables, figures and pictures, one below the other: a page, or a part of one.
 class HtmlPart {
@@ -88,15 +56,7 @@ class HtmlPage : public HtmlPart {
   }
 
   /// The whole page, so far.
-  [[nodiscard]] std::string text() const {
-    std::string page =
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n"
-        "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"/>\n";
-    if (refresh_ > 0) page.append("<meta http-equiv=\"refresh\" content=\"" + std::to_string(refresh_) + "\"/>\n");
-    page.append("<link rel=\"icon\" href=\"data:,\"/>\n");  // or a browser asks a server for one
-    page.append("<title>" + detail::xml_escaped(title_) + "</title>\n").append(style);
-    return page.append("</head>\n<body>\n").append(body()).append("</body>\n</html>\n");
-  }
+  [[nodiscard]] std::string text() const;
 
   /// Replaces the file in one step: who reads it sees the old page or the new. Throws FileError.
   void write(const std::filesystem::path& path) const { detail::write_file(path, text()); }
@@ -132,3 +92,58 @@ td{border-color:#2b2f36}
 };
 
 }  // namespace thaw
+
+#if THAW_DEFINES(report)
+
+namespace thaw {
+
+THAW_INLINE std::string to_html(const Table& table) {
+  const detail::Columns columns(table);
+  detail::SvgWriter html;
+  const auto row = [&](const char* cell, const std::vector<std::string>& cells) {
+    html.open("tr", {});
+    for (std::size_t i = 0; i < columns.widths.size(); ++i) {
+      const std::string_view words = i < cells.size() ? std::string_view(cells[i]) : std::string_view();
+      if (columns.right[i])
+        html.text(cell, {{"class", "number"}}, words);
+      else
+        html.text(cell, {}, words);
+    }
+    html.close("tr");
+  };
+  html.open("div", {{"class", "wide"}});
+  html.open("table", {});
+  html.open("thead", {});
+  row("th", table.headers);
+  html.close("thead");
+  html.open("tbody", {});
+  for (const std::vector<std::string>& cells : table.rows) row("td", cells);
+  html.close("tbody");
+  html.close("table");
+  html.close("div");
+  return std::move(html).take();
+}
+
+THAW_INLINE std::string to_html(const Picture& picture) {
+  detail::SvgWriter html;
+  html.open("figure", {});
+  html.empty("img", {{"src", "data:" + picture.media_type + ";base64," + detail::base64(picture.bytes)},
+                     {"alt", picture.caption}});
+  html.text("figcaption", {}, picture.caption);
+  html.close("figure");
+  return std::move(html).take();
+}
+
+THAW_INLINE std::string HtmlPage::text() const {
+  std::string page =
+      "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n"
+      "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"/>\n";
+  if (refresh_ > 0) page.append("<meta http-equiv=\"refresh\" content=\"" + std::to_string(refresh_) + "\"/>\n");
+  page.append("<link rel=\"icon\" href=\"data:,\"/>\n");  // or a browser asks a server for one
+  page.append("<title>" + detail::xml_escaped(title_) + "</title>\n").append(style);
+  return page.append("</head>\n<body>\n").append(body()).append("</body>\n</html>\n");
+}
+
+}  // namespace thaw
+
+#endif

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include <thaw/core/compiled.hpp>
 #include <thaw/report/detail/group_panels.hpp>
 #include <thaw/report/svg.hpp>
 #include <thaw/train/plan.hpp>
@@ -18,33 +19,12 @@ namespace detail {
 
 /// Of the steps 0 .. steps - 1 some that a picture needs, with the first, the last, and both sides of each of
 /// `changes`.
-[[nodiscard]] inline std::vector<std::int64_t> sampled_steps(std::int64_t steps,
-                                                             const std::vector<std::int64_t>& changes) {
-  constexpr std::int64_t most = 1000;
-  std::vector<std::int64_t> sampled;
-  const auto add = [&](std::int64_t step) {
-    if (step >= 0 && step < steps) sampled.push_back(step);
-  };
-  for (std::int64_t step = 0; step < steps; step += (steps + most - 1) / most) add(step);
-  for (const std::int64_t change : changes) add(change - 1), add(change);
-  add(steps - 1);
-  std::ranges::sort(sampled);
-  // Not std::ranges::unique: what it returns does not compile by Clang 14 with the standard library of GCC 12.
-  // NOLINTNEXTLINE(modernize-use-ranges)
-  sampled.erase(std::unique(sampled.begin(), sampled.end()), sampled.end());
-  return sampled;
-}
+[[nodiscard]] std::vector<std::int64_t> sampled_steps(std::int64_t steps, const std::vector<std::int64_t>& changes);
 
 /// A plan's lines over its steps, which pause where a stage begins.
 class PlanSeries {
  public:
-  explicit PlanSeries(const std::vector<StageDescription>& plan) {
-    std::int64_t first = 0;
-    for (const StageDescription& stage : plan) {
-      add(stage, first);
-      first += stage.steps();
-    }
-  }
+  explicit PlanSeries(const std::vector<StageDescription>& plan);
 
   /// `value(point)`, drawn at the number of steps done with it.
   template <class Value>
@@ -76,29 +56,78 @@ class PlanSeries {
   [[nodiscard]] const std::vector<Point>& points() const { return points_; }
 
  private:
-  void add(const StageDescription& stage, std::int64_t first) {
-    static const std::vector<bool> none;
-    std::vector<std::int64_t> changes;
-    changes.reserve(stage.frozen.size());
-    for (const FrozenFrom& change : stage.frozen) changes.push_back(change.step);
-    auto next = stage.frozen.begin();
-    const std::vector<bool>* frozen = &none;
-    for (const std::int64_t step : sampled_steps(stage.steps(), changes)) {
-      for (; next != stage.frozen.end() && next->step <= step; ++next) frozen = &next->frozen;
-      points_.push_back(
-          {.step = static_cast<double>(first + step),
-           .begins = step == 0,
-           .stage = &stage,
-           .frozen = frozen,
-           .value = stage.schedule({.step = step, .steps = stage.steps(), .steps_per_epoch = stage.steps_per_epoch})});
-    }
-  }
+  void add(const StageDescription& stage, std::int64_t first);
 
   std::vector<Point> points_;
 };
 
 /// When each group is to stand still.
-[[nodiscard]] inline GroupSpans group_spans(const std::vector<StageDescription>& plan, std::size_t groups) {
+[[nodiscard]] GroupSpans group_spans(const std::vector<StageDescription>& plan, std::size_t groups);
+
+}  // namespace detail
+
+/// A plan before it runs, over its optimizer steps, panel below panel: which layer groups train and which are frozen,
+/// where there are several; the rate of each while it trains; momentum where a schedule sets one. Groups that always
+/// have the same rate share a line. Lines and shades show where stages begin.
+///
+///     thaw::write_svg(learner.describe(plan), "plan.svg");
+[[nodiscard]] Figure to_figure(const std::vector<StageDescription>& plan);
+
+/// `to_figure(plan)` as SVG text.
+[[nodiscard]] std::string to_svg(const std::vector<StageDescription>& plan);
+
+/// Writes `to_svg(plan)` to a file, which is replaced in one step or not at all. Throws FileError.
+void write_svg(const std::vector<StageDescription>& plan, const std::filesystem::path& path);
+
+}  // namespace thaw
+
+#if THAW_DEFINES(report)
+
+namespace thaw::detail {
+
+THAW_INLINE std::vector<std::int64_t> sampled_steps(std::int64_t steps, const std::vector<std::int64_t>& changes) {
+  constexpr std::int64_t most = 1000;
+  std::vector<std::int64_t> sampled;
+  const auto add = [&](std::int64_t step) {
+    if (step >= 0 && step < steps) sampled.push_back(step);
+  };
+  for (std::int64_t step = 0; step < steps; step += (steps + most - 1) / most) add(step);
+  for (const std::int64_t change : changes) add(change - 1), add(change);
+  add(steps - 1);
+  std::ranges::sort(sampled);
+  // Not std::ranges::unique: what it returns does not compile by Clang 14 with the standard library of GCC 12.
+  // NOLINTNEXTLINE(modernize-use-ranges)
+  sampled.erase(std::unique(sampled.begin(), sampled.end()), sampled.end());
+  return sampled;
+}
+
+THAW_INLINE PlanSeries::PlanSeries(const std::vector<StageDescription>& plan) {
+  std::int64_t first = 0;
+  for (const StageDescription& stage : plan) {
+    add(stage, first);
+    first += stage.steps();
+  }
+}
+
+THAW_INLINE void PlanSeries::add(const StageDescription& stage, std::int64_t first) {
+  static const std::vector<bool> none;
+  std::vector<std::int64_t> changes;
+  changes.reserve(stage.frozen.size());
+  for (const FrozenFrom& change : stage.frozen) changes.push_back(change.step);
+  auto next = stage.frozen.begin();
+  const std::vector<bool>* frozen = &none;
+  for (const std::int64_t step : sampled_steps(stage.steps(), changes)) {
+    for (; next != stage.frozen.end() && next->step <= step; ++next) frozen = &next->frozen;
+    points_.push_back(
+        {.step = static_cast<double>(first + step),
+         .begins = step == 0,
+         .stage = &stage,
+         .frozen = frozen,
+         .value = stage.schedule({.step = step, .steps = stage.steps(), .steps_per_epoch = stage.steps_per_epoch})});
+  }
+}
+
+THAW_INLINE GroupSpans group_spans(const std::vector<StageDescription>& plan, std::size_t groups) {
   GroupSpans spans(groups);
   double first = 0;
   for (const StageDescription& stage : plan) {
@@ -112,14 +141,11 @@ class PlanSeries {
   return spans;
 }
 
-}  // namespace detail
+}  // namespace thaw::detail
 
-/// A plan before it runs, over its optimizer steps, panel below panel: which layer groups train and which are frozen,
-/// where there are several; the rate of each while it trains; momentum where a schedule sets one. Groups that always
-/// have the same rate share a line. Lines and shades show where stages begin.
-///
-///     thaw::write_svg(learner.describe(plan), "plan.svg");
-[[nodiscard]] inline Figure to_figure(const std::vector<StageDescription>& plan) {
+namespace thaw {
+
+THAW_INLINE Figure to_figure(const std::vector<StageDescription>& plan) {
   Figure figure{.title = "Plan", .x = {.label = "optimizer steps", .lowest = 0}};
   std::vector<std::string> names;
   if (!plan.empty())
@@ -146,14 +172,14 @@ class PlanSeries {
   return figure;
 }
 
-/// `to_figure(plan)` as SVG text.
-[[nodiscard]] inline std::string to_svg(const std::vector<StageDescription>& plan) {
+THAW_INLINE std::string to_svg(const std::vector<StageDescription>& plan) {
   return to_svg(to_figure(plan));
 }
 
-/// Writes `to_svg(plan)` to a file, which is replaced in one step or not at all. Throws FileError.
-inline void write_svg(const std::vector<StageDescription>& plan, const std::filesystem::path& path) {
+THAW_INLINE void write_svg(const std::vector<StageDescription>& plan, const std::filesystem::path& path) {
   write_svg(to_figure(plan), path);
 }
 
 }  // namespace thaw
+
+#endif

@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include <thaw/core/compiled.hpp>
 #include <thaw/groups/norm_rule.hpp>
 #include <thaw/report/detail/numbers.hpp>
 #include <thaw/report/table.hpp>
@@ -18,7 +19,40 @@ namespace thaw {
 namespace detail {
 
 /// "frozen", "trains", or "from epoch 2" (from 1), "from step 100" where that is no epoch's first.
-[[nodiscard]] inline std::string when_trained(const GroupPlan& group, std::int64_t steps_per_epoch) {
+[[nodiscard]] std::string when_trained(const GroupPlan& group, std::int64_t steps_per_epoch);
+
+[[nodiscard]] std::string norm_rule_text(NormRule norm);
+
+/// "0.85 to 0.95", "0.9", or "as it is".
+[[nodiscard]] std::string momentum_text(const std::optional<MomentumSpan>& span);
+
+}  // namespace detail
+
+/// One row per stage and group: what trains, from when, at which rates, for how many steps. The norm rule (of frozen /
+/// of thawed groups) and the momentum stand in the stage's first row.
+[[nodiscard]] Table plan_table(const std::vector<StageDescription>& plan);
+
+/// The table of a plan, then a line for each note of each stage. Ends with a line break.
+///
+///     fmt::print("{}", learner.describe(plan));
+[[nodiscard]] std::string to_text(const std::vector<StageDescription>& plan);
+
+}  // namespace thaw
+
+template <>
+struct fmt::formatter<std::vector<thaw::StageDescription>> {
+  constexpr auto parse(format_parse_context& context) { return context.begin(); }
+  template <class Context>
+  auto format(const std::vector<thaw::StageDescription>& plan, Context& context) const {
+    return fmt::format_to(context.out(), "{}", thaw::to_text(plan));
+  }
+};
+
+#if THAW_DEFINES(report)
+
+namespace thaw::detail {
+
+THAW_INLINE std::string when_trained(const GroupPlan& group, std::int64_t steps_per_epoch) {
   if (group.trained == 0) return "frozen";
   if (group.first_step == 0) return "trains";
   if (group.first_step % steps_per_epoch == 0)
@@ -26,23 +60,22 @@ namespace detail {
   return fmt::format("from step {}", group.first_step + 1);
 }
 
-[[nodiscard]] inline std::string norm_rule_text(NormRule norm) {
+THAW_INLINE std::string norm_rule_text(NormRule norm) {
   const auto name = [](Norm n) { return n == Norm::hold ? "hold" : n == Norm::track ? "track" : "train"; };
   return fmt::format("{} / {}", name(norm.frozen), name(norm.thawed));
 }
 
-/// "0.85 to 0.95", "0.9", or "as it is".
-[[nodiscard]] inline std::string momentum_text(const std::optional<MomentumSpan>& span) {
+THAW_INLINE std::string momentum_text(const std::optional<MomentumSpan>& span) {
   if (!span) return "as it is";
   if (span->lowest == span->highest) return fmt::format("{:.3g}", span->lowest);
   return fmt::format("{:.3g} to {:.3g}", span->lowest, span->highest);
 }
 
-}  // namespace detail
+}  // namespace thaw::detail
 
-/// One row per stage and group: what trains, from when, at which rates, for how many steps. The norm rule (of frozen /
-/// of thawed groups) and the momentum stand in the stage's first row.
-[[nodiscard]] inline Table plan_table(const std::vector<StageDescription>& plan) {
+namespace thaw {
+
+THAW_INLINE Table plan_table(const std::vector<StageDescription>& plan) {
   Table table{.headers = {"stage", "epochs x steps", "norm", "momentum", "group", "", "trained", "of", "first rate",
                           "highest", "last"}};
   for (const StageDescription& stage : plan)
@@ -62,10 +95,7 @@ namespace detail {
   return table;
 }
 
-/// The table of a plan, then a line for each note of each stage. Ends with a line break.
-///
-///     fmt::print("{}", learner.describe(plan));
-[[nodiscard]] inline std::string to_text(const std::vector<StageDescription>& plan) {
+THAW_INLINE std::string to_text(const std::vector<StageDescription>& plan) {
   std::string text = to_text(plan_table(plan));
   for (const StageDescription& stage : plan)
     for (const std::string& note : stage.notes) text += fmt::format("note, stage {}: {}\n", stage.name, note);
@@ -74,11 +104,4 @@ namespace detail {
 
 }  // namespace thaw
 
-template <>
-struct fmt::formatter<std::vector<thaw::StageDescription>> {
-  constexpr auto parse(format_parse_context& context) { return context.begin(); }
-  template <class Context>
-  auto format(const std::vector<thaw::StageDescription>& plan, Context& context) const {
-    return fmt::format_to(context.out(), "{}", thaw::to_text(plan));
-  }
-};
+#endif

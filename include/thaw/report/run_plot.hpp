@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include <thaw/core/compiled.hpp>
 #include <thaw/report/detail/run_series.hpp>
 #include <thaw/report/svg.hpp>
 #include <thaw/train/history.hpp>
@@ -17,7 +18,39 @@ namespace thaw {
 namespace detail {
 
 /// Training loss of every step, raw and smoothed, and validation loss of every epoch.
-[[nodiscard]] inline Panel loss_panel(const History& history, const std::vector<double>& ends) {
+[[nodiscard]] Panel loss_panel(const History& history, const std::vector<double>& ends);
+
+/// One metric over the epochs.
+[[nodiscard]] Series metric_series(const History& history, const std::vector<double>& ends, const std::string& name);
+
+/// Metrics in [0, 1] share a panel; any other has its own scale and panel.
+[[nodiscard]] std::vector<Panel> metric_panels(const History& history, const std::vector<double>& ends);
+
+/// The rate of every layer group while it was trained.
+[[nodiscard]] SharedLines rate_lines(const History& history);
+
+[[nodiscard]] std::optional<Panel> momentum_panel(const History& history);
+
+}  // namespace detail
+
+/// A whole run over its optimizer steps, panel below panel: training and validation loss; the metrics; which layer
+/// groups were trained, and which stood still (frozen, or at a rate of 0), where there are several; the rate of each
+/// while it was trained; momentum where there is one. Lines and shades show where stages begin.
+[[nodiscard]] Figure to_figure(const History& history);
+
+/// `to_figure(history)` as SVG text.
+[[nodiscard]] std::string to_svg(const History& history);
+
+/// Writes `to_svg(history)` to a file, which is replaced in one step or not at all. Throws FileError.
+void write_svg(const History& history, const std::filesystem::path& path);
+
+}  // namespace thaw
+
+#if THAW_DEFINES(report)
+
+namespace thaw::detail {
+
+THAW_INLINE Panel loss_panel(const History& history, const std::vector<double>& ends) {
   const StepSeries by_step{history};
   const std::vector<double> smooth = by_step.smoothed_losses();
   Panel panel{.title = "loss", .height = 210};
@@ -34,9 +67,7 @@ namespace detail {
   return panel;
 }
 
-/// One metric over the epochs.
-[[nodiscard]] inline Series metric_series(const History& history, const std::vector<double>& ends,
-                                          const std::string& name) {
+THAW_INLINE Series metric_series(const History& history, const std::vector<double>& ends, const std::string& name) {
   Series series{.name = name, .x = ends, .dots = true};
   for (const EpochRecord& epoch : history.epochs) {
     series.y.push_back(no_value);
@@ -47,8 +78,7 @@ namespace detail {
   return series;
 }
 
-/// Metrics in [0, 1] share a panel; any other has its own scale and panel.
-[[nodiscard]] inline std::vector<Panel> metric_panels(const History& history, const std::vector<double>& ends) {
+THAW_INLINE std::vector<Panel> metric_panels(const History& history, const std::vector<double>& ends) {
   Panel shares{.title = "metrics", .height = 130};
   std::vector<Panel> panels;
   for (const std::string& name : metric_names(history)) {
@@ -65,8 +95,7 @@ namespace detail {
   return panels;
 }
 
-/// The rate of every layer group while it was trained.
-[[nodiscard]] inline SharedLines rate_lines(const History& history) {
+THAW_INLINE SharedLines rate_lines(const History& history) {
   const auto rate = [&](std::size_t step, std::size_t group) {
     const std::vector<double>& lr = history.steps[step].lr;
     return group < lr.size() && lr[group] > 0 ? lr[group] : no_value;
@@ -78,18 +107,17 @@ namespace detail {
   return lines;
 }
 
-[[nodiscard]] inline std::optional<Panel> momentum_panel(const History& history) {
+THAW_INLINE std::optional<Panel> momentum_panel(const History& history) {
   if (std::ranges::none_of(history.steps, [](const StepRecord& step) { return step.momentum.has_value(); })) return {};
   const auto momentum = [&](std::size_t step) { return history.steps[step].momentum.value_or(no_value); };
   return Panel{.title = "momentum", .series = {StepSeries{history}({.color = 6}, momentum)}, .height = 80};
 }
 
-}  // namespace detail
+}  // namespace thaw::detail
 
-/// A whole run over its optimizer steps, panel below panel: training and validation loss; the metrics; which layer
-/// groups were trained, and which stood still (frozen, or at a rate of 0), where there are several; the rate of each
-/// while it was trained; momentum where there is one. Lines and shades show where stages begin.
-[[nodiscard]] inline Figure to_figure(const History& history) {
+namespace thaw {
+
+THAW_INLINE Figure to_figure(const History& history) {
   std::vector<double> ends;  // of epochs, in steps
   ends.reserve(history.epochs.size());
   for (const EpochRecord& epoch : history.epochs) ends.push_back(static_cast<double>(epoch.steps_done));
@@ -105,14 +133,14 @@ namespace detail {
   return figure;
 }
 
-/// `to_figure(history)` as SVG text.
-[[nodiscard]] inline std::string to_svg(const History& history) {
+THAW_INLINE std::string to_svg(const History& history) {
   return to_svg(to_figure(history));
 }
 
-/// Writes `to_svg(history)` to a file, which is replaced in one step or not at all. Throws FileError.
-inline void write_svg(const History& history, const std::filesystem::path& path) {
+THAW_INLINE void write_svg(const History& history, const std::filesystem::path& path) {
   write_svg(to_figure(history), path);
 }
 
 }  // namespace thaw
+
+#endif

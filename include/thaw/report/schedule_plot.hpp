@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include <thaw/core/compiled.hpp>
 #include <thaw/core/error.hpp>
 #include <thaw/report/svg.hpp>
 #include <thaw/schedule/schedule.hpp>
@@ -38,27 +39,51 @@ namespace detail {
 struct ScheduleLines {
   Series rate = {}, momentum = {};
 
-  ScheduleLines(const NamedSchedule& of, double lr) : rate{.name = of.name} {
-    constexpr int places = 500;
-    for (int i = 0; i < places; ++i) {
-      const double t = static_cast<double>(i) / places;
-      const auto step = static_cast<std::int64_t>(t * static_cast<double>(of.steps));
-      const ScheduleValue value =
-          of.schedule({.step = step, .steps = of.steps, .steps_per_epoch = of.steps / of.epochs}, t);
-      rate.x.push_back(t);
-      rate.y.push_back(lr * value.lr);
-      momentum.y.push_back(value.momentum.value_or(std::numeric_limits<double>::quiet_NaN()));
-    }
-    momentum.x = rate.x;
-  }
+  ScheduleLines(const NamedSchedule& of, double lr);
 
-  [[nodiscard]] bool same(const ScheduleLines& other) const {
-    const auto equal = [](double a, double b) { return a == b || (a != a && b != b); };
-    return std::ranges::equal(rate.y, other.rate.y, equal) && std::ranges::equal(momentum.y, other.momentum.y, equal);
-  }
+  [[nodiscard]] bool same(const ScheduleLines& other) const;
 };
 
-inline void check(const NamedSchedule& schedule) {
+void check(const NamedSchedule& schedule);
+
+}  // namespace detail
+
+/// Rates (or their multipliers) of all schedules, and their momenta where one of them sets some. Those that say the
+/// same share a line. Throws ConfigError for a schedule that makes no sense, and for less than one step per epoch.
+[[nodiscard]] Figure to_figure(const SchedulePlot& plot);
+
+/// `to_figure(plot)` as SVG text.
+[[nodiscard]] std::string to_svg(const SchedulePlot& plot);
+
+/// Writes `to_svg(plot)` to a file, which is replaced in one step or not at all. Throws FileError.
+void write_svg(const SchedulePlot& plot, const std::filesystem::path& path);
+
+}  // namespace thaw
+
+#if THAW_DEFINES(report)
+
+namespace thaw::detail {
+
+THAW_INLINE ScheduleLines::ScheduleLines(const NamedSchedule& of, double lr) : rate{.name = of.name} {
+  constexpr int places = 500;
+  for (int i = 0; i < places; ++i) {
+    const double t = static_cast<double>(i) / places;
+    const auto step = static_cast<std::int64_t>(t * static_cast<double>(of.steps));
+    const ScheduleValue value =
+        of.schedule({.step = step, .steps = of.steps, .steps_per_epoch = of.steps / of.epochs}, t);
+    rate.x.push_back(t);
+    rate.y.push_back(lr * value.lr);
+    momentum.y.push_back(value.momentum.value_or(std::numeric_limits<double>::quiet_NaN()));
+  }
+  momentum.x = rate.x;
+}
+
+THAW_INLINE bool ScheduleLines::same(const ScheduleLines& other) const {
+  const auto equal = [](double a, double b) { return a == b || (a != a && b != b); };
+  return std::ranges::equal(rate.y, other.rate.y, equal) && std::ranges::equal(momentum.y, other.momentum.y, equal);
+}
+
+THAW_INLINE void check(const NamedSchedule& schedule) {
   if (schedule.epochs < 1 || schedule.steps < schedule.epochs)
     throw ConfigError("SchedulePlot",
                       "\"" + schedule.name + "\" has " + std::to_string(schedule.steps) + " steps in " +
@@ -67,11 +92,11 @@ inline void check(const NamedSchedule& schedule) {
   schedule.schedule.check();
 }
 
-}  // namespace detail
+}  // namespace thaw::detail
 
-/// Rates (or their multipliers) of all schedules, and their momenta where one of them sets some. Those that say the
-/// same share a line. Throws ConfigError for a schedule that makes no sense, and for less than one step per epoch.
-[[nodiscard]] inline Figure to_figure(const SchedulePlot& plot) {
+namespace thaw {
+
+THAW_INLINE Figure to_figure(const SchedulePlot& plot) {
   std::vector<detail::ScheduleLines> all;
   for (const NamedSchedule& schedule : plot.schedules) {
     detail::check(schedule);
@@ -95,14 +120,14 @@ inline void check(const NamedSchedule& schedule) {
   return figure;
 }
 
-/// `to_figure(plot)` as SVG text.
-[[nodiscard]] inline std::string to_svg(const SchedulePlot& plot) {
+THAW_INLINE std::string to_svg(const SchedulePlot& plot) {
   return to_svg(to_figure(plot));
 }
 
-/// Writes `to_svg(plot)` to a file, which is replaced in one step or not at all. Throws FileError.
-inline void write_svg(const SchedulePlot& plot, const std::filesystem::path& path) {
+THAW_INLINE void write_svg(const SchedulePlot& plot, const std::filesystem::path& path) {
   write_svg(to_figure(plot), path);
 }
 
 }  // namespace thaw
+
+#endif

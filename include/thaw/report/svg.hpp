@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include <thaw/core/compiled.hpp>
 #include <thaw/report/detail/svg_layout.hpp>
 #include <thaw/report/detail/write_file.hpp>
 #include <thaw/report/figure.hpp>
@@ -23,7 +24,33 @@ struct FigureFrame {
   std::vector<Tick> x_ticks = {};
 };
 
-[[nodiscard]] inline Scale y_scale(const Panel& panel) {
+[[nodiscard]] Scale y_scale(const Panel& panel);
+
+[[nodiscard]] std::vector<Tick> ticks(const Scale& scale, std::size_t most);
+
+[[nodiscard]] std::vector<Tick> y_ticks(const Panel& panel);
+
+[[nodiscard]] FigureFrame frame(const Figure& figure);
+
+/// Draws one panel below `top` and returns where it ends.
+double draw_panel(SvgWriter& svg, const Figure& figure, const Panel& panel, const FigureFrame& f, double top);
+
+}  // namespace detail
+
+/// The figure as one SVG element that needs nothing outside itself: light or dark as the reader's system is, and as
+/// wide as its place. Names are escaped; values that are not finite leave gaps; a panel without data says so.
+[[nodiscard]] std::string to_svg(const Figure& figure);
+
+/// Writes `to_svg(figure)` to a file, which is replaced in one step or not at all. Throws FileError.
+void write_svg(const Figure& figure, const std::filesystem::path& path);
+
+}  // namespace thaw
+
+#if THAW_DEFINES(report)
+
+namespace thaw::detail {
+
+THAW_INLINE Scale y_scale(const Panel& panel) {
   if (const auto rows = static_cast<double>(panel.y.rows.size()); rows > 0)
     return {.range = {rows - 0.5, -0.5}};  // downwards
   Extent extent{panel.y.log};
@@ -32,17 +59,17 @@ struct FigureFrame {
   return {.range = shown(panel.y, extent, 0.06), .log = panel.y.log};
 }
 
-[[nodiscard]] inline std::vector<Tick> ticks(const Scale& scale, std::size_t most) {
+THAW_INLINE std::vector<Tick> ticks(const Scale& scale, std::size_t most) {
   return scale.log ? log_ticks(scale.range, most) : linear_ticks(scale.range, most);
 }
 
-[[nodiscard]] inline std::vector<Tick> y_ticks(const Panel& panel) {
+THAW_INLINE std::vector<Tick> y_ticks(const Panel& panel) {
   if (!has_data(panel)) return {};
   if (!panel.y.rows.empty()) return row_ticks(panel.y.rows);
   return ticks(y_scale(panel), std::max<std::size_t>(3, static_cast<std::size_t>(panel.height / 30)));
 }
 
-[[nodiscard]] inline FigureFrame frame(const Figure& figure) {
+THAW_INLINE FigureFrame frame(const Figure& figure) {
   Extent extent{figure.x.log};
   double labels = 24;
   for (const Panel& panel : figure.panels) {
@@ -64,8 +91,8 @@ struct FigureFrame {
   return f;
 }
 
-/// Draws one panel below `top` and returns where it ends.
-inline double draw_panel(SvgWriter& svg, const Figure& figure, const Panel& panel, const FigureFrame& f, double top) {
+THAW_INLINE double draw_panel(SvgWriter& svg, const Figure& figure, const Panel& panel, const FigureFrame& f,
+                              double top) {
   const bool first = &panel == &figure.panels.front(), last = &panel == &figure.panels.back();
   const std::vector<LegendEntry> entries = legend(panel, f.left, f.width - 10);
   draw_header(svg, panel, entries, {f.left, top + 13});
@@ -84,11 +111,11 @@ inline double draw_panel(SvgWriter& svg, const Figure& figure, const Panel& pane
   return area.box.bottom;
 }
 
-}  // namespace detail
+}  // namespace thaw::detail
 
-/// The figure as one SVG element that needs nothing outside itself: light or dark as the reader's system is, and as
-/// wide as its place. Names are escaped; values that are not finite leave gaps; a panel without data says so.
-[[nodiscard]] inline std::string to_svg(const Figure& figure) {
+namespace thaw {
+
+THAW_INLINE std::string to_svg(const Figure& figure) {
   const detail::FigureFrame f = detail::frame(figure);
   detail::SvgWriter body;
   double y = 12;
@@ -115,9 +142,10 @@ inline double draw_panel(SvgWriter& svg, const Figure& figure, const Panel& pane
   return std::move(svg).take();
 }
 
-/// Writes `to_svg(figure)` to a file, which is replaced in one step or not at all. Throws FileError.
-inline void write_svg(const Figure& figure, const std::filesystem::path& path) {
+THAW_INLINE void write_svg(const Figure& figure, const std::filesystem::path& path) {
   detail::write_file(path, to_svg(figure));
 }
 
 }  // namespace thaw
+
+#endif

@@ -18,6 +18,7 @@
 
 #include <fmt/format.h>
 
+#include <thaw/core/compiled.hpp>
 #include <thaw/core/error.hpp>
 #include <thaw/report/detail/classes.hpp>
 #include <thaw/report/detail/numbers.hpp>
@@ -56,35 +57,10 @@ template <class Loss>
 }
 
 /// Adds classes and probabilities, where outputs are [N, classes] or one logit [N, 1] and targets go with them.
-inline void add_classes(std::vector<SampleLoss>& all, std::size_t first, const Fields& outputs, const Fields& targets) {
-  if (outputs.size() != 1 || targets.size() != 1 || outputs[0].dim() != 2) return;
-  const at::Tensor output = outputs[0].detach().to(at::kCPU, at::kDouble);
-  at::Tensor target = targets[0].detach().cpu();
-  if (target.dim() == 2 && target.size(1) == 1) target = target.squeeze(1);
-  const bool logit = output.size(1) == 1;
-  if (target.dim() != 1) return;
-  if (target.is_floating_point() && (!logit || !(target.eq(0) | target.eq(1)).all().item<bool>())) return;
-  const at::Tensor predicted = predicted_classes(output), actual = target.to(at::kLong);
-  const at::Tensor probability = logit ? output.squeeze(1).abs().sigmoid() : std::get<0>(output.softmax(1).max(1));
-  for (std::int64_t i = 0; i < predicted.size(0); ++i) {
-    SampleLoss& each = all[first + static_cast<std::size_t>(i)];
-    each.predicted = predicted[i].item<std::int64_t>();
-    each.actual = actual[i].item<std::int64_t>();
-    each.probability = probability[i].item<double>();
-  }
-}
+void add_classes(std::vector<SampleLoss>& all, std::size_t first, const Fields& outputs, const Fields& targets);
 
 /// The order of torch's topk, as fastai has it: a NaN is the largest. Equal ones stay in their order.
-[[nodiscard]] inline std::vector<SampleLoss> select(std::vector<SampleLoss> all, const TopLosses& which) {
-  if (which.most < 0)
-    throw ConfigError("top_losses", fmt::format("{} samples are wanted", which.most), "ask for 0 or more");
-  const auto above = [](double a, double b) { return a > b || (std::isnan(a) && !std::isnan(b)); };
-  std::ranges::stable_sort(all, [&](const SampleLoss& a, const SampleLoss& b) {
-    return which.largest ? above(a.loss, b.loss) : above(b.loss, a.loss);
-  });
-  all.resize(std::min(all.size(), static_cast<std::size_t>(which.most)));
-  return all;
-}
+[[nodiscard]] std::vector<SampleLoss> select(std::vector<SampleLoss> all, const TopLosses& which);
 
 template <class Loss>
 void add_batch(std::vector<SampleLoss>& all, const Fields& output, const Fields& target, std::int64_t samples,
@@ -117,8 +93,53 @@ template <class Loss>
 ///
 ///     for (const thaw::SampleLoss& each : thaw::top_losses(learner, valid))
 ///       fmt::print("{}: {:.2f}\n", valid.images().items[each.sample].path.string(), each.loss);
-[[nodiscard]] inline std::vector<SampleLoss> top_losses(Learner& learner, const DataSource& source,
-                                                        const TopLosses& which = {}) {
+[[nodiscard]] std::vector<SampleLoss> top_losses(Learner& learner, const DataSource& source,
+                                                 const TopLosses& which = {});
+
+/// A row for each: sample, predicted and actual class, loss, probability.
+[[nodiscard]] Table losses_table(const std::vector<SampleLoss>& losses, const std::vector<std::string>& classes = {});
+
+}  // namespace thaw
+
+#if THAW_DEFINES(report)
+
+namespace thaw::detail {
+
+THAW_INLINE void add_classes(std::vector<SampleLoss>& all, std::size_t first, const Fields& outputs,
+                             const Fields& targets) {
+  if (outputs.size() != 1 || targets.size() != 1 || outputs[0].dim() != 2) return;
+  const at::Tensor output = outputs[0].detach().to(at::kCPU, at::kDouble);
+  at::Tensor target = targets[0].detach().cpu();
+  if (target.dim() == 2 && target.size(1) == 1) target = target.squeeze(1);
+  const bool logit = output.size(1) == 1;
+  if (target.dim() != 1) return;
+  if (target.is_floating_point() && (!logit || !(target.eq(0) | target.eq(1)).all().item<bool>())) return;
+  const at::Tensor predicted = predicted_classes(output), actual = target.to(at::kLong);
+  const at::Tensor probability = logit ? output.squeeze(1).abs().sigmoid() : std::get<0>(output.softmax(1).max(1));
+  for (std::int64_t i = 0; i < predicted.size(0); ++i) {
+    SampleLoss& each = all[first + static_cast<std::size_t>(i)];
+    each.predicted = predicted[i].item<std::int64_t>();
+    each.actual = actual[i].item<std::int64_t>();
+    each.probability = probability[i].item<double>();
+  }
+}
+
+THAW_INLINE std::vector<SampleLoss> select(std::vector<SampleLoss> all, const TopLosses& which) {
+  if (which.most < 0)
+    throw ConfigError("top_losses", fmt::format("{} samples are wanted", which.most), "ask for 0 or more");
+  const auto above = [](double a, double b) { return a > b || (std::isnan(a) && !std::isnan(b)); };
+  std::ranges::stable_sort(all, [&](const SampleLoss& a, const SampleLoss& b) {
+    return which.largest ? above(a.loss, b.loss) : above(b.loss, a.loss);
+  });
+  all.resize(std::min(all.size(), static_cast<std::size_t>(which.most)));
+  return all;
+}
+
+}  // namespace thaw::detail
+
+namespace thaw {
+
+THAW_INLINE std::vector<SampleLoss> top_losses(Learner& learner, const DataSource& source, const TopLosses& which) {
   std::vector<SampleLoss> all;
   const auto loss = [&](const Fields& output, const Fields& target) { return learner.loss_between(output, target); };
   const auto add = [&](const Fields& output, const Batch& batch) {
@@ -128,9 +149,7 @@ template <class Loss>
   return detail::select(std::move(all), which);
 }
 
-/// A row for each: sample, predicted and actual class, loss, probability.
-[[nodiscard]] inline Table losses_table(const std::vector<SampleLoss>& losses,
-                                        const std::vector<std::string>& classes = {}) {
+THAW_INLINE Table losses_table(const std::vector<SampleLoss>& losses, const std::vector<std::string>& classes) {
   Table table{.headers = {"sample", "predicted", "actual", "loss", "probability"}};
   for (const SampleLoss& each : losses)
     table.add(each.sample, detail::class_name(classes, each.predicted), detail::class_name(classes, each.actual),
@@ -140,3 +159,5 @@ template <class Loss>
 }
 
 }  // namespace thaw
+
+#endif

@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include <thaw/core/compiled.hpp>
+
 namespace thaw {
 
 /// A metric's name and its value over one pass.
@@ -66,27 +68,41 @@ struct History {
   std::size_t most_steps = 65'536;  ///< LearnerOptions::most_steps
 
   /// One more step.
-  void add(StepRecord record) {
-    if (steps_done % every == 0) {
-      if (steps.size() >= std::max<std::size_t>(most_steps, 2)) thin();
-      if (steps_done % every == 0) steps.push_back(std::move(record));
-    }
-    ++steps_done;
-  }
+  void add(StepRecord record);
 
   /// The record of a step, the first being 0, where it was kept.
-  [[nodiscard]] StepRecord* find(std::int64_t step) {
-    const auto i = static_cast<std::size_t>(step / every);
-    return step >= 0 && step % every == 0 && i < steps.size() ? &steps[i] : nullptr;
-  }
+  [[nodiscard]] StepRecord* find(std::int64_t step);
 
  private:
-  void thin() {
-    std::size_t kept = 0;
-    for (std::size_t i = 0; i < steps.size(); i += 2) std::swap(steps[kept++], steps[i]);
-    steps.resize(kept);
-    every *= 2;
-  }
+  void thin();
 };
 
 }  // namespace thaw
+
+#if THAW_DEFINES(train)
+
+namespace thaw {
+
+THAW_INLINE void History::add(StepRecord record) {
+  if (steps_done % every == 0) {
+    if (steps.size() >= std::max<std::size_t>(most_steps, 2)) thin();
+    if (steps_done % every == 0) steps.push_back(std::move(record));
+  }
+  ++steps_done;
+}
+
+THAW_INLINE StepRecord* History::find(std::int64_t step) {
+  const auto i = static_cast<std::size_t>(step / every);
+  return step >= 0 && step % every == 0 && i < steps.size() ? &steps[i] : nullptr;
+}
+
+THAW_INLINE void History::thin() {
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < steps.size(); i += 2) std::swap(steps[kept++], steps[i]);
+  steps.resize(kept);
+  every *= 2;
+}
+
+}  // namespace thaw
+
+#endif

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include <thaw/core/compiled.hpp>
 #include <thaw/core/error.hpp>
 #include <thaw/train/detail/visit_history.hpp>
 #include <thaw/train/learner.hpp>
@@ -37,55 +38,15 @@ struct KeepBest {
   /// Hears, as the stage ends, what was kept: in words, and what it gives on the validation data.
   std::function<void(const std::string& what, const Evaluation& valid)> on_kept = {};
 
-  void on_stage_planned(const StagePlanned& event) {
-    monitor.settle(event.learner, "KeepBest");
-    event.sets_weights.emplace_back("KeepBest");
-    if (line < 0) throw ConfigError("KeepBest", "line is " + std::to_string(line), "give 0 points or more");
-    if (!event.learner.data().valid || monitor.name == "train_loss")
-      throw ConfigError("KeepBest", "what a stage begins with has no " + monitor.name + " to compare with",
-                        "watch a number of the validation data, and give LearnerOptions::valid");
-  }
-  void on_stage_begin(const StageBegin& event) {
-    keep(event.learner, "as it began", event.learner.validate());
-    if (line > 0) begin_.emplace(*event.learner.groups().module());
-  }
-  void on_epoch_end(const EpochEnd& event) {
-    if (event.record.valid && better(*event.record.valid))
-      keep(event.learner, "epoch " + std::to_string(event.record.epoch), *event.record.valid);
-  }
-  void on_stage_end(const StageEnd& event) {
-    if (const std::optional<WeightCopy> begin = std::exchange(begin_, {})) {
-      const WeightCopy end(*event.learner.groups().module());
-      for (std::int64_t i = 1; i <= line; ++i) {
-        const double t = static_cast<double>(i) / static_cast<double>(line + 1);
-        begin->restore_between(end, t);
-        const Evaluation valid = event.learner.validate();
-        if (better(valid)) keep(event.learner, detail::number(t) + " of the way from its begin to its end", valid);
-      }
-    }
-    if (copy_) copy_->restore();
-    if (on_kept && copy_) on_kept(what_, best_);
-    copy_.reset();
-  }
-  void on_run_state(const RunStateVisit& event) {
-    std::vector<EpochRecord> best{{.stage = what_, .valid = best_}};
-    detail::visit(event.state.in("best"), best);
-    if (event.state.reading() && !best.empty()) what_ = best[0].stage, best_ = best[0].valid.value_or(Evaluation());
-    detail::visit(event.state.in("copy"), copy_, *event.learner.groups().module());
-    detail::visit(event.state.in("begin"), begin_, *event.learner.groups().module());
-  }
+  void on_stage_planned(const StagePlanned& event);
+  void on_stage_begin(const StageBegin& event);
+  void on_epoch_end(const EpochEnd& event);
+  void on_stage_end(const StageEnd& event);
+  void on_run_state(const RunStateVisit& event);
 
   // ---- its own
-  [[nodiscard]] bool better(const Evaluation& valid) const {
-    const double value = monitor.value({.valid = valid}), best = monitor.value({.valid = best_});
-    if (std::isnan(best)) return !std::isnan(value);
-    return monitor.improves(value, best) || (value == best && valid.loss < best_.loss);
-  }
-  void keep(const Learner& learner, std::string what, const Evaluation& valid) {
-    best_ = valid;
-    what_ = std::move(what);
-    copy_.emplace(*learner.groups().module());
-  }
+  [[nodiscard]] bool better(const Evaluation& valid) const;
+  void keep(const Learner& learner, std::string what, const Evaluation& valid);
 
   // run state, from one stage's begin to its end
   Evaluation best_ = {};
@@ -94,3 +55,65 @@ struct KeepBest {
 };
 
 }  // namespace thaw
+
+#if THAW_DEFINES(train)
+
+namespace thaw {
+
+THAW_INLINE void KeepBest::on_stage_planned(const StagePlanned& event) {
+  monitor.settle(event.learner, "KeepBest");
+  event.sets_weights.emplace_back("KeepBest");
+  if (line < 0) throw ConfigError("KeepBest", "line is " + std::to_string(line), "give 0 points or more");
+  if (!event.learner.data().valid || monitor.name == "train_loss")
+    throw ConfigError("KeepBest", "what a stage begins with has no " + monitor.name + " to compare with",
+                      "watch a number of the validation data, and give LearnerOptions::valid");
+}
+
+THAW_INLINE void KeepBest::on_stage_begin(const StageBegin& event) {
+  keep(event.learner, "as it began", event.learner.validate());
+  if (line > 0) begin_.emplace(*event.learner.groups().module());
+}
+
+THAW_INLINE void KeepBest::on_epoch_end(const EpochEnd& event) {
+  if (event.record.valid && better(*event.record.valid))
+    keep(event.learner, "epoch " + std::to_string(event.record.epoch), *event.record.valid);
+}
+
+THAW_INLINE void KeepBest::on_stage_end(const StageEnd& event) {
+  if (const std::optional<WeightCopy> begin = std::exchange(begin_, {})) {
+    const WeightCopy end(*event.learner.groups().module());
+    for (std::int64_t i = 1; i <= line; ++i) {
+      const double t = static_cast<double>(i) / static_cast<double>(line + 1);
+      begin->restore_between(end, t);
+      const Evaluation valid = event.learner.validate();
+      if (better(valid)) keep(event.learner, detail::number(t) + " of the way from its begin to its end", valid);
+    }
+  }
+  if (copy_) copy_->restore();
+  if (on_kept && copy_) on_kept(what_, best_);
+  copy_.reset();
+}
+
+THAW_INLINE void KeepBest::on_run_state(const RunStateVisit& event) {
+  std::vector<EpochRecord> best{{.stage = what_, .valid = best_}};
+  detail::visit(event.state.in("best"), best);
+  if (event.state.reading() && !best.empty()) what_ = best[0].stage, best_ = best[0].valid.value_or(Evaluation());
+  detail::visit(event.state.in("copy"), copy_, *event.learner.groups().module());
+  detail::visit(event.state.in("begin"), begin_, *event.learner.groups().module());
+}
+
+THAW_INLINE bool KeepBest::better(const Evaluation& valid) const {
+  const double value = monitor.value({.valid = valid}), best = monitor.value({.valid = best_});
+  if (std::isnan(best)) return !std::isnan(value);
+  return monitor.improves(value, best) || (value == best && valid.loss < best_.loss);
+}
+
+THAW_INLINE void KeepBest::keep(const Learner& learner, std::string what, const Evaluation& valid) {
+  best_ = valid;
+  what_ = std::move(what);
+  copy_.emplace(*learner.groups().module());
+}
+
+}  // namespace thaw
+
+#endif

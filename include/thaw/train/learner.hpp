@@ -16,17 +16,14 @@
 #include <utility>
 #include <vector>
 
+#include <thaw/core/compiled.hpp>
 #include <thaw/core/error.hpp>
 #include <thaw/find/lr_finder.hpp>
 #include <thaw/groups/freeze.hpp>
 #include <thaw/groups/optimizer_groups.hpp>
 #include <thaw/optim/adamw.hpp>
-#include <thaw/train/detail/compute_mode.hpp>
-#include <thaw/train/detail/feature_room.hpp>
-#include <thaw/train/detail/learner_file.hpp>
-#include <thaw/train/detail/loss_scale.hpp>
-#include <thaw/train/detail/pass_graph.hpp>
 #include <thaw/train/detail/place.hpp>
+#include <thaw/train/detail/running_stage.hpp>
 #include <thaw/train/detail/step_loss.hpp>
 #include <thaw/train/detail/task.hpp>
 #include <thaw/train/frozen_split.hpp>
@@ -41,6 +38,13 @@
 
 namespace thaw {
 
+namespace detail {
+struct ComputeMode;
+class FeatureRoom;
+class LossScale;
+class PassGraph;
+}  // namespace detail
+
 /// Trains a model in stages. Holds the model, its layer groups, one optimizer over all of them, data, and the history.
 ///
 /// A plan is checked as a whole before anything is changed. Losses stay on the device until an epoch ends or a
@@ -53,8 +57,13 @@ class Learner {
   /// `model`: a ModuleHolder or shared_ptr whose `forward` takes one tensor, several, or a struct or dictionary of
   /// them, and returns a tensor or a struct of them. `loss(output, target)` returns a scalar tensor, a mean over
   /// samples; it may offer `check(output, targets)`, which throws DataError before training.
-  template <class Model, class Loss>
-  Learner(Model model, LayerGroups groups, Loss loss, LearnerOptions options);
+  template <class Model, class Loss>  // NOLINTNEXTLINE(performance-unnecessary-value-param): a handle
+  Learner(Model model, LayerGroups groups, Loss loss, LearnerOptions options)
+      : Learner(detail::make_task(model, detail::loss_on(groups[0].parameters[0].tensor.device(), std::move(loss))),
+                detail::module_ptr(model), std::move(groups), std::move(options)) {}
+  ~Learner();
+  Learner(const Learner&) = delete;
+  Learner& operator=(const Learner&) = delete;
 
   /// Trains one stage; returns its last epoch, whose `stop` says why if a callback ended it. Throws ConfigError or
   /// DataError, before anything is changed, for a stage that cannot be carried out.
@@ -190,35 +199,10 @@ class Learner {
   /// All that find_lr gave.
   [[nodiscard]] const std::vector<LRCurve>& sweeps() const { return sweeps_; }
   /// How convolutions are laid out in memory: automatic until the data was first tried on the model.
-  [[nodiscard]] Layout layout() const { return mode_->layout; }
+  [[nodiscard]] Layout layout() const;
   [[nodiscard]] at::Device device() const { return groups_[0].parameters[0].tensor.device(); }
 
  private:
-  /// A stage that runs the frozen part of the model apart from the rest.
-  struct Halves {
-    detail::Task task;
-    detail::Unchanged unchanged;         // of the frozen part
-    std::vector<DataSource> train = {};  // what that part gives, one per pass that is kept; empty: it runs in each step
-    DataSource valid = {};
-    std::vector<at::MemoryFormat> formats = {};  // of those features
-
-    [[nodiscard]] bool kept() const { return !train.empty(); }
-  };
-
-  /// A stage that runs. Where it stands is in place_.
-  struct Run {
-    const Stage& stage;
-    OptimizerGroups optimizer;
-    detail::PlannedStage plan;
-    const std::vector<Callback>& callbacks;
-    std::shared_ptr<const Halves> halves = {};  // null: the stage runs the whole model
-    bool halves_tried = false;
-
-    [[nodiscard]] Progress at(std::int64_t i) const {
-      return {.step = std::min(i, plan.steps() - 1), .steps = plan.steps(), .steps_per_epoch = plan.steps_per_epoch};
-    }
-  };
-
   /// A call of fit that runs.
   struct Fit {
     const std::vector<Callback>* callbacks;
@@ -231,6 +215,9 @@ class Learner {
     detail::Place place;
     ResumeOptions how;
   };
+
+  Learner(detail::Task task, const std::shared_ptr<torch::nn::Module>& module, LayerGroups&& groups,
+          LearnerOptions&& options);
 
   using Drawn = detail::Drawn;
   using StepLoss = detail::StepLoss;
@@ -258,29 +245,29 @@ class Learner {
   [[nodiscard]] std::string model_differences(const StateVisitor& state) const;
   std::vector<detail::PlannedStage> prepare(std::span<const Stage> plan, const std::vector<Callback>& callbacks);
   std::vector<StageDescription> described(std::span<const Stage> plan, const std::vector<Callback>& callbacks);
-  EpochRecord run_stage(Run& run);
-  Evaluation validate_stage(const Run& run);
-  void begin(Run& run);
-  double train_epoch(Run& run);
+  EpochRecord run_stage(detail::RunningStage& run);
+  Evaluation validate_stage(const detail::RunningStage& run);
+  void begin(detail::RunningStage& run);
+  double train_epoch(detail::RunningStage& run);
   void read_losses();
   double mean_loss(std::int64_t epoch);
-  BatchStream pass(const Halves* halves, std::int64_t epoch, std::int64_t batches_per_step);
-  void set_frozen(const Run& run);
-  void set_hyper(Run& run);
+  BatchStream pass(const detail::SplitModel* halves, std::int64_t epoch, std::int64_t batches_per_step);
+  void set_frozen(const detail::RunningStage& run);
+  void set_hyper(detail::RunningStage& run);
   std::optional<Drawn> draw(BatchStream& next);
-  std::optional<StepLoss> step(const Halves* halves, std::optional<Drawn> first, BatchStream& next,
+  std::optional<StepLoss> step(const detail::SplitModel* halves, std::optional<Drawn> first, BatchStream& next,
                                std::int64_t batches, const std::vector<Callback>& callbacks);
-  std::optional<at::Tensor> gradients_of(const Halves* halves, const Batch& host, double weight, bool last,
+  std::optional<at::Tensor> gradients_of(const detail::SplitModel* halves, const Batch& host, double weight, bool last,
                                          const std::vector<Callback>& callbacks);
-  void make_ready(const Halves* halves, Batch& batch, const std::vector<Callback>& callbacks);
-  at::Tensor loss_of(const Halves* halves, Batch& batch, const std::vector<Callback>& callbacks);
+  void make_ready(const detail::SplitModel* halves, Batch& batch, const std::vector<Callback>& callbacks);
+  at::Tensor loss_of(const detail::SplitModel* halves, Batch& batch, const std::vector<Callback>& callbacks);
   template <class Pass>
-  at::Tensor replay(const Halves* halves, const Batch& batch, double weight, const Pass& pass);
+  at::Tensor replay(const detail::SplitModel* halves, const Batch& batch, double weight, const Pass& pass);
   void check_cache(const Stage& stage, const detail::PlannedStage& planned, const std::string& where) const;
   [[nodiscard]] detail::TensorSet moving_in(const detail::PlannedStage& planned) const;
-  std::shared_ptr<const Halves> halves(const Run& run);
-  void keep(const Run& run, const FrozenForward& prefix, detail::FeatureRoom& room, Halves& result);
-  void update_halves(Run& run);
+  std::shared_ptr<const detail::SplitModel> halves(const detail::RunningStage& run);
+  void keep(const detail::RunningStage& run, const FrozenForward& prefix, detail::FeatureRoom& room, detail::SplitModel& result);
+  void update_halves(detail::RunningStage& run);
   LRCurve sweep(const LRFinder& finder, const std::vector<Callback>& callbacks);
   double loss_again(const std::vector<Batch>& batches, const std::vector<Callback>& callbacks);
   std::int64_t batches_per_step(const std::vector<Callback>& callbacks);
@@ -337,6 +324,7 @@ class Learner {
 
 }  // namespace thaw
 
+#if THAW_DEFINES(train)
 #include <thaw/train/detail/learner_check.hpp>
 #include <thaw/train/detail/learner_halves.hpp>
 #include <thaw/train/detail/learner_make.hpp>
@@ -346,3 +334,4 @@ class Learner {
 #include <thaw/train/detail/learner_step.hpp>
 #include <thaw/train/detail/learner_until_overfit.hpp>
 #include <thaw/train/detail/learner_world.hpp>
+#endif

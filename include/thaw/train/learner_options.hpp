@@ -33,6 +33,9 @@ struct LearnerOptions {
   /// How the leading parts of the model run in stages in which they are frozen and held: CompiledPrefix::make. Empty:
   /// as all the rest. Needs a model that can be run in parts (SplitForward).
   MakeFrozenForward frozen = {};
+  /// How training steps that run the whole model run its parts: thaw::Recompute keeps no activations within them. Empty:
+  /// by the model's own `forward`. Needs a model that can be run in parts (SplitForward).
+  RunParts run_parts = {};
   Layout layout = Layout::automatic;      ///< of images and of the weights of convolutions in memory
   Precision precision = Precision::full;  ///< of the forward pass; what the CPU cannot do fast is refused
   /// Captures forward and backward pass, as often as what is frozen changes, and replays them: for steps so short that

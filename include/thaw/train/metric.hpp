@@ -14,6 +14,7 @@
 #include <tuple>
 #include <utility>
 
+#include <thaw/core/compiled.hpp>
 #include <thaw/core/error.hpp>
 #include <thaw/data/fields.hpp>
 #include <thaw/train/detail/shapes.hpp>
@@ -59,61 +60,29 @@ struct Metric {
 namespace detail {
 
 /// total[0] / total[1]: NaN where nothing was counted.
-inline at::Tensor ratio(const at::Tensor& total) {
-  return total.select(0, 0) / total.select(0, 1);
-}
+at::Tensor ratio(const at::Tensor& total);
 
 /// Sum over the entries of `right` (bool), and how many: those whose target is `ignore_index` are left out.
-inline at::Tensor right_of(const at::Tensor& right, const at::Tensor& target,
-                           const std::optional<std::int64_t>& ignore_index) {
-  if (!ignore_index)
-    return at::stack(
-        {right.sum(at::kDouble), at::full({}, static_cast<double>(right.numel()), right.options().dtype(at::kDouble))});
-  const at::Tensor kept = target.ne(*ignore_index);
-  return at::stack({right.logical_and(kept).sum(at::kDouble), kept.sum(at::kDouble)});
-}
+at::Tensor right_of(const at::Tensor& right, const at::Tensor& target, const std::optional<std::int64_t>& ignore_index);
 
 }  // namespace detail
 
 /// A metric from `mean(output, target)`, the mean over one batch as a scalar tensor: the mean over the batches,
 /// weighted by their samples, target.size(0). Right where the mean is one over samples. `better` says which way it
 /// should go, which SaveBest and EarlyStop ask. Observing throws ConfigError when `mean` gives more than one number.
-[[nodiscard]] inline Metric mean_metric(
-    const std::string& name, std::function<at::Tensor(const at::Tensor& output, const at::Tensor& target)> mean,
-    Better better = Better::by_name) {
-  return {.name = name,
-          .observe =
-              [name, mean = std::move(mean)](const at::Tensor& output, const at::Tensor& target) {
-                const at::Tensor value = mean(output, target).to(at::kDouble);
-                if (value.numel() != 1)
-                  throw ConfigError("metric \"" + name + "\"",
-                                    "it gives " + std::to_string(value.numel()) + " values for a batch",
-                                    "return one number: the mean over the samples");
-                const auto samples = static_cast<double>(target.size(0));
-                return at::stack({value.reshape({}) * samples, at::full({}, samples, value.options())});
-              },
-          .value = detail::ratio,
-          .better = better};
-}
+[[nodiscard]] Metric mean_metric(const std::string& name,
+                                 std::function<at::Tensor(const at::Tensor& output, const at::Tensor& target)> mean,
+                                 Better better = Better::by_name);
 
 namespace detail {
 
-inline std::string field_key(std::string name) {
-  return name;
-}
+std::string field_key(std::string name);
 template <std::integral I>
 std::size_t field_key(I place) {
   return static_cast<std::size_t>(place);
 }
-inline const at::Tensor& field(const Fields& fields, const std::string& name) {
-  return fields.at(name);
-}
-inline const at::Tensor& field(const Fields& fields, std::size_t i) {
-  if (i >= fields.size())
-    throw DataError("Fields", "there is no tensor " + std::to_string(i) + " of " + std::to_string(fields.size()),
-                    "count from 0");
-  return fields[i];
-}
+const at::Tensor& field(const Fields& fields, const std::string& name);
+const at::Tensor& field(const Fields& fields, std::size_t i);
 
 }  // namespace detail
 
@@ -139,7 +108,77 @@ struct AccuracyOptions {
 
 /// Fraction of targets that are the index of the largest output along dimension 1. `output` is [N, classes, ...],
 /// `target` [N, ...]: classes of samples, or of pixels. NaN where every target is ignored. Source: fastai's accuracy.
-[[nodiscard]] inline Metric accuracy(AccuracyOptions options = {}) {
+[[nodiscard]] Metric accuracy(AccuracyOptions options = {});
+
+/// Fraction of targets that are among the k largest outputs along dimension 1; shapes as for accuracy. Which of equal
+/// outputs come first is LibTorch's choice. Throws ConfigError for k < 1. Source: fastai's top_k_accuracy.
+[[nodiscard]] Metric top_k(std::int64_t k = 5, AccuracyOptions options = {});
+
+}  // namespace thaw
+
+#if THAW_DEFINES(train)
+
+namespace thaw::detail {
+
+THAW_INLINE at::Tensor ratio(const at::Tensor& total) {
+  return total.select(0, 0) / total.select(0, 1);
+}
+
+THAW_INLINE at::Tensor right_of(const at::Tensor& right, const at::Tensor& target,
+                                const std::optional<std::int64_t>& ignore_index) {
+  if (!ignore_index)
+    return at::stack(
+        {right.sum(at::kDouble), at::full({}, static_cast<double>(right.numel()), right.options().dtype(at::kDouble))});
+  const at::Tensor kept = target.ne(*ignore_index);
+  return at::stack({right.logical_and(kept).sum(at::kDouble), kept.sum(at::kDouble)});
+}
+
+}  // namespace thaw::detail
+
+namespace thaw {
+
+THAW_INLINE Metric mean_metric(const std::string& name,
+                               std::function<at::Tensor(const at::Tensor& output, const at::Tensor& target)> mean,
+                               Better better) {
+  return {.name = name,
+          .observe =
+              [name, mean = std::move(mean)](const at::Tensor& output, const at::Tensor& target) {
+                const at::Tensor value = mean(output, target).to(at::kDouble);
+                if (value.numel() != 1)
+                  throw ConfigError("metric \"" + name + "\"",
+                                    "it gives " + std::to_string(value.numel()) + " values for a batch",
+                                    "return one number: the mean over the samples");
+                const auto samples = static_cast<double>(target.size(0));
+                return at::stack({value.reshape({}) * samples, at::full({}, samples, value.options())});
+              },
+          .value = detail::ratio,
+          .better = better};
+}
+
+}  // namespace thaw
+
+namespace thaw::detail {
+
+THAW_INLINE std::string field_key(std::string name) {
+  return name;
+}
+
+THAW_INLINE const at::Tensor& field(const Fields& fields, const std::string& name) {
+  return fields.at(name);
+}
+
+THAW_INLINE const at::Tensor& field(const Fields& fields, std::size_t i) {
+  if (i >= fields.size())
+    throw DataError("Fields", "there is no tensor " + std::to_string(i) + " of " + std::to_string(fields.size()),
+                    "count from 0");
+  return fields[i];
+}
+
+}  // namespace thaw::detail
+
+namespace thaw {
+
+THAW_INLINE Metric accuracy(AccuracyOptions options) {
   return {.name = "accuracy",
           .observe =
               [options](const at::Tensor& output, const at::Tensor& target) {
@@ -150,9 +189,7 @@ struct AccuracyOptions {
           .better = Better::higher};
 }
 
-/// Fraction of targets that are among the k largest outputs along dimension 1; shapes as for accuracy. Which of equal
-/// outputs come first is LibTorch's choice. Throws ConfigError for k < 1. Source: fastai's top_k_accuracy.
-[[nodiscard]] inline Metric top_k(std::int64_t k = 5, AccuracyOptions options = {}) {
+THAW_INLINE Metric top_k(std::int64_t k, AccuracyOptions options) {
   const std::string name = "top_" + std::to_string(k);
   if (k < 1) throw ConfigError(name, "k is " + std::to_string(k), "take at least 1");
   return {.name = name,
@@ -170,3 +207,5 @@ struct AccuracyOptions {
 }
 
 }  // namespace thaw
+
+#endif

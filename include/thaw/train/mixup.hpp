@@ -12,6 +12,7 @@
 #include <string>
 
 #include <thaw/core/accelerator.hpp>
+#include <thaw/core/compiled.hpp>
 #include <thaw/train/learner.hpp>
 
 namespace thaw {
@@ -19,9 +20,7 @@ namespace thaw {
 namespace detail {
 
 /// lambda ~ Beta(alpha, alpha), drawn from LibTorch's CPU generator.
-[[nodiscard]] inline double sample_beta(double alpha) {
-  return at::_sample_dirichlet(at::full({2}, alpha, at::kDouble))[0].item<double>();
-}
+[[nodiscard]] double sample_beta(double alpha);
 
 /// What both ways of mixing share: who is mixed with whom, and the loss
 ///     lambda loss(output, target) + (1 - lambda) loss(output, target of the partner)
@@ -30,19 +29,13 @@ struct Mixed {
   double lambda = 1;
   Fields partner_target = {};
 
-  at::Tensor pair_up(const Batch& batch) {
-    const at::Tensor partner = send_to(batch.input[0].device(), at::randperm(batch.size(), at::kLong));
-    partner_target = batch.target.map([&](const at::Tensor& target) { return target.index_select(0, partner); });
-    return partner;
-  }
+  at::Tensor pair_up(const Batch& batch);
   void mix_loss(const LossReady& event) const {
     event.loss = event.loss * lambda + event.criterion(event.output, partner_target) * (1 - lambda);
   }
 };
 
-inline void check_alpha(const char* who, double alpha) {
-  if (!(alpha > 0)) throw ConfigError(who, "alpha is " + detail::number(alpha), "give a positive number");
-}
+void check_alpha(const char* who, double alpha);
 
 }  // namespace detail
 
@@ -53,13 +46,7 @@ struct MixUp {
   double alpha = 0.4;
 
   void on_stage_planned(const StagePlanned&) const { detail::check_alpha("MixUp", alpha); }
-  void on_batch_ready(const BatchReady& event) {
-    const at::Tensor partner = mixed_.pair_up(event.batch);
-    const double lambda = detail::sample_beta(alpha);
-    mixed_.lambda = std::max(lambda, 1 - lambda);
-    event.batch.input.replace(
-        0, at::lerp(event.batch.input[0].index_select(0, partner), event.batch.input[0], mixed_.lambda));
-  }
+  void on_batch_ready(const BatchReady& event);
   void on_loss_ready(const LossReady& event) const { mixed_.mix_loss(event); }
 
   detail::Mixed mixed_ = {};  // from a batch's begin to its loss
@@ -72,33 +59,69 @@ struct CutMix {
   double alpha = 1;
 
   void on_stage_planned(const StagePlanned&) const { detail::check_alpha("CutMix", alpha); }
-  void on_batch_ready(const BatchReady& event) {
-    const at::Tensor& images = event.batch.input[0];
-    if (images.dim() < 3)
-      throw DataError("CutMix", "the inputs have " + std::to_string(images.dim()) + " dimensions",
-                      "give images [N, ..., H, W]");
-    const at::Tensor partner = mixed_.pair_up(event.batch);
-    const double side = std::sqrt(1 - detail::sample_beta(alpha));
-    const auto cut = [&](std::int64_t size) {
-      const double centre = at::rand({}, at::kDouble).item<double>() * static_cast<double>(size);
-      const double half = side * static_cast<double>(size) / 2;
-      const auto clip = [&](double x) { return std::clamp<std::int64_t>(std::llround(x), 0, size); };
-      return std::pair{clip(centre - half), clip(centre + half)};
-    };
-    const std::int64_t height = images.size(-2), width = images.size(-1);
-    const auto [top, bottom] = cut(height);
-    const auto [left, right] = cut(width);
-    at::Tensor result = images.clone();
-    const auto box = [&, t = top, b = bottom, l = left, r = right](const at::Tensor& x) {
-      return x.slice(-2, t, b).slice(-1, l, r);
-    };
-    box(result).copy_(box(images.index_select(0, partner)));
-    event.batch.input.replace(0, result);
-    mixed_.lambda = 1 - static_cast<double>((bottom - top) * (right - left)) / static_cast<double>(height * width);
-  }
+  void on_batch_ready(const BatchReady& event);
   void on_loss_ready(const LossReady& event) const { mixed_.mix_loss(event); }
 
   detail::Mixed mixed_ = {};  // from a batch's begin to its loss
 };
 
 }  // namespace thaw
+
+#if THAW_DEFINES(train)
+
+namespace thaw::detail {
+
+THAW_INLINE double sample_beta(double alpha) {
+  return at::_sample_dirichlet(at::full({2}, alpha, at::kDouble))[0].item<double>();
+}
+
+THAW_INLINE at::Tensor Mixed::pair_up(const Batch& batch) {
+  const at::Tensor partner = send_to(batch.input[0].device(), at::randperm(batch.size(), at::kLong));
+  partner_target = batch.target.map([&](const at::Tensor& target) { return target.index_select(0, partner); });
+  return partner;
+}
+
+THAW_INLINE void check_alpha(const char* who, double alpha) {
+  if (!(alpha > 0)) throw ConfigError(who, "alpha is " + detail::number(alpha), "give a positive number");
+}
+
+}  // namespace thaw::detail
+
+namespace thaw {
+
+THAW_INLINE void MixUp::on_batch_ready(const BatchReady& event) {
+  const at::Tensor partner = mixed_.pair_up(event.batch);
+  const double lambda = detail::sample_beta(alpha);
+  mixed_.lambda = std::max(lambda, 1 - lambda);
+  event.batch.input.replace(
+      0, at::lerp(event.batch.input[0].index_select(0, partner), event.batch.input[0], mixed_.lambda));
+}
+
+THAW_INLINE void CutMix::on_batch_ready(const BatchReady& event) {
+  const at::Tensor& images = event.batch.input[0];
+  if (images.dim() < 3)
+    throw DataError("CutMix", "the inputs have " + std::to_string(images.dim()) + " dimensions",
+                    "give images [N, ..., H, W]");
+  const at::Tensor partner = mixed_.pair_up(event.batch);
+  const double side = std::sqrt(1 - detail::sample_beta(alpha));
+  const auto cut = [&](std::int64_t size) {
+    const double centre = at::rand({}, at::kDouble).item<double>() * static_cast<double>(size);
+    const double half = side * static_cast<double>(size) / 2;
+    const auto clip = [&](double x) { return std::clamp<std::int64_t>(std::llround(x), 0, size); };
+    return std::pair{clip(centre - half), clip(centre + half)};
+  };
+  const std::int64_t height = images.size(-2), width = images.size(-1);
+  const auto [top, bottom] = cut(height);
+  const auto [left, right] = cut(width);
+  at::Tensor result = images.clone();
+  const auto box = [&, t = top, b = bottom, l = left, r = right](const at::Tensor& x) {
+    return x.slice(-2, t, b).slice(-1, l, r);
+  };
+  box(result).copy_(box(images.index_select(0, partner)));
+  event.batch.input.replace(0, result);
+  mixed_.lambda = 1 - static_cast<double>((bottom - top) * (right - left)) / static_cast<double>(height * width);
+}
+
+}  // namespace thaw
+
+#endif

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include <thaw/core/compiled.hpp>
 #include <thaw/core/error.hpp>
 #include <thaw/core/names.hpp>
 #include <thaw/train/history.hpp>
@@ -19,14 +20,7 @@ namespace thaw {
 namespace detail {
 
 /// By parts of well-known names; none for others.
-inline std::optional<Better> better_by_name(std::string_view name) {
-  const auto has = [&](std::string_view part) { return name.find(part) != std::string_view::npos; };
-  for (const char* part : {"loss", "mae", "mse", "error", "perplexity"})
-    if (has(part)) return Better::lower;
-  for (const char* part : {"accuracy", "precision", "recall", "auc", "auroc", "f1", "iou", "dice", "r2", "top_"})
-    if (has(part)) return Better::higher;
-  return std::nullopt;
-}
+std::optional<Better> better_by_name(std::string_view name);
 
 }  // namespace detail
 
@@ -44,10 +38,7 @@ struct Monitor {
       : name(std::move(name_)), better(better_), min_delta(min_delta_) {}
   Monitor(const char* name_) : name(name_) {}
 
-  [[nodiscard]] bool lower_is_better() const {
-    return (better != Better::by_name ? better : detail::better_by_name(name).value_or(Better::higher)) ==
-           Better::lower;
-  }
+  [[nodiscard]] bool lower_is_better() const;
   /// The worst that there can be, to begin with.
   [[nodiscard]] double worst() const { return (lower_is_better() ? 1 : -1) * std::numeric_limits<double>::infinity(); }
   /// Is `value` better than `best` by more than min_delta? NaN never is.
@@ -57,40 +48,69 @@ struct Monitor {
 
   /// Its value in an epoch. NaN where the epoch has no validation, or a validation loss of NaN: outputs that are no
   /// numbers still have a largest one, and so an accuracy. Throws ConfigError where the validation lacks it.
-  [[nodiscard]] double value(const EpochRecord& epoch) const {
-    if (name == "train_loss") return epoch.train_loss;
-    if (epoch.valid && !std::isnan(epoch.valid->loss)) {
-      if (name == "valid_loss") return epoch.valid->loss;
-      std::vector<std::string> known;
-      for (const MetricValue& metric : epoch.valid->metrics) {
-        if (metric.name == name) return metric.value;
-        known.push_back(metric.name);
-      }
-      throw ConfigError("Monitor", "no metric is called \"" + name + "\"", "watch one of: " + join_names(known));
-    }
-    return std::numeric_limits<double>::quiet_NaN();
-  }
+  [[nodiscard]] double value(const EpochRecord& epoch) const;
 
   /// Takes the direction from the Learner's metric where it is not given here. Throws ConfigError before training when
   /// the Learner will never have such a number, or nobody says which way it should go.
-  void settle(const Learner& learner, const char* who) {
-    std::vector<std::string> known{"train_loss"};
-    if (learner.data().valid) {
-      known.emplace_back("valid_loss");
-      for (const Metric& metric : learner.metrics()) known.push_back(metric.name);
-    }
-    const std::string whole = name.substr(0, name.find('['));  // a class of a metric that has a value per class
-    if (std::ranges::find(known, whole) == known.end())
-      throw ConfigError(
-          who, "nothing is called \"" + name + "\"",
-          "watch one of: " + join_names(known) + (learner.data().valid ? "" : " (there is no validation data)"));
-    if (better != Better::by_name) return;
-    for (const Metric& metric : learner.metrics())
-      if (metric.name == whole) better = metric.better;
-    if (better != Better::by_name || detail::better_by_name(name)) return;
-    throw ConfigError(who, "nothing says whether \"" + name + "\" should rise or fall",
-                      "say Monitor{\"" + name + "\", Better::lower}, or set the metric's `better`");
-  }
+  void settle(const Learner& learner, const char* who);
 };
 
 }  // namespace thaw
+
+#if THAW_DEFINES(train)
+
+namespace thaw::detail {
+
+THAW_INLINE std::optional<Better> better_by_name(std::string_view name) {
+  const auto has = [&](std::string_view part) { return name.find(part) != std::string_view::npos; };
+  for (const char* part : {"loss", "mae", "mse", "error", "perplexity"})
+    if (has(part)) return Better::lower;
+  for (const char* part : {"accuracy", "precision", "recall", "auc", "auroc", "f1", "iou", "dice", "r2", "top_"})
+    if (has(part)) return Better::higher;
+  return std::nullopt;
+}
+
+}  // namespace thaw::detail
+
+namespace thaw {
+
+THAW_INLINE bool Monitor::lower_is_better() const {
+  return (better != Better::by_name ? better : detail::better_by_name(name).value_or(Better::higher)) == Better::lower;
+}
+
+THAW_INLINE double Monitor::value(const EpochRecord& epoch) const {
+  if (name == "train_loss") return epoch.train_loss;
+  if (epoch.valid && !std::isnan(epoch.valid->loss)) {
+    if (name == "valid_loss") return epoch.valid->loss;
+    std::vector<std::string> known;
+    for (const MetricValue& metric : epoch.valid->metrics) {
+      if (metric.name == name) return metric.value;
+      known.push_back(metric.name);
+    }
+    throw ConfigError("Monitor", "no metric is called \"" + name + "\"", "watch one of: " + join_names(known));
+  }
+  return std::numeric_limits<double>::quiet_NaN();
+}
+
+THAW_INLINE void Monitor::settle(const Learner& learner, const char* who) {
+  std::vector<std::string> known{"train_loss"};
+  if (learner.data().valid) {
+    known.emplace_back("valid_loss");
+    for (const Metric& metric : learner.metrics()) known.push_back(metric.name);
+  }
+  const std::string whole = name.substr(0, name.find('['));  // a class of a metric that has a value per class
+  if (std::ranges::find(known, whole) == known.end())
+    throw ConfigError(
+        who, "nothing is called \"" + name + "\"",
+        "watch one of: " + join_names(known) + (learner.data().valid ? "" : " (there is no validation data)"));
+  if (better != Better::by_name) return;
+  for (const Metric& metric : learner.metrics())
+    if (metric.name == whole) better = metric.better;
+  if (better != Better::by_name || detail::better_by_name(name)) return;
+  throw ConfigError(who, "nothing says whether \"" + name + "\" should rise or fall",
+                    "say Monitor{\"" + name + "\", Better::lower}, or set the metric's `better`");
+}
+
+}  // namespace thaw
+
+#endif

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include <thaw/core/compiled.hpp>
 #include <thaw/groups/freeze.hpp>
 #include <thaw/groups/norm_rule.hpp>
 #include <thaw/schedule/progress.hpp>
@@ -55,16 +56,8 @@ struct StageDescription {
 namespace detail {
 
 /// All that a policy says over a stage: asked once for every step, and kept where it changes.
-inline std::vector<FrozenFrom> frozen_over(const AnyFreezePolicy& policy, const LayerGroups& groups, std::int64_t steps,
-                                           std::int64_t steps_per_epoch) {
-  std::vector<FrozenFrom> changes;
-  for (std::int64_t step = 0; step < steps; ++step) {
-    std::vector<bool> frozen = ask(policy, groups, {.step = step, .steps = steps, .steps_per_epoch = steps_per_epoch});
-    if (changes.empty() || changes.back().frozen != frozen)
-      changes.push_back({.step = step, .frozen = std::move(frozen)});
-  }
-  return changes;
-}
+std::vector<FrozenFrom> frozen_over(const AnyFreezePolicy& policy, const LayerGroups& groups, std::int64_t steps,
+                                    std::int64_t steps_per_epoch);
 
 /// A stage that was found sound, with what follows from the stages before it.
 struct PlannedStage {
@@ -74,15 +67,59 @@ struct PlannedStage {
   std::int64_t epochs, steps_per_epoch, batches_per_step;
 
   [[nodiscard]] std::int64_t steps() const { return epochs * steps_per_epoch; }
-  [[nodiscard]] const std::vector<bool>& frozen_at(std::int64_t step) const {
-    auto now = frozen.end() - 1;
-    while (now->step > step) --now;
-    return now->frozen;
-  }
+  [[nodiscard]] const std::vector<bool>& frozen_at(std::int64_t step) const;
 };
 
 /// The same of groups of which nothing trains: one that is frozen may still train its norm layers.
-inline std::vector<FrozenFrom> wholly_frozen(const LayerGroups& groups, const PlannedStage& stage) {
+std::vector<FrozenFrom> wholly_frozen(const LayerGroups& groups, const PlannedStage& stage);
+
+/// Throws ConfigError if at some step of the stage nothing would train.
+void check_trains(const LayerGroups& groups, const PlannedStage& stage, const std::string& where);
+
+/// Per group, what gets gradients at some time in the stage, from which step on, and how fast.
+std::vector<GroupPlan> group_plan(const LayerGroups& groups, const PlannedStage& stage);
+
+/// What a schedule says at each step of a stage.
+std::vector<ScheduleValue> schedule_over(const AnySchedule& schedule, const PlannedStage& stage);
+
+/// Throws ConfigError for a schedule that gives, at some step, what no optimizer can take.
+void check_schedule(const AnySchedule& schedule, const PlannedStage& stage, const std::string& where);
+
+std::vector<RateSpan> rate_spans(const std::vector<ScheduleValue>& schedule, const std::vector<GroupPlan>& groups);
+
+std::optional<MomentumSpan> momentum_span(const std::vector<ScheduleValue>& schedule);
+
+StageDescription describe(const LayerGroups& groups, const Stage& stage, const PlannedStage& planned);
+
+std::vector<StageDescription> describe(const LayerGroups& groups, std::span<const Stage> plan,
+                                       const std::vector<PlannedStage>& planned);
+
+}  // namespace detail
+
+}  // namespace thaw
+
+#if THAW_DEFINES(train)
+
+namespace thaw::detail {
+
+THAW_INLINE std::vector<FrozenFrom> frozen_over(const AnyFreezePolicy& policy, const LayerGroups& groups,
+                                                std::int64_t steps, std::int64_t steps_per_epoch) {
+  std::vector<FrozenFrom> changes;
+  for (std::int64_t step = 0; step < steps; ++step) {
+    std::vector<bool> frozen = ask(policy, groups, {.step = step, .steps = steps, .steps_per_epoch = steps_per_epoch});
+    if (changes.empty() || changes.back().frozen != frozen)
+      changes.push_back({.step = step, .frozen = std::move(frozen)});
+  }
+  return changes;
+}
+
+THAW_INLINE const std::vector<bool>& PlannedStage::frozen_at(std::int64_t step) const {
+  auto now = frozen.end() - 1;
+  while (now->step > step) --now;
+  return now->frozen;
+}
+
+THAW_INLINE std::vector<FrozenFrom> wholly_frozen(const LayerGroups& groups, const PlannedStage& stage) {
   std::vector<FrozenFrom> changes = stage.frozen;
   for (FrozenFrom& change : changes)
     for (std::size_t i = 0; i < groups.size(); ++i)
@@ -92,8 +129,7 @@ inline std::vector<FrozenFrom> wholly_frozen(const LayerGroups& groups, const Pl
   return changes;
 }
 
-/// Throws ConfigError if at some step of the stage nothing would train.
-inline void check_trains(const LayerGroups& groups, const PlannedStage& stage, const std::string& where) {
+THAW_INLINE void check_trains(const LayerGroups& groups, const PlannedStage& stage, const std::string& where) {
   for (const FrozenFrom& change : wholly_frozen(groups, stage))
     if (std::ranges::find(change.frozen, false) == change.frozen.end())
       throw ConfigError(where,
@@ -103,8 +139,7 @@ inline void check_trains(const LayerGroups& groups, const PlannedStage& stage, c
                         "thaw at least the last group");
 }
 
-/// Per group, what gets gradients at some time in the stage, from which step on, and how fast.
-inline std::vector<GroupPlan> group_plan(const LayerGroups& groups, const PlannedStage& stage) {
+THAW_INLINE std::vector<GroupPlan> group_plan(const LayerGroups& groups, const PlannedStage& stage) {
   std::vector<GroupPlan> plan;
   for (std::size_t i = 0; i < groups.size(); ++i) {
     GroupPlan group{.name = groups[i].name, .parameters = groups[i].numel(), .first_step = -1};
@@ -121,15 +156,13 @@ inline std::vector<GroupPlan> group_plan(const LayerGroups& groups, const Planne
   return plan;
 }
 
-/// What a schedule says at each step of a stage.
-inline std::vector<ScheduleValue> schedule_over(const AnySchedule& schedule, const PlannedStage& stage) {
+THAW_INLINE std::vector<ScheduleValue> schedule_over(const AnySchedule& schedule, const PlannedStage& stage) {
   std::vector<ScheduleValue> values;
   for (const Progress& at : steps(stage.steps(), stage.steps_per_epoch)) values.push_back(schedule(at));
   return values;
 }
 
-/// Throws ConfigError for a schedule that gives, at some step, what no optimizer can take.
-inline void check_schedule(const AnySchedule& schedule, const PlannedStage& stage, const std::string& where) {
+THAW_INLINE void check_schedule(const AnySchedule& schedule, const PlannedStage& stage, const std::string& where) {
   const auto refuse = [&](const Progress& at, const std::string& what, const std::string& fix) {
     throw ConfigError(
         where, "its schedule gives " + what + " at step " + std::to_string(at.step) + " of " + std::to_string(at.steps),
@@ -144,8 +177,8 @@ inline void check_schedule(const AnySchedule& schedule, const PlannedStage& stag
   }
 }
 
-inline std::vector<RateSpan> rate_spans(const std::vector<ScheduleValue>& schedule,
-                                        const std::vector<GroupPlan>& groups) {
+THAW_INLINE std::vector<RateSpan> rate_spans(const std::vector<ScheduleValue>& schedule,
+                                             const std::vector<GroupPlan>& groups) {
   std::vector<double> highest_from(schedule.size());
   double highest = -std::numeric_limits<double>::infinity();
   for (std::size_t i = schedule.size(); i-- > 0;) highest_from[i] = highest = std::max(highest, schedule[i].lr);
@@ -159,7 +192,7 @@ inline std::vector<RateSpan> rate_spans(const std::vector<ScheduleValue>& schedu
   return spans;
 }
 
-inline std::optional<MomentumSpan> momentum_span(const std::vector<ScheduleValue>& schedule) {
+THAW_INLINE std::optional<MomentumSpan> momentum_span(const std::vector<ScheduleValue>& schedule) {
   std::optional<MomentumSpan> span;
   for (const ScheduleValue& value : schedule) {
     if (!value.momentum) continue;
@@ -170,7 +203,7 @@ inline std::optional<MomentumSpan> momentum_span(const std::vector<ScheduleValue
   return span;
 }
 
-inline StageDescription describe(const LayerGroups& groups, const Stage& stage, const PlannedStage& planned) {
+THAW_INLINE StageDescription describe(const LayerGroups& groups, const Stage& stage, const PlannedStage& planned) {
   const std::vector<ScheduleValue> schedule = schedule_over(stage.schedule, planned);
   const std::vector<GroupPlan> plans = group_plan(groups, planned);
   std::vector<std::string> notes = norm_notes(groups, planned.frozen.back().frozen, planned.norm, planned.steps());
@@ -188,14 +221,14 @@ inline StageDescription describe(const LayerGroups& groups, const Stage& stage, 
           .frozen = wholly_frozen(groups, planned)};
 }
 
-inline std::vector<StageDescription> describe(const LayerGroups& groups, std::span<const Stage> plan,
-                                              const std::vector<PlannedStage>& planned) {
+THAW_INLINE std::vector<StageDescription> describe(const LayerGroups& groups, std::span<const Stage> plan,
+                                                   const std::vector<PlannedStage>& planned) {
   std::vector<StageDescription> stages;
   stages.reserve(plan.size());
   for (std::size_t i = 0; i < plan.size(); ++i) stages.push_back(describe(groups, plan[i], planned[i]));
   return stages;
 }
 
-}  // namespace detail
+}  // namespace thaw::detail
 
-}  // namespace thaw
+#endif

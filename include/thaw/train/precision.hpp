@@ -10,6 +10,7 @@
 
 #include <string>
 
+#include <thaw/core/compiled.hpp>
 #include <thaw/core/error.hpp>
 
 namespace thaw {
@@ -32,19 +33,8 @@ enum class Layout {
 /// Autocast while it lives, as Python's `with torch.autocast(device, dtype)`: for a forward pass of your own.
 class Autocast {
  public:
-  Autocast(at::DeviceType device, at::ScalarType dtype)
-      : device_(device),
-        was_enabled_(at::autocast::is_autocast_enabled(device)),
-        old_dtype_(at::autocast::get_autocast_dtype(device)) {
-    at::autocast::set_autocast_enabled(device_, true);
-    at::autocast::set_autocast_dtype(device_, dtype);
-    at::autocast::increment_nesting();
-  }
-  ~Autocast() {
-    if (at::autocast::decrement_nesting() == 0) at::autocast::clear_cache();
-    at::autocast::set_autocast_enabled(device_, was_enabled_);
-    at::autocast::set_autocast_dtype(device_, old_dtype_);
-  }
+  Autocast(at::DeviceType device, at::ScalarType dtype);
+  ~Autocast();
   Autocast(const Autocast&) = delete;
   Autocast& operator=(const Autocast&) = delete;
 
@@ -55,7 +45,37 @@ class Autocast {
 };
 
 /// Whether this CPU multiplies in these numbers. Elsewhere than on x86 nothing is known, and it counts as true.
-[[nodiscard]] inline bool cpu_computes_in([[maybe_unused]] Precision precision) {
+[[nodiscard]] bool cpu_computes_in([[maybe_unused]] Precision precision);
+
+namespace detail {
+
+/// Throws ConfigError where a precision would make training slower.
+void check_precision(Precision precision, const at::Device& device);
+
+}  // namespace detail
+
+}  // namespace thaw
+
+#if THAW_DEFINES(train)
+
+namespace thaw {
+
+THAW_INLINE Autocast::Autocast(at::DeviceType device, at::ScalarType dtype)
+    : device_(device),
+      was_enabled_(at::autocast::is_autocast_enabled(device)),
+      old_dtype_(at::autocast::get_autocast_dtype(device)) {
+  at::autocast::set_autocast_enabled(device_, true);
+  at::autocast::set_autocast_dtype(device_, dtype);
+  at::autocast::increment_nesting();
+}
+
+THAW_INLINE Autocast::~Autocast() {
+  if (at::autocast::decrement_nesting() == 0) at::autocast::clear_cache();
+  at::autocast::set_autocast_enabled(device_, was_enabled_);
+  at::autocast::set_autocast_dtype(device_, old_dtype_);
+}
+
+THAW_INLINE bool cpu_computes_in([[maybe_unused]] Precision precision) {
 #if defined(__x86_64__) && __has_include(<cpuid.h>)
   unsigned a = 0, b = 0, c = 0, d = 0, a1 = 0;
   if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0) return false;
@@ -68,10 +88,11 @@ class Autocast {
 #endif
 }
 
-namespace detail {
+}  // namespace thaw
 
-/// Throws ConfigError where a precision would make training slower.
-inline void check_precision(Precision precision, const at::Device& device) {
+namespace thaw::detail {
+
+THAW_INLINE void check_precision(Precision precision, const at::Device& device) {
   if (!device.is_cpu() || cpu_computes_in(precision)) return;
   const bool half = precision == Precision::float16;
   throw ConfigError("LearnerOptions::precision",
@@ -80,6 +101,6 @@ inline void check_precision(Precision precision, const at::Device& device) {
                     "leave it at Precision::full, or move the model to a GPU before the Learner is made");
 }
 
-}  // namespace detail
+}  // namespace thaw::detail
 
-}  // namespace thaw
+#endif

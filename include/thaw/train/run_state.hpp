@@ -17,6 +17,7 @@
 #include <vector>
 
 #include <thaw/core/cast_problem.hpp>
+#include <thaw/core/compiled.hpp>
 #include <thaw/core/error.hpp>
 
 namespace thaw {
@@ -60,42 +61,16 @@ class StateVisitor {
     return name + " " + c10::str(tensor.sizes()) + " " + c10::toString(tensor.scalar_type());
   }
   /// So every tensor below.
-  [[nodiscard]] std::vector<std::string> described() const {
-    std::vector<std::string> result;
-    for (const auto& [name, tensor] : *state_)
-      if (name.starts_with(prefix_)) result.push_back(described(name.substr(prefix_.size()), tensor));
-    return result;
-  }
+  [[nodiscard]] std::vector<std::string> described() const;
 
   /// An undefined tensor is not written, and what was not written is read as one.
-  void operator()(const std::string& name, at::Tensor& value) const {
-    if (!reading_) {
-      if (value.defined()) (*state_)[prefix_ + name] = value.detach();
-    } else {
-      value = has(name) ? found(name) : at::Tensor();
-    }
-  }
+  void operator()(const std::string& name, at::Tensor& value) const;
 
   /// Throws FileError unless `into` can read it: for another shape, and for numbers that the tensor's type cannot hold.
-  void check(const std::string& name, const at::Tensor& value) const {
-    constexpr auto fix = "build the model as it was when the checkpoint was written";
-    if (found(name).sizes() != value.sizes())
-      throw FileError(prefix_ + name,
-                      c10::str("is ", found(name).sizes(), " in the checkpoint, and ", value.sizes(), " here"), fix);
-    if (const std::string problem = detail::cast_problem(value, found(name)); !problem.empty())
-      throw FileError(prefix_ + name, problem, fix);
-  }
+  void check(const std::string& name, const at::Tensor& value) const;
 
   /// Reads into the tensor itself, whose type, device and strides stay. Throws as `check` does.
-  void into(const std::string& name, const at::Tensor& value) const {
-    if (!reading_) {
-      (*state_)[prefix_ + name] = value.detach();
-      return;
-    }
-    check(name, value);
-    const c10::NoGradGuard no_grad;
-    value.detach().copy_(found(name));
-  }
+  void into(const std::string& name, const at::Tensor& value) const;
 
   void operator()(const std::string& name, double& value) const { number(name, value, at::kDouble); }
   void operator()(const std::string& name, bool& value) const { number(name, value, at::kBool); }
@@ -103,25 +78,8 @@ class StateVisitor {
   void operator()(const std::string& name, std::string& value) const { array(name, value, at::kByte); }
   void operator()(const std::string& name, std::vector<double>& values) const { array(name, values, at::kDouble); }
   void operator()(const std::string& name, std::vector<std::int64_t>& values) const { array(name, values, at::kLong); }
-  void operator()(const std::string& name, std::vector<bool>& values) const {
-    std::vector<std::int64_t> wide(values.begin(), values.end());
-    (*this)(name, wide);
-    values.assign(wide.begin(), wide.end());
-  }
-  void operator()(const std::string& name, std::vector<std::string>& values) const {
-    std::string all;
-    std::vector<std::int64_t> sizes;
-    for (const std::string& value : values) all += value, sizes.push_back(std::ssize(value));
-    (*this)(name, all);
-    (*this)(name + " sizes", sizes);
-    values.clear();
-    std::size_t at = 0;
-    for (const std::int64_t size : sizes) {
-      if (size < 0 || static_cast<std::size_t>(size) > all.size() - at) throw other_kind(name);
-      values.push_back(all.substr(at, static_cast<std::size_t>(size)));
-      at += static_cast<std::size_t>(size);
-    }
-  }
+  void operator()(const std::string& name, std::vector<bool>& values) const;
+  void operator()(const std::string& name, std::vector<std::string>& values) const;
 
   template <class T>
   void operator()(const std::string& name, std::optional<T>& value) const {
@@ -138,17 +96,8 @@ class StateVisitor {
   [[nodiscard]] FileError other_kind(const std::string& name) const {
     return {prefix_ + name, "is of another kind in the checkpoint", "resume with the program that wrote it"};
   }
-  [[nodiscard]] const at::Tensor& found(const std::string& name) const {
-    const auto place = state_->find(prefix_ + name);
-    if (place == state_->end())
-      throw FileError(prefix_ + name, "is not in the checkpoint", "resume with the program that wrote it");
-    return place->second;
-  }
-  [[nodiscard]] at::Tensor found(const std::string& name, at::ScalarType type, std::int64_t dim) const {
-    const at::Tensor& tensor = found(name);
-    if (tensor.scalar_type() != type || tensor.dim() != dim) throw other_kind(name);
-    return tensor.contiguous();
-  }
+  [[nodiscard]] const at::Tensor& found(const std::string& name) const;
+  [[nodiscard]] at::Tensor found(const std::string& name, at::ScalarType type, std::int64_t dim) const;
 
   template <class T>
   void number(const std::string& name, T& value, at::ScalarType type) const {
@@ -176,3 +125,79 @@ class StateVisitor {
 };
 
 }  // namespace thaw
+
+#if THAW_DEFINES(train)
+
+namespace thaw {
+
+THAW_INLINE std::vector<std::string> StateVisitor::described() const {
+  std::vector<std::string> result;
+  for (const auto& [name, tensor] : *state_)
+    if (name.starts_with(prefix_)) result.push_back(described(name.substr(prefix_.size()), tensor));
+  return result;
+}
+
+THAW_INLINE void StateVisitor::operator()(const std::string& name, at::Tensor& value) const {
+  if (!reading_) {
+    if (value.defined()) (*state_)[prefix_ + name] = value.detach();
+  } else {
+    value = has(name) ? found(name) : at::Tensor();
+  }
+}
+
+THAW_INLINE void StateVisitor::check(const std::string& name, const at::Tensor& value) const {
+  constexpr auto fix = "build the model as it was when the checkpoint was written";
+  if (found(name).sizes() != value.sizes())
+    throw FileError(prefix_ + name,
+                    c10::str("is ", found(name).sizes(), " in the checkpoint, and ", value.sizes(), " here"), fix);
+  if (const std::string problem = detail::cast_problem(value, found(name)); !problem.empty())
+    throw FileError(prefix_ + name, problem, fix);
+}
+
+THAW_INLINE void StateVisitor::into(const std::string& name, const at::Tensor& value) const {
+  if (!reading_) {
+    (*state_)[prefix_ + name] = value.detach();
+    return;
+  }
+  check(name, value);
+  const c10::NoGradGuard no_grad;
+  value.detach().copy_(found(name));
+}
+
+THAW_INLINE void StateVisitor::operator()(const std::string& name, std::vector<bool>& values) const {
+  std::vector<std::int64_t> wide(values.begin(), values.end());
+  (*this)(name, wide);
+  values.assign(wide.begin(), wide.end());
+}
+
+THAW_INLINE void StateVisitor::operator()(const std::string& name, std::vector<std::string>& values) const {
+  std::string all;
+  std::vector<std::int64_t> sizes;
+  for (const std::string& value : values) all += value, sizes.push_back(std::ssize(value));
+  (*this)(name, all);
+  (*this)(name + " sizes", sizes);
+  values.clear();
+  std::size_t at = 0;
+  for (const std::int64_t size : sizes) {
+    if (size < 0 || static_cast<std::size_t>(size) > all.size() - at) throw other_kind(name);
+    values.push_back(all.substr(at, static_cast<std::size_t>(size)));
+    at += static_cast<std::size_t>(size);
+  }
+}
+
+THAW_INLINE const at::Tensor& StateVisitor::found(const std::string& name) const {
+  const auto place = state_->find(prefix_ + name);
+  if (place == state_->end())
+    throw FileError(prefix_ + name, "is not in the checkpoint", "resume with the program that wrote it");
+  return place->second;
+}
+
+THAW_INLINE at::Tensor StateVisitor::found(const std::string& name, at::ScalarType type, std::int64_t dim) const {
+  const at::Tensor& tensor = found(name);
+  if (tensor.scalar_type() != type || tensor.dim() != dim) throw other_kind(name);
+  return tensor.contiguous();
+}
+
+}  // namespace thaw
+
+#endif

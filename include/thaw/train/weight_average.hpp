@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include <thaw/core/compiled.hpp>
 #include <thaw/train/detail/norm_notes.hpp>
 #include <thaw/train/learner.hpp>
 
@@ -26,58 +27,16 @@ namespace detail {
 class RunningAverage {
  public:
   /// Begins with the tensors as they are: those of groups that will train, and statistics of norm layers if asked for.
-  void begin(const LayerGroups& groups, std::span<const GroupPlan> plan, bool statistics) {
-    const c10::NoGradGuard no_grad;
-    averages_.clear();
-    swapped_ = false;
-    const auto add = [&](const at::Tensor& tensor) {
-      averages_[tensor.unsafeGetTensorImpl()] = {tensor, tensor.detach().clone()};
-    };
-    for (std::size_t i = 0; i < groups.size(); ++i) {
-      if (plan[i].first_step >= 0)
-        for (const GroupParameter& parameter : groups[i].parameters)
-          if (parameter.trainable) add(parameter.tensor);
-      if (statistics)
-        for (const auto& layer : groups[i].norms)
-          for (const at::Tensor& buffer : layer->buffers(/*recurse=*/false))
-            if (buffer.defined() && buffer.is_floating_point()) add(buffer);
-    }
-  }
+  void begin(const LayerGroups& groups, std::span<const GroupPlan> plan, bool statistics);
 
   /// average += weight (tensor - average)
-  void update(double weight) {
-    const c10::NoGradGuard no_grad;
-    for (auto& [key, pair] : averages_) pair.second.lerp_(pair.first.detach(), weight);
-  }
+  void update(double weight);
 
   /// Puts the averages where the weights are, and keeps the weights; the next call puts them back.
-  void swap() {
-    const c10::NoGradGuard no_grad;
-    for (auto& [key, pair] : averages_) {
-      const at::Tensor kept = pair.first.detach().clone();
-      pair.first.detach().copy_(pair.second);
-      pair.second = kept;
-    }
-    swapped_ = !swapped_;
-  }
+  void swap();
   [[nodiscard]] bool swapped() const { return swapped_; }
 
-  void visit(const StateVisitor& state, const LayerGroups& groups) {
-    state("swapped", swapped_);
-    if (state.reading()) averages_.clear();
-    const c10::NoGradGuard no_grad;
-    groups.each_tensor([&](const std::string& name, const at::Tensor& tensor) {
-      const auto found = averages_.find(tensor.unsafeGetTensorImpl());
-      if (state.reading()) {
-        if (!state.fits(name, tensor)) return;  // it was not averaged, or had another shape
-        const at::Tensor average = at::empty_like(tensor.detach());
-        state.into(name, average);
-        averages_[tensor.unsafeGetTensorImpl()] = {tensor, average};
-      } else if (found != averages_.end()) {
-        state.into(name, found->second.second);
-      }
-    });
-  }
+  void visit(const StateVisitor& state, const LayerGroups& groups);
 
  private:
   std::unordered_map<const at::TensorImpl*, std::pair<at::Tensor, at::Tensor>> averages_;
@@ -97,27 +56,14 @@ struct EMA {
   double decay = 0.999;
   bool warm_up = true;
 
-  void on_stage_planned(const StagePlanned&) const {
-    if (!(decay >= 0 && decay < 1))
-      throw ConfigError("EMA", "decay is " + detail::number(decay), "give a number in [0, 1), .999 say");
-  }
-  void on_stage_begin(const StageBegin& event) {
-    steps_ = 0;
-    average_.begin(event.learner.groups(), event.groups, /*statistics=*/true);
-  }
+  void on_stage_planned(const StagePlanned&) const;
+  void on_stage_begin(const StageBegin& event);
   void on_epoch_begin(const EpochBegin&) {
     if (average_.swapped()) average_.swap();
   }
-  void on_step_end(const StepEnd&) {
-    const auto n = static_cast<double>(++steps_);
-    const double d = warm_up ? std::min(decay, (1 + n) / (10 + n)) : decay;
-    average_.update(1 - d);
-  }
+  void on_step_end(const StepEnd&);
   void on_epoch_trained(const EpochTrained&) { average_.swap(); }
-  void on_run_state(const RunStateVisit& event) {
-    average_.visit(event.state.in("average"), event.learner.groups());
-    event.state("steps", steps_);
-  }
+  void on_run_state(const RunStateVisit& event);
 
   detail::RunningAverage average_ = {};  // run state, from one stage's begin to its end
   std::int64_t steps_ = 0;
@@ -131,32 +77,125 @@ struct EMA {
 struct SWA {
   double start = 0.75;  ///< the fraction of the stage's epochs that is left out
 
-  void on_stage_planned(const StagePlanned& event) const {
-    event.sets_weights.emplace_back("SWA");
-    if (!(start >= 0 && start < 1))
-      throw ConfigError("SWA", "start is " + detail::number(start), "give a fraction in [0, 1)");
-  }
-  void on_stage_begin(const StageBegin& event) {
-    detail::check_norms_can_be_measured(event.learner.groups(), "SWA");
-    count_ = 0;
-    average_.begin(event.learner.groups(), event.groups, /*statistics=*/false);
-  }
-  void on_epoch_trained(const EpochTrained& event) {
-    if (static_cast<double>(event.epoch) <= start * static_cast<double>(event.epochs)) return;
-    average_.update(1 / static_cast<double>(++count_));
-  }
-  void on_stage_end(const StageEnd& event) {
-    if (count_ == 0) return;
-    average_.swap();
-    event.learner.update_norm_statistics();
-  }
-  void on_run_state(const RunStateVisit& event) {
-    average_.visit(event.state.in("average"), event.learner.groups());
-    event.state("count", count_);
-  }
+  void on_stage_planned(const StagePlanned& event) const;
+  void on_stage_begin(const StageBegin& event);
+  void on_epoch_trained(const EpochTrained& event);
+  void on_stage_end(const StageEnd& event);
+  void on_run_state(const RunStateVisit& event);
 
   detail::RunningAverage average_ = {};  // run state, from one stage's begin to its end
   std::int64_t count_ = 0;
 };
 
 }  // namespace thaw
+
+#if THAW_DEFINES(train)
+
+namespace thaw::detail {
+
+THAW_INLINE void RunningAverage::begin(const LayerGroups& groups, std::span<const GroupPlan> plan, bool statistics) {
+  const c10::NoGradGuard no_grad;
+  averages_.clear();
+  swapped_ = false;
+  const auto add = [&](const at::Tensor& tensor) {
+    averages_[tensor.unsafeGetTensorImpl()] = {tensor, tensor.detach().clone()};
+  };
+  for (std::size_t i = 0; i < groups.size(); ++i) {
+    if (plan[i].first_step >= 0)
+      for (const GroupParameter& parameter : groups[i].parameters)
+        if (parameter.trainable) add(parameter.tensor);
+    if (statistics)
+      for (const auto& layer : groups[i].norms)
+        for (const at::Tensor& buffer : layer->buffers(/*recurse=*/false))
+          if (buffer.defined() && buffer.is_floating_point()) add(buffer);
+  }
+}
+
+THAW_INLINE void RunningAverage::update(double weight) {
+  const c10::NoGradGuard no_grad;
+  for (auto& [key, pair] : averages_) pair.second.lerp_(pair.first.detach(), weight);
+}
+
+THAW_INLINE void RunningAverage::swap() {
+  const c10::NoGradGuard no_grad;
+  for (auto& [key, pair] : averages_) {
+    const at::Tensor kept = pair.first.detach().clone();
+    pair.first.detach().copy_(pair.second);
+    pair.second = kept;
+  }
+  swapped_ = !swapped_;
+}
+
+THAW_INLINE void RunningAverage::visit(const StateVisitor& state, const LayerGroups& groups) {
+  state("swapped", swapped_);
+  if (state.reading()) averages_.clear();
+  const c10::NoGradGuard no_grad;
+  groups.each_tensor([&](const std::string& name, const at::Tensor& tensor) {
+    const auto found = averages_.find(tensor.unsafeGetTensorImpl());
+    if (state.reading()) {
+      if (!state.fits(name, tensor)) return;  // it was not averaged, or had another shape
+      const at::Tensor average = at::empty_like(tensor.detach());
+      state.into(name, average);
+      averages_[tensor.unsafeGetTensorImpl()] = {tensor, average};
+    } else if (found != averages_.end()) {
+      state.into(name, found->second.second);
+    }
+  });
+}
+
+}  // namespace thaw::detail
+
+namespace thaw {
+
+THAW_INLINE void EMA::on_stage_planned(const StagePlanned&) const {
+  if (!(decay >= 0 && decay < 1))
+    throw ConfigError("EMA", "decay is " + detail::number(decay), "give a number in [0, 1), .999 say");
+}
+
+THAW_INLINE void EMA::on_stage_begin(const StageBegin& event) {
+  steps_ = 0;
+  average_.begin(event.learner.groups(), event.groups, /*statistics=*/true);
+}
+
+THAW_INLINE void EMA::on_step_end(const StepEnd&) {
+  const auto n = static_cast<double>(++steps_);
+  const double d = warm_up ? std::min(decay, (1 + n) / (10 + n)) : decay;
+  average_.update(1 - d);
+}
+
+THAW_INLINE void EMA::on_run_state(const RunStateVisit& event) {
+  average_.visit(event.state.in("average"), event.learner.groups());
+  event.state("steps", steps_);
+}
+
+THAW_INLINE void SWA::on_stage_planned(const StagePlanned& event) const {
+  event.sets_weights.emplace_back("SWA");
+  if (!(start >= 0 && start < 1))
+    throw ConfigError("SWA", "start is " + detail::number(start), "give a fraction in [0, 1)");
+}
+
+THAW_INLINE void SWA::on_stage_begin(const StageBegin& event) {
+  detail::check_norms_can_be_measured(event.learner.groups(), "SWA");
+  count_ = 0;
+  average_.begin(event.learner.groups(), event.groups, /*statistics=*/false);
+}
+
+THAW_INLINE void SWA::on_epoch_trained(const EpochTrained& event) {
+  if (static_cast<double>(event.epoch) <= start * static_cast<double>(event.epochs)) return;
+  average_.update(1 / static_cast<double>(++count_));
+}
+
+THAW_INLINE void SWA::on_stage_end(const StageEnd& event) {
+  if (count_ == 0) return;
+  average_.swap();
+  event.learner.update_norm_statistics();
+}
+
+THAW_INLINE void SWA::on_run_state(const RunStateVisit& event) {
+  average_.visit(event.state.in("average"), event.learner.groups());
+  event.state("count", count_);
+}
+
+}  // namespace thaw
+
+#endif

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include <thaw/core/compiled.hpp>
 #include <thaw/data/shard.hpp>
 #include <thaw/groups/layer_groups.hpp>
 #include <thaw/train/run_state.hpp>
@@ -127,4 +128,6 @@ class World {
 
 }  // namespace thaw
 
+#if THAW_DEFINES(train)
 #include <thaw/train/detail/world_messages.hpp>
+#endif

@@ -13,6 +13,7 @@
 #include <type_traits>
 #include <utility>
 
+#include <thaw/core/compiled.hpp>
 #include <thaw/core/error.hpp>
 #include <thaw/data/batch.hpp>
 
@@ -73,14 +74,10 @@ bool is_ordered(const Range& range) {
 }
 
 /// Of the samples in a batch that may be anything; 0 where that cannot be said.
-inline std::int64_t size_of(const Batch& batch) {
-  return batch.input.empty() || batch.input[0].dim() == 0 ? 0 : batch.size();
-}
+std::int64_t size_of(const Batch& batch);
 
 /// The smaller of both, where there are two.
-inline std::optional<std::int64_t> smaller(const std::optional<std::int64_t>& a, std::int64_t b) {
-  return a && *a < b ? *a : b;
-}
+std::optional<std::int64_t> smaller(const std::optional<std::int64_t>& a, std::int64_t b);
 
 /// Samples of the smallest batch of a sized range. Where batches are made as they are asked for, only the last is.
 template <class Range, class AsBatch>
@@ -99,16 +96,7 @@ struct OnePass {
 };
 
 /// The record, as long as one of them has it.
-inline std::shared_ptr<OnePass> one_pass_of(const std::shared_ptr<const void>& range) {
-  static std::mutex mutex;
-  static std::map<std::weak_ptr<const void>, std::weak_ptr<OnePass>, std::owner_less<>> all;
-  const std::scoped_lock lock(mutex);
-  std::erase_if(all, [](const auto& each) { return each.first.expired(); });
-  std::weak_ptr<OnePass>& known = all[range];
-  std::shared_ptr<OnePass> record = known.lock();
-  if (!record) known = record = std::make_shared<OnePass>();
-  return record;
-}
+std::shared_ptr<OnePass> one_pass_of(const std::shared_ptr<const void>& range);
 
 /// LibTorch's loader with workers refuses a new pass before the last one has ended.
 template <class Range>
@@ -171,7 +159,34 @@ BatchStream range_stream(std::shared_ptr<Range> range, AsBatch as_batch, std::sh
 
 /// A pass of which i batches are over, and which has `batches` together. At a longer one it ends there, or throws
 /// DataError, as at a shorter one. One without any says nothing: who asked knows what it was for.
-inline BatchStream of_length(BatchStream pass, std::int64_t i, std::int64_t batches, bool ends_there) {
+BatchStream of_length(BatchStream pass, std::int64_t i, std::int64_t batches, bool ends_there);
+
+}  // namespace thaw::detail
+
+#if THAW_DEFINES(data)
+
+namespace thaw::detail {
+
+THAW_INLINE std::int64_t size_of(const Batch& batch) {
+  return batch.input.empty() || batch.input[0].dim() == 0 ? 0 : batch.size();
+}
+
+THAW_INLINE std::optional<std::int64_t> smaller(const std::optional<std::int64_t>& a, std::int64_t b) {
+  return a && *a < b ? *a : b;
+}
+
+THAW_INLINE std::shared_ptr<OnePass> one_pass_of(const std::shared_ptr<const void>& range) {
+  static std::mutex mutex;
+  static std::map<std::weak_ptr<const void>, std::weak_ptr<OnePass>, std::owner_less<>> all;
+  const std::scoped_lock lock(mutex);
+  std::erase_if(all, [](const auto& each) { return each.first.expired(); });
+  std::weak_ptr<OnePass>& known = all[range];
+  std::shared_ptr<OnePass> record = known.lock();
+  if (!record) known = record = std::make_shared<OnePass>();
+  return record;
+}
+
+THAW_INLINE BatchStream of_length(BatchStream pass, std::int64_t i, std::int64_t batches, bool ends_there) {
   struct State {
     BatchStream pass;
     std::int64_t given;
@@ -196,3 +211,5 @@ inline BatchStream of_length(BatchStream pass, std::int64_t i, std::int64_t batc
 }
 
 }  // namespace thaw::detail
+
+#endif

@@ -17,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include <thaw/core/compiled.hpp>
 #include <thaw/core/error.hpp>
 #include <thaw/groups/optimizer_groups.hpp>
 #include <thaw/optim/revocable_step.hpp>
@@ -35,59 +36,20 @@ void write_decay(torch::optim::Optimizer& optimizer, const LayerGroups& groups, 
 }
 
 /// LibTorch's optimizers compute the closure's loss with gradients, the rest without.
-inline at::Tensor loss_of(const torch::optim::Optimizer::LossClosure& closure) {
-  if (!closure) return {};
-  const c10::AutoGradMode enable_grad(true);
-  return closure();
-}
+at::Tensor loss_of(const torch::optim::Optimizer::LossClosure& closure);
 
 /// Whether the kernels were brought for a device that is not LibTorch's own, or a way to do without.
-inline bool private_device_fuses() {
-  c10::Dispatcher& dispatcher = c10::Dispatcher::singleton();
-  constexpr c10::DispatchKey key = c10::DispatchKey::PrivateUse1;
-  return dispatcher.hasBackendFallbackForDispatchKey(key) ||
-         std::ranges::all_of(std::array{"aten::_fused_adam_", "aten::_fused_adamw_", "aten::_fused_sgd_"},
-                             [&](const char* name) {
-                               const auto kernel = dispatcher.findSchema({name, ""});
-                               return kernel && kernel->hasKernelForDispatchKey(key);
-                             });
-}
+bool private_device_fuses();
 
 /// Whether LibTorch has fused kernels for all that has a gradient. They walk over memory, so it must be dense.
-inline bool can_fuse(torch::optim::Optimizer& optimizer) {
-  const auto fits = [](const at::Tensor& parameter) {
-    const at::Tensor& gradient = parameter.grad();
-    const at::ScalarType type = parameter.scalar_type();
-    return !gradient.defined() ||
-           ((parameter.is_cuda() ? at::isFloatingType(type)
-                                 : (parameter.is_cpu() || (parameter.is_privateuseone() && private_device_fuses())) &&
-                                       (type == at::kFloat || type == at::kDouble)) &&
-            parameter.layout() == at::kStrided && gradient.layout() == at::kStrided &&
-            parameter.is_non_overlapping_and_dense() && gradient.scalar_type() == parameter.scalar_type() &&
-            gradient.device() == parameter.device());
-  };
-  return std::ranges::all_of(optimizer.param_groups(),
-                             [&](const auto& group) { return std::ranges::all_of(group.params(), fits); });
-}
+bool can_fuse(torch::optim::Optimizer& optimizer);
 
 /// A tensor as a kernel may walk over it next to another: of its type, device and memory layout. Throws ConfigError for
 /// another shape, as of a state that was loaded from another network.
-inline at::Tensor laid_out_like(const at::Tensor& like, const at::Tensor& tensor) {
-  if (tensor.sizes() != like.sizes())
-    throw ConfigError(
-        "optimizer",
-        "its state has shape " + c10::str(tensor.sizes()) + " for a parameter of shape " + c10::str(like.sizes()),
-        "load the state of the same network, or call forget_state");
-  bool same = tensor.scalar_type() == like.scalar_type() && tensor.device() == like.device();
-  for (std::int64_t i = 0; i < like.dim(); ++i)
-    same = same && (like.size(i) == 1 || tensor.stride(i) == like.stride(i));
-  return same ? tensor : at::empty_like(like).copy_(tensor);
-}
+at::Tensor laid_out_like(const at::Tensor& like, const at::Tensor& tensor);
 
 /// The same for a state, which is zeros at first.
-inline at::Tensor state_like(const at::Tensor& parameter, const at::Tensor& state) {
-  return state.defined() ? laid_out_like(parameter, state) : at::zeros_like(parameter);
-}
+at::Tensor state_like(const at::Tensor& parameter, const at::Tensor& state);
 
 /// What one call of a kernel takes: the same device, dtype and number of steps.
 struct FusedCall {
@@ -95,36 +57,16 @@ struct FusedCall {
   std::vector<at::Tensor> parameters = {}, gradients = {}, first = {}, second = {}, largest = {};
 
   /// The call that takes this parameter; makes one where there is none yet.
-  static FusedCall& of(std::vector<FusedCall>& calls, const at::Tensor& parameter, std::int64_t step) {
-    const auto fits = [&](const FusedCall& call) {
-      return call.step == step && call.parameters[0].device() == parameter.device() &&
-             call.parameters[0].scalar_type() == parameter.scalar_type();
-    };
-    auto found = std::ranges::find_if(calls, fits);
-    if (found == calls.end()) found = calls.insert(found, FusedCall{.step = step});
-    found->parameters.push_back(parameter);
-    found->gradients.push_back(laid_out_like(parameter, parameter.grad()));
-    return *found;
-  }
+  static FusedCall& of(std::vector<FusedCall>& calls, const at::Tensor& parameter, std::int64_t step);
 
   /// Tells autograd that the parameters changed, which the kernels do not.
-  void tell_autograd() const {
-    for (const at::Tensor& parameter : parameters)
-      if (!parameter.is_inference()) parameter.unsafeGetTensorImpl()->bump_version();
-  }
+  void tell_autograd() const;
 
   /// The kernels want a tensor of the step per parameter; one serves all.
-  [[nodiscard]] std::vector<at::Tensor> steps() const {
-    const at::Tensor step_tensor = at::full({}, static_cast<double>(step), parameters[0].options().dtype(at::kFloat));
-    return std::vector<at::Tensor>(parameters.size(), step_tensor);
-  }
+  [[nodiscard]] std::vector<at::Tensor> steps() const;
 };
 
-inline bool all_on(torch::optim::Optimizer& optimizer, const at::Device& device) {
-  return std::ranges::all_of(optimizer.param_groups(), [&](const auto& group) {
-    return std::ranges::all_of(group.params(), [&](const at::Tensor& each) { return each.device() == device; });
-  });
-}
+bool all_on(torch::optim::Optimizer& optimizer, const at::Device& device);
 
 /// LibTorch's Adam or AdamW whose steps are a kernel's: `kernel(call, options, overflow)`.
 template <class Base, class State, class Options>
@@ -178,3 +120,88 @@ class FusedAdam : public Base, public RevocableStep {
 };
 
 }  // namespace thaw::detail
+
+#if THAW_DEFINES(optim)
+
+namespace thaw::detail {
+
+THAW_INLINE at::Tensor loss_of(const torch::optim::Optimizer::LossClosure& closure) {
+  if (!closure) return {};
+  const c10::AutoGradMode enable_grad(true);
+  return closure();
+}
+
+THAW_INLINE bool private_device_fuses() {
+  c10::Dispatcher& dispatcher = c10::Dispatcher::singleton();
+  constexpr c10::DispatchKey key = c10::DispatchKey::PrivateUse1;
+  return dispatcher.hasBackendFallbackForDispatchKey(key) ||
+         std::ranges::all_of(std::array{"aten::_fused_adam_", "aten::_fused_adamw_", "aten::_fused_sgd_"},
+                             [&](const char* name) {
+                               const auto kernel = dispatcher.findSchema({name, ""});
+                               return kernel && kernel->hasKernelForDispatchKey(key);
+                             });
+}
+
+THAW_INLINE bool can_fuse(torch::optim::Optimizer& optimizer) {
+  const auto fits = [](const at::Tensor& parameter) {
+    const at::Tensor& gradient = parameter.grad();
+    const at::ScalarType type = parameter.scalar_type();
+    return !gradient.defined() ||
+           ((parameter.is_cuda() ? at::isFloatingType(type)
+                                 : (parameter.is_cpu() || (parameter.is_privateuseone() && private_device_fuses())) &&
+                                       (type == at::kFloat || type == at::kDouble)) &&
+            parameter.layout() == at::kStrided && gradient.layout() == at::kStrided &&
+            parameter.is_non_overlapping_and_dense() && gradient.scalar_type() == parameter.scalar_type() &&
+            gradient.device() == parameter.device());
+  };
+  return std::ranges::all_of(optimizer.param_groups(),
+                             [&](const auto& group) { return std::ranges::all_of(group.params(), fits); });
+}
+
+THAW_INLINE at::Tensor laid_out_like(const at::Tensor& like, const at::Tensor& tensor) {
+  if (tensor.sizes() != like.sizes())
+    throw ConfigError(
+        "optimizer",
+        "its state has shape " + c10::str(tensor.sizes()) + " for a parameter of shape " + c10::str(like.sizes()),
+        "load the state of the same network, or call forget_state");
+  bool same = tensor.scalar_type() == like.scalar_type() && tensor.device() == like.device();
+  for (std::int64_t i = 0; i < like.dim(); ++i)
+    same = same && (like.size(i) == 1 || tensor.stride(i) == like.stride(i));
+  return same ? tensor : at::empty_like(like).copy_(tensor);
+}
+
+THAW_INLINE at::Tensor state_like(const at::Tensor& parameter, const at::Tensor& state) {
+  return state.defined() ? laid_out_like(parameter, state) : at::zeros_like(parameter);
+}
+
+THAW_INLINE FusedCall& FusedCall::of(std::vector<FusedCall>& calls, const at::Tensor& parameter, std::int64_t step) {
+  const auto fits = [&](const FusedCall& call) {
+    return call.step == step && call.parameters[0].device() == parameter.device() &&
+           call.parameters[0].scalar_type() == parameter.scalar_type();
+  };
+  auto found = std::ranges::find_if(calls, fits);
+  if (found == calls.end()) found = calls.insert(found, FusedCall{.step = step});
+  found->parameters.push_back(parameter);
+  found->gradients.push_back(laid_out_like(parameter, parameter.grad()));
+  return *found;
+}
+
+THAW_INLINE void FusedCall::tell_autograd() const {
+  for (const at::Tensor& parameter : parameters)
+    if (!parameter.is_inference()) parameter.unsafeGetTensorImpl()->bump_version();
+}
+
+THAW_INLINE std::vector<at::Tensor> FusedCall::steps() const {
+  const at::Tensor step_tensor = at::full({}, static_cast<double>(step), parameters[0].options().dtype(at::kFloat));
+  return std::vector<at::Tensor>(parameters.size(), step_tensor);
+}
+
+THAW_INLINE bool all_on(torch::optim::Optimizer& optimizer, const at::Device& device) {
+  return std::ranges::all_of(optimizer.param_groups(), [&](const auto& group) {
+    return std::ranges::all_of(group.params(), [&](const at::Tensor& each) { return each.device() == device; });
+  });
+}
+
+}  // namespace thaw::detail
+
+#endif

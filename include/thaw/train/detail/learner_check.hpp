@@ -19,7 +19,7 @@ namespace thaw {
 
 /// While it lives, data is only tried out: a first check of it does not count, and passes that it began are given up.
 /// Otherwise a loader that shuffles would go on in an order that was drawn for nothing.
-inline std::shared_ptr<void> Learner::trial() {
+THAW_INLINE std::shared_ptr<void> Learner::trial() {
   if (checked_ || was_checked_) return {};
   return {nullptr, [this](void*) {
             checked_ = false;
@@ -29,14 +29,14 @@ inline std::shared_ptr<void> Learner::trial() {
 }
 
 /// Throws ConfigError where a fit or a sweep runs: its plan, its pass over the data and its place would be lost.
-inline void Learner::refuse_in_callback(const char* call) const {
+THAW_INLINE void Learner::refuse_in_callback(const char* call) const {
   if (fit_ != nullptr || sweeping_)
     throw ConfigError("Learner::" + std::string(call), "a callback calls it while a fit or find_lr runs",
                       "call stop(reason) there, and this once fit has returned");
 }
 
 /// Throws ConfigError where a callback must see each loss, which no host does when a captured pass is replayed.
-inline void Learner::check_graphs(const std::vector<Callback>& callbacks) const {
+THAW_INLINE void Learner::check_graphs(const std::vector<Callback>& callbacks) const {
   if (!cuda_graphs_) return;
   for (const Callback& callback : callbacks)
     if (callback.hears<LossReady>())
@@ -45,13 +45,13 @@ inline void Learner::check_graphs(const std::vector<Callback>& callbacks) const 
 }
 
 /// Tries the data on the model, once; where it does not fit in one process, all end.
-inline void Learner::check_data() {
+THAW_INLINE void Learner::check_data() {
   if (checked_) return;
   const std::shared_ptr<void> common = common_random();
   world_.together([&] { try_data(); });
 }
 
-inline void Learner::try_data() {
+THAW_INLINE void Learner::try_data() {
   const bool quietly = std::exchange(was_checked_, false);  // a resumed run draws nothing for what was done before
   std::optional<RandomState> random;
   if (quietly) random.emplace();
@@ -80,7 +80,7 @@ inline void Learner::try_data() {
 /// Throws DataError where a batch of each epoch, as a rule its last, has one sample and a norm layer that trains, at
 /// some time in the stage, cannot do with it: known only by trying, since the same layer can where it sees many
 /// positions of that sample.
-inline void Learner::check_last_batch(const detail::PlannedStage& stage, const std::string& where) {
+THAW_INLINE void Learner::check_last_batch(const detail::PlannedStage& stage, const std::string& where) {
   const std::optional<std::int64_t> fewest = data_.train.smallest_batch();
   if (!fewest || *fewest / world_.size() > 1) return;  // also in the smallest shard
   const detail::TryOut nothing_stays{*groups_.module()};

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include <thaw/train/detail/feature_room.hpp>
+#include <thaw/train/detail/run_in_parts.hpp>
 #include <thaw/train/learner.hpp>
 
 namespace thaw {
@@ -35,22 +36,12 @@ inline Fields features_of(const FrozenForward& prefix, const BatchStream& next, 
   return kept;
 }
 
-/// Whether two passes over the first samples differ, or draw random numbers. Throws DataError where there are none.
-inline bool augments(const DataSource::Numbered& source) {
-  const RandomState random;
-  const std::optional<Batch> first = source.in_order(0)(), again = source.in_order(1)();
-  if (!first || !again)
-    throw DataError("Cache", "the source's in_order() gives no batch",
-                    "let it give each sample once, as often as asked");
-  return random.moved() || !same(first->input, again->input);
-}
-
 }  // namespace detail
 
 /// What can be known, before anything trains, to keep a stage from being cached. Throws ConfigError,
 /// and DataError for a source that gives nothing in order.
-inline void Learner::check_cache(const Stage& stage, const detail::PlannedStage& planned,
-                                 const std::string& where) const {
+THAW_INLINE void Learner::check_cache(const Stage& stage, const detail::PlannedStage& planned,
+                                      const std::string& where) const {
   const auto refuse = [&](const std::string& problem, const std::string& fix) {
     throw ConfigError(where + ", cache", problem, fix);
   };
@@ -76,7 +67,7 @@ inline void Learner::check_cache(const Stage& stage, const detail::PlannedStage&
            "freeze the first groups for the whole stage, with Norm::hold");
 }
 
-inline FrozenSplit Learner::split_frozen() {
+THAW_INLINE FrozenSplit Learner::split_frozen() {
   if (!task_.parts)
     throw ConfigError("model", "it cannot be run in parts",
                       "let it be a torch::nn::Sequential, or give it forward_parts(): see thaw::ForwardPart");
@@ -89,26 +80,21 @@ inline FrozenSplit Learner::split_frozen() {
 }
 
 /// All that moves at some time in a stage.
-inline detail::TensorSet Learner::moving_in(const detail::PlannedStage& planned) const {
+THAW_INLINE detail::TensorSet Learner::moving_in(const detail::PlannedStage& planned) const {
   detail::TensorSet moving;
   for (const auto& [step, frozen] : planned.frozen) detail::add_moving(moving, groups_, frozen, planned.norm);
   return moving;
 }
 
 /// The model cut in two for a stage. Throws ConfigError where nothing is frozen all along, or cannot be kept.
-inline std::shared_ptr<const Learner::Halves> Learner::halves(const Run& run) {
+THAW_INLINE std::shared_ptr<const detail::SplitModel> Learner::halves(const detail::RunningStage& run) {
   const std::optional<Batch> first = data_.train.first(epochs_begun_, world_.shard());
   if (!first)
     throw DataError("training data", "a second pass over it gives no batches",
                     "give a source that can be run through again");
   const Fields example = detail::few(first->to(device()).input);
-  {
-    const c10::NoGradGuard no_grad;
-    groups_.eval();
-    if (!detail::same(FrozenSplit{.suffix = task_.parts()}.output(example), task_.forward(example)))
-      throw ConfigError("model", "its forward_parts() do not give what its forward gives",
-                        "let them do the same, one after the other");
-  }
+  groups_.eval();
+  detail::check_parts(task_, example);
   groups_.train();
   const auto split =
       std::make_shared<const FrozenSplit>(detail::split_at_first_moving(task_.parts(), moving_in(run.plan), example));
@@ -118,7 +104,7 @@ inline std::shared_ptr<const Learner::Halves> Learner::halves(const Run& run) {
   FrozenForward prefix = [split](const Fields& input) { return split->features(input); };
   if (frozen_) prefix = frozen_(*split);
 
-  Halves result{.task = task_, .unchanged = detail::Unchanged{split->tensors()}};
+  detail::SplitModel result{.task = task_, .unchanged = detail::Unchanged{split->tensors()}};
   std::string& report = history_.stages.back().frozen_part;
   const std::string where = " up to '" + split->prefix.back().name + "'; then " + split->end;
   if (run.stage.cache) {
@@ -134,11 +120,11 @@ inline std::shared_ptr<const Learner::Halves> Learner::halves(const Run& run) {
     result.task.forward = [split, prefix](const Fields& input) { return split->output(prefix(input)); };
     report = "compiled" + where;
   }
-  return std::make_shared<const Halves>(std::move(result));
+  return std::make_shared<const detail::SplitModel>(std::move(result));
 }
 
 /// Runs the frozen part over all data, or over this process's samples.
-inline void Learner::keep(const Run& run, const FrozenForward& prefix, detail::FeatureRoom& room, Halves& result) {
+THAW_INLINE void Learner::keep(const detail::RunningStage& run, const FrozenForward& prefix, detail::FeatureRoom& room, detail::SplitModel& result) {
   const auto of = [&](const DataSource::Numbered& source, std::int64_t pass) {
     const auto features = [&](const BatchStream& next, std::int64_t samples) {
       return detail::features_of(prefix, next, samples, device(), room, result.formats);
@@ -156,7 +142,7 @@ inline void Learner::keep(const Run& run, const FrozenForward& prefix, detail::F
 }
 
 /// Sees to it that a stage's halves are up to date: at first, and when somebody changed the frozen part.
-inline void Learner::update_halves(Run& run) {
+THAW_INLINE void Learner::update_halves(detail::RunningStage& run) {
   const bool must = run.stage.cache && run.stage.cache.required;
   const bool stale = run.halves ? !run.halves->unchanged : !run.halves_tried;
   if (!world_.any(stale)) return;

@@ -4,27 +4,35 @@
 
 #include <torch/optim/lbfgs.h>
 
+#include <thaw/train/detail/compute_mode.hpp>
+#include <thaw/train/detail/device_graph.hpp>
+#include <thaw/train/detail/loss_scale.hpp>
+#include <thaw/train/detail/pass_graph.hpp>
+#include <thaw/train/detail/run_in_parts.hpp>
 #include <thaw/train/learner.hpp>
 
 namespace thaw {
 
-template <class Model, class Loss>  // NOLINTNEXTLINE(performance-unnecessary-value-param): a handle
-Learner::Learner(Model model, LayerGroups groups, Loss loss, LearnerOptions options)
+THAW_INLINE Learner::Learner(detail::Task task, const std::shared_ptr<torch::nn::Module>& module, LayerGroups&& groups,
+                             LearnerOptions&& options)
     : world_(std::move(options.world)),
       groups_(std::move(groups)),
       mode_(std::make_shared<detail::ComputeMode>(detail::ComputeMode{options.layout, options.precision})),
-      task_(detail::in_mode(detail::make_task(model, detail::loss_on(device(), std::move(loss))), mode_)),
+      task_(detail::run_in_parts(detail::in_mode(std::move(task), mode_), options.run_parts)),
       cuda_graphs_(options.cuda_graphs),
       data_{std::move(options.train), std::move(options.valid)},
       metrics_(std::move(options.metrics)),
       callbacks_(std::move(options.callbacks)),
       frozen_(std::move(options.frozen)) {
-  if (detail::module_ptr(model) != groups_.module())
+  if (module != groups_.module())
     throw ConfigError("Learner", "the layer groups were made from another model",
                       "make them from the model given here");
   if (frozen_ && !task_.parts)
     throw ConfigError("LearnerOptions::frozen", "the model cannot be run in parts",
                       "let it be a torch::nn::Sequential, or give it forward_parts(): see thaw::ForwardPart");
+  if (cuda_graphs_ && options.run_parts)
+    throw ConfigError("LearnerOptions::cuda_graphs", "what run_parts does in a step cannot be captured",
+                      "leave one of the two off");
   detail::check_precision(options.precision, device());
   if (cuda_graphs_) (void)detail::DeviceGraph(device());  // throws where there are none
   if (cuda_graphs_ && !world_.alone())
@@ -42,6 +50,12 @@ Learner::Learner(Model model, LayerGroups groups, Loss loss, LearnerOptions opti
   history_.most_steps = options.most_steps;
   history_.groups = names_of(groups_);
   join();
+}
+
+THAW_INLINE Learner::~Learner() = default;
+
+THAW_INLINE Layout Learner::layout() const {
+  return mode_->layout;
 }
 
 }  // namespace thaw

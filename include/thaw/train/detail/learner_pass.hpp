@@ -21,7 +21,7 @@
 
 namespace thaw {
 
-inline Evaluation Learner::validate(const DataSource& source) {
+THAW_INLINE Evaluation Learner::validate(const DataSource& source) {
   if (!source || source.batches() == 0)
     throw DataError("Learner::validate", "there is no validation data",
                     "give LearnerOptions::valid at least one batch");
@@ -31,14 +31,14 @@ inline Evaluation Learner::validate(const DataSource& source) {
   return detail::evaluate(task_, metrics_, source.stream(0, 0, world_.shard()), device(), world_);
 }
 
-inline Fields Learner::outputs(const Fields& input) {
+THAW_INLINE Fields Learner::outputs(const Fields& input) {
   const c10::NoGradGuard no_grad;
   const TrainingFlags as_it_was{*groups_.module()};
   groups_.eval();
   return task_.forward(input.map([&](const at::Tensor& tensor) { return tensor.to(device()); }));
 }
 
-inline Fields Learner::outputs(const DataSource& source) {
+THAW_INLINE Fields Learner::outputs(const DataSource& source) {
   std::vector<Fields> all;
   BatchStream next = source ? source.in_order() : [] { return std::optional<Batch>(); };
   while (const std::optional<Batch> batch = next())
@@ -53,7 +53,7 @@ inline Fields Learner::outputs(const DataSource& source) {
   });
 }
 
-inline void Learner::update_norm_statistics() {
+THAW_INLINE void Learner::update_norm_statistics() {
   detail::check_norms_can_be_measured(groups_, "Learner::update_norm_statistics");
   const TrainingFlags as_it_was{*groups_.module()};
   groups_.train();
@@ -90,7 +90,7 @@ inline void Learner::update_norm_statistics() {
 }
 
 /// The mean loss, now, of batches that a step trained on, as a step computes it.
-inline double Learner::loss_again(const std::vector<Batch>& batches, const std::vector<Callback>& callbacks) {
+THAW_INLINE double Learner::loss_again(const std::vector<Batch>& batches, const std::vector<Callback>& callbacks) {
   const c10::NoGradGuard no_grad;
   at::Tensor sum;
   double samples = 0;
@@ -106,7 +106,7 @@ inline double Learner::loss_again(const std::vector<Batch>& batches, const std::
   return sum.item<double>() / world_.sums({samples})[0];
 }
 
-inline LRCurve Learner::sweep(const LRFinder& finder, const std::vector<Callback>& callbacks) {
+THAW_INLINE LRCurve Learner::sweep(const LRFinder& finder, const std::vector<Callback>& callbacks) {
   refuse_in_callback("find_lr");
   finder.check();
   groups_.check_current();

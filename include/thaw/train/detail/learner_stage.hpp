@@ -19,7 +19,7 @@
 
 namespace thaw {
 
-inline EpochRecord Learner::run(std::span<const Stage> plan, std::vector<Callback> callbacks) {
+THAW_INLINE EpochRecord Learner::run(std::span<const Stage> plan, std::vector<Callback> callbacks) {
   refuse_in_callback("fit");
   if (resumed_ && fits_ < resumed_->place.fit) return done_before(plan);
   const bool goes_on = resumed_ && resumed_->place.in_fit();
@@ -70,7 +70,7 @@ inline EpochRecord Learner::run(std::span<const Stage> plan, std::vector<Callbac
   }
 
   for (auto i = static_cast<std::size_t>(place_.stage); i < plan.size(); ++i) {
-    Run run{.stage = plan[i],
+    detail::RunningStage run{.stage = plan[i],
             .optimizer = OptimizerGroups(*optimizer_, groups_),
             .plan = planned[i],
             .callbacks = callbacks};
@@ -81,7 +81,7 @@ inline EpochRecord Learner::run(std::span<const Stage> plan, std::vector<Callbac
   return running.last;
 }
 
-inline EpochRecord Learner::run_stage(Run& run) {
+THAW_INLINE EpochRecord Learner::run_stage(detail::RunningStage& run) {
   if (!place_.begun) begin(run);
   EpochRecord record{.stage = run.stage.name, .epochs = run.plan.epochs};
   if (place_.epoch > 0) record = history_.epochs.back();
@@ -115,7 +115,7 @@ inline EpochRecord Learner::run_stage(Run& run) {
 }
 
 /// Validation as a stage goes on, on kept features where there are some.
-inline Evaluation Learner::validate_stage(const Run& run) {
+THAW_INLINE Evaluation Learner::validate_stage(const detail::RunningStage& run) {
   share_buffers();  // of averaged weights, say
   groups_.eval();
   const bool kept = run.halves && run.halves->kept();
@@ -125,7 +125,7 @@ inline Evaluation Learner::validate_stage(const Run& run) {
 
 // ---- before a stage ----
 
-inline std::int64_t Learner::batches_per_step(const std::vector<Callback>& callbacks) {
+THAW_INLINE std::int64_t Learner::batches_per_step(const std::vector<Callback>& callbacks) {
   std::int64_t batches = 1;
   std::vector<std::string> sets_weights;
   tell(callbacks, StagePlanned{.learner = *this, .batches_per_step = batches, .sets_weights = sets_weights});
@@ -138,8 +138,8 @@ inline std::int64_t Learner::batches_per_step(const std::vector<Callback>& callb
 }
 
 /// Finds everything that can be found wrong, and changes nothing.
-inline std::vector<detail::PlannedStage> Learner::prepare(std::span<const Stage> plan,
-                                                          const std::vector<Callback>& callbacks) {
+THAW_INLINE std::vector<detail::PlannedStage> Learner::prepare(std::span<const Stage> plan,
+                                                               const std::vector<Callback>& callbacks) {
   if (plan.empty()) throw ConfigError("Learner::fit", "the plan has no stages", "give at least one");
   groups_.check_current();
   const std::int64_t per_step = batches_per_step(callbacks);
@@ -170,15 +170,15 @@ inline std::vector<detail::PlannedStage> Learner::prepare(std::span<const Stage>
   return planned;
 }
 
-inline std::vector<StageDescription> Learner::described(std::span<const Stage> plan,
-                                                        const std::vector<Callback>& callbacks) {
+THAW_INLINE std::vector<StageDescription> Learner::described(std::span<const Stage> plan,
+                                                             const std::vector<Callback>& callbacks) {
   const RandomState random;
   const TrainingFlags flags{*groups_.module()};
   const std::shared_ptr<void> tried = trial();
   return detail::describe(groups_, plan, prepare(plan, callbacks));
 }
 
-inline void Learner::begin(Run& run) {
+THAW_INLINE void Learner::begin(detail::RunningStage& run) {
   stop_.reset();
   lr_scale_ = 1;
   if (loss_scale_) loss_scale_->forget_left_out();
@@ -201,7 +201,7 @@ inline void Learner::begin(Run& run) {
 // ---- an epoch ----
 
 /// Returns the mean training loss over the epoch's samples.
-inline double Learner::train_epoch(Run& run) {
+THAW_INLINE double Learner::train_epoch(detail::RunningStage& run) {
   const std::int64_t epoch = place_.epoch + 1;
   const bool begins = !place_.in_epoch();
   if (begins) set_frozen(run);  // so that on_epoch_begin sees what the epoch trains
@@ -210,7 +210,7 @@ inline double Learner::train_epoch(Run& run) {
   if (begins)
     announce(run.callbacks,
              EpochBegin{.learner = *this, .stage = run.stage.name, .epoch = epoch, .epochs = run.plan.epochs});
-  const Halves* halves = run.halves.get();
+  const detail::SplitModel* halves = run.halves.get();
   BatchStream next = pass(halves, epoch, run.plan.batches_per_step);
   while (std::optional<Drawn> drawn = draw(next)) {
     set_hyper(run);  // only now that there is a step to come: validation sees the groups as they were trained
@@ -238,7 +238,7 @@ inline double Learner::train_epoch(Run& run) {
 }
 
 /// The batches of the epoch that begins, or what is left of the one that goes on.
-inline BatchStream Learner::pass(const Halves* halves, std::int64_t epoch, std::int64_t batches_per_step) {
+THAW_INLINE BatchStream Learner::pass(const detail::SplitModel* halves, std::int64_t epoch, std::int64_t batches_per_step) {
   const bool kept = halves && halves->kept();
   const DataSource& source =
       kept ? halves->train[static_cast<std::size_t>(epoch - 1) % halves->train.size()] : data_.train;
@@ -256,7 +256,7 @@ inline BatchStream Learner::pass(const Halves* halves, std::int64_t epoch, std::
 }
 
 /// Waits for the device; the losses of the epoch's last steps go into the history and into its sums.
-inline void Learner::read_losses() {
+THAW_INLINE void Learner::read_losses() {
   const std::vector<at::Tensor> losses = std::exchange(place_.losses, {});
   const std::vector<double> samples = std::exchange(place_.samples, {});
   if (losses.empty()) return;
@@ -273,7 +273,7 @@ inline void Learner::read_losses() {
 }
 
 /// The mean over the samples of the epoch that ends.
-inline double Learner::mean_loss(std::int64_t epoch) {
+THAW_INLINE double Learner::mean_loss(std::int64_t epoch) {
   read_losses();
   const std::int64_t steps = std::exchange(place_.read, 0);
   const double sum = std::exchange(place_.loss_sum, 0), samples = std::exchange(place_.sample_sum, 0);
@@ -284,7 +284,7 @@ inline double Learner::mean_loss(std::int64_t epoch) {
 }
 
 /// Freezes and thaws as the stage says for the step that comes.
-inline void Learner::set_frozen(const Run& run) {
+THAW_INLINE void Learner::set_frozen(const detail::RunningStage& run) {
   const std::vector<bool>& frozen = run.plan.frozen_at(run.at(place_.step).step);
   if (!run.stage.freeze || frozen == groups_.frozen()) return;
   forget_state(*optimizer_, groups_.freeze(frozen, run.plan.norm));
@@ -292,7 +292,7 @@ inline void Learner::set_frozen(const Run& run) {
 }
 
 /// Freezes, thaws, and sets rates and momentum for the step that comes.
-inline void Learner::set_hyper(Run& run) {
+THAW_INLINE void Learner::set_hyper(detail::RunningStage& run) {
   set_frozen(run);
   if (loss_scale_) place_.left_out += loss_scale_->left_out();
   ScheduleValue value = run.stage.schedule(run.at(place_.step - place_.left_out));

@@ -8,6 +8,7 @@
 #include <map>
 
 #include <thaw/core/seconds_since.hpp>
+#include <thaw/train/detail/learner_file.hpp>
 #include <thaw/train/detail/optimizer_state.hpp>
 #include <thaw/train/detail/plan_text.hpp>
 #include <thaw/train/detail/visit_history.hpp>
@@ -34,21 +35,21 @@ namespace detail {
 
 }  // namespace detail
 
-inline void Learner::save(const std::filesystem::path& path) const {
+THAW_INLINE void Learner::save(const std::filesystem::path& path) const {
   groups_.check_current();
   if (loss_scale_) loss_scale_->settle();
   const std::shared_ptr<void> whole = whole_optimizer();
   if (world_.first()) detail::save_learner(path, *groups_.module(), *optimizer_);
 }
 
-inline void Learner::load(const std::filesystem::path& path) {
+THAW_INLINE void Learner::load(const std::filesystem::path& path) {
   groups_.check_current();
   if (loss_scale_) loss_scale_->settle();
   detail::load_learner(path, *groups_.module(), *optimizer_);
   keep_own_state();
 }
 
-inline RunState Learner::run_state() {
+THAW_INLINE RunState Learner::run_state() {
   if (replays())
     throw ConfigError("Learner::run_state", "the run was resumed, and has not come to where it goes on",
                       "ask once the fit that was running goes on: see Learner::replays");
@@ -68,7 +69,7 @@ inline RunState Learner::run_state() {
   return result;
 }
 
-inline void Learner::resume(RunState saved, const ResumeOptions& how) {
+THAW_INLINE void Learner::resume(RunState saved, const ResumeOptions& how) {
   refuse_in_callback("resume");
   if (fits_ != 0)
     throw ConfigError("Learner::resume", "this Learner has trained already",
@@ -101,7 +102,7 @@ inline void Learner::resume(RunState saved, const ResumeOptions& how) {
 }
 
 /// A fit that was done before the checkpoint was written.
-inline EpochRecord Learner::done_before(std::span<const Stage> plan) {
+THAW_INLINE EpochRecord Learner::done_before(std::span<const Stage> plan) {
   const auto number = static_cast<std::size_t>(fits_);
   const std::string now = detail::in_short(plan), then = fit_plans_.at(number);
   Resumed& resumed = resumed_.value();
@@ -119,7 +120,7 @@ inline EpochRecord Learner::done_before(std::span<const Stage> plan) {
 }
 
 /// Goes on with the running fit, which was planned anew.
-inline void Learner::go_on(Resumed& from) {
+THAW_INLINE void Learner::go_on(Resumed& from) {
   const StateVisitor state(from.state, /*reading=*/true);
   std::vector<std::string> plan;
   state("plan", plan);
@@ -134,7 +135,7 @@ inline void Learner::go_on(Resumed& from) {
 }
 
 /// All but the place and the callbacks.
-inline void Learner::visit(const StateVisitor& state) {
+THAW_INLINE void Learner::visit(const StateVisitor& state) {
   state("run", run_id_);
   state("states taken", states_taken_);
   std::vector<std::string> groups = history_.groups;
@@ -168,7 +169,7 @@ inline void Learner::visit(const StateVisitor& state) {
   if (!world_.alone()) detail::visit_generators_of(world_, state.in("generators of processes"), device());
 }
 
-inline std::vector<double> Learner::decide_once(const std::function<std::vector<double>()>& decide) {
+THAW_INLINE std::vector<double> Learner::decide_once(const std::function<std::vector<double>()>& decide) {
   if (resumed_ && decision_ < decisions_.size()) return decisions_[decision_++];
   std::vector<double> decided;
   world_.together([&] { decided = decide(); });
@@ -182,7 +183,7 @@ inline std::vector<double> Learner::decide_once(const std::function<std::vector<
   return decided;
 }
 
-inline void Learner::visit_model(const StateVisitor& state, const std::vector<std::string>& groups) {
+THAW_INLINE void Learner::visit_model(const StateVisitor& state, const std::vector<std::string>& groups) {
   const StateVisitor model = state.in("model");
   groups_.each_tensor([&](const std::string& name, const at::Tensor& own) {  // before anything has changed
     if (state.reading() && model.fits(name, own)) model.check(name, own);
@@ -198,7 +199,7 @@ inline void Learner::visit_model(const StateVisitor& state, const std::vector<st
 }
 
 /// The optimizer's state of parameters that have another shape than in the checkpoint is of no use.
-inline void Learner::forget_misfits(const StateVisitor& state) {
+THAW_INLINE void Learner::forget_misfits(const StateVisitor& state) {
   const StateVisitor model = state.in("model");
   groups_.each_tensor([&](const std::string& name, const at::Tensor& own) {
     if (!model.fits(name, own)) forget_state(*optimizer_, {&own, 1});
@@ -206,7 +207,7 @@ inline void Learner::forget_misfits(const StateVisitor& state) {
 }
 
 /// What of the model, its numbers, or which optimizer, a checkpoint has otherwise.
-inline std::string Learner::model_differences(const StateVisitor& state) const {
+THAW_INLINE std::string Learner::model_differences(const StateVisitor& state) const {
   std::vector<std::string> then = state.in("model").described(), now;
   groups_.each_tensor(
       [&](const std::string& name, const at::Tensor& tensor) { now.push_back(StateVisitor::described(name, tensor)); });
@@ -234,7 +235,7 @@ inline std::string Learner::model_differences(const StateVisitor& state) const {
 }
 
 /// A pass over data whose first batch was looked at, and which is still to come.
-inline void Learner::visit_pass(const StateVisitor& state, const DataSource& source) {
+THAW_INLINE void Learner::visit_pass(const StateVisitor& state, const DataSource& source) {
   std::vector<GeneratorState> from = source.begun_from();
   detail::visit_generators(state, from);
   if (!state.reading()) return;
@@ -245,7 +246,7 @@ inline void Learner::visit_pass(const StateVisitor& state, const DataSource& sou
 }
 
 /// Of the running fit, or between two of them the Learner's own. Those that remember nothing do not count.
-inline void Learner::visit_callbacks(const StateVisitor& all, bool strict) {
+THAW_INLINE void Learner::visit_callbacks(const StateVisitor& all, bool strict) {
   const StateVisitor state = all.in("callbacks");
   const auto callbacks = detail::remembering(fit_ ? *fit_->callbacks : callbacks_, callbacks_.size());
   std::vector<std::string> names, now;

@@ -22,9 +22,9 @@ namespace thaw {
 
 /// One optimizer step on the gradients of `first` and what follows, up to `batches` batches: of the mean over all their
 /// samples. None, and no step, where there is no batch or a callback stops the stage before it.
-inline std::optional<Learner::StepLoss> Learner::step(const Halves* halves, std::optional<Drawn> first,
-                                                      BatchStream& next, std::int64_t batches,
-                                                      const std::vector<Callback>& callbacks) {
+THAW_INLINE std::optional<Learner::StepLoss> Learner::step(const detail::SplitModel* halves, std::optional<Drawn> first,
+                                                           BatchStream& next, std::int64_t batches,
+                                                           const std::vector<Callback>& callbacks) {
   at::Tensor sum;
   std::int64_t samples = 0, unit = 1;
   const auto processes = static_cast<double>(world_.size());  // gradients are means over them
@@ -75,8 +75,8 @@ inline std::optional<Learner::StepLoss> Learner::step(const Halves* halves, std:
 
 /// Adds the gradients of a batch's loss, times `weight`, which it returns; `last`: and makes their sum the mean over
 /// all processes. None where a callback stops the stage.
-inline std::optional<at::Tensor> Learner::gradients_of(const Halves* halves, const Batch& host, double weight,
-                                                       bool last, const std::vector<Callback>& callbacks) {
+THAW_INLINE std::optional<at::Tensor> Learner::gradients_of(const detail::SplitModel* halves, const Batch& host, double weight,
+                                                            bool last, const std::vector<Callback>& callbacks) {
   at::Tensor loss;
   std::exception_ptr failed;
   const auto attempt = [&](const auto& call) {
@@ -134,7 +134,7 @@ inline std::optional<at::Tensor> Learner::gradients_of(const Halves* halves, con
 
 /// The same by a captured pass, if the batch has the shapes that the first one had; else undefined.
 template <class Pass>
-at::Tensor Learner::replay(const Halves* halves, const Batch& batch, double weight, const Pass& pass) {
+at::Tensor Learner::replay(const detail::SplitModel* halves, const Batch& batch, double weight, const Pass& pass) {
   detail::PassKey key = detail::PassKey::of(groups_, halves);
   if (!graph_ || graph_->key() != key) {
     graph_.reset();  // its memory first
@@ -144,7 +144,7 @@ at::Tensor Learner::replay(const Halves* halves, const Batch& batch, double weig
 }
 
 /// Whether callbacks want to end the stage, or to leave the step out.
-inline void Learner::agree_on_step(const std::exception_ptr& failed) {
+THAW_INLINE void Learner::agree_on_step(const std::exception_ptr& failed) {
   if (world_.alone() && !failed) return;
   const std::vector<double> sums = world_.sums({stop_ ? 1.0 : 0.0, skip_ ? 1.0 : 0.0}, failed);
   agree_on_stop(sums[0]);
@@ -152,7 +152,7 @@ inline void Learner::agree_on_step(const std::exception_ptr& failed) {
 }
 
 /// Lets callbacks change the batch.
-inline void Learner::make_ready(const Halves* halves, Batch& batch, const std::vector<Callback>& callbacks) {
+THAW_INLINE void Learner::make_ready(const detail::SplitModel* halves, Batch& batch, const std::vector<Callback>& callbacks) {
   const bool kept = halves && halves->kept();
   const Fields given = kept ? batch.input : Fields();
   tell(callbacks, BatchReady{.learner = *this, .batch = batch});
@@ -161,7 +161,7 @@ inline void Learner::make_ready(const Halves* halves, Batch& batch, const std::v
                       "train this stage without the callback, or without a cache");
 }
 
-inline at::Tensor Learner::loss_of(const Halves* halves, Batch& batch, const std::vector<Callback>& callbacks) {
+THAW_INLINE at::Tensor Learner::loss_of(const detail::SplitModel* halves, Batch& batch, const std::vector<Callback>& callbacks) {
   const detail::Task& task = halves ? halves->task : task_;
   const Fields output = task.forward(batch.input);
   at::Tensor loss = detail::tried_loss(task, output, batch.target, "training data");

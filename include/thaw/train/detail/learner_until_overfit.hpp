@@ -60,7 +60,7 @@ inline std::string out_of_rounds(const UntilOverfit& how, double train_loss, dou
 
 }  // namespace detail
 
-inline UntilOverfitResult Learner::fit_until_overfit(const UntilOverfit& how) {
+THAW_INLINE UntilOverfitResult Learner::fit_until_overfit(const UntilOverfit& how) {
   if (!data_.valid)
     throw DataError("Learner::fit_until_overfit", "there is no validation data",
                     "give LearnerOptions::valid: overfitting shows there alone");

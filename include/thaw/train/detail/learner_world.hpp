@@ -18,7 +18,7 @@
 namespace thaw {
 
 /// All begin with the weights of the first.
-inline void Learner::join() {
+THAW_INLINE void Learner::join() {
   if (world_.alone()) return;
   world_.backend()->begin(groups_, *optimizer_);
   std::vector<at::Tensor> all;
@@ -33,7 +33,7 @@ inline void Learner::join() {
 }
 
 /// Those who write files or speak to people do so in the first process.
-inline void Learner::silence(std::vector<Callback>& callbacks) const {
+THAW_INLINE void Learner::silence(std::vector<Callback>& callbacks) const {
   if (world_.first()) return;
   for (Callback& callback : callbacks)
     if (callback.first_process_only()) callback = callback.silenced();
@@ -48,7 +48,7 @@ void Learner::announce(const std::vector<Callback>& callbacks, const Event& even
 }
 
 /// `any`: in how many of them a callback wants the stage to end.
-inline void Learner::agree_on_stop(double any) {
+THAW_INLINE void Learner::agree_on_stop(double any) {
   if (any == 0 || world_.alone()) return;
   for (const std::string& reason : world_.texts(stop_ ? "+" + *stop_ : "-"))
     if (reason[0] == '+') {
@@ -58,13 +58,13 @@ inline void Learner::agree_on_stop(double any) {
 }
 
 /// Whether the stage is to end, in all processes.
-inline bool Learner::stops() {
+THAW_INLINE bool Learner::stops() {
   agree_on_stop(world_.sums({stop_ ? 1.0 : 0.0})[0]);
   return stop_.has_value();
 }
 
 /// The next batch, in all processes; none where the pass or the stage ends.
-inline std::optional<Learner::Drawn> Learner::draw(BatchStream& next) {
+THAW_INLINE std::optional<Learner::Drawn> Learner::draw(BatchStream& next) {
   std::optional<Batch> batch;
   const std::exception_ptr failed = detail::failure_of([&] {
     if (!stop_) batch = next();
@@ -80,7 +80,7 @@ inline std::optional<Learner::Drawn> Learner::draw(BatchStream& next) {
 }
 
 /// While it lives, a process draws what the first one draws: a loader that shuffles must do so alike in all.
-inline std::shared_ptr<void> Learner::common_random() const {
+THAW_INLINE std::shared_ptr<void> Learner::common_random() const {
   if (world_.alone()) return {};
   at::Tensor first = generator_state(at::kCPU).state;
   world_.broadcast({first});
@@ -91,7 +91,7 @@ inline std::shared_ptr<void> Learner::common_random() const {
 }
 
 /// Running statistics are of each process's own samples; those of the first count.
-inline void Learner::share_buffers() const {
+THAW_INLINE void Learner::share_buffers() const {
   if (world_.alone()) return;
   std::vector<at::Tensor> all;
   for (const LayerGroup& group : groups_)
@@ -101,7 +101,7 @@ inline void Learner::share_buffers() const {
 }
 
 /// While it lives, the first process's optimizer remembers what those of all processes do, where they share that out.
-inline std::shared_ptr<void> Learner::whole_optimizer() const {
+THAW_INLINE std::shared_ptr<void> Learner::whole_optimizer() const {
   if (world_.alone() || !world_.backend()->shards_optimizer()) return {};
   RunState whole;
   detail::visit_optimizer({whole, /*reading=*/false}, *optimizer_, groups_);
@@ -112,7 +112,7 @@ inline std::shared_ptr<void> Learner::whole_optimizer() const {
   return {nullptr, [this](void*) { keep_own_state(); }};
 }
 
-inline void Learner::keep_own_state() const {
+THAW_INLINE void Learner::keep_own_state() const {
   if (!world_.alone()) world_.backend()->keep_own_state();
 }
 

@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 
 #include <thaw/core/accelerator.hpp>
+#include <thaw/core/compiled.hpp>
 #include <thaw/core/random_state.hpp>
 #include <thaw/groups/norm_rule.hpp>
 #include <thaw/train/history.hpp>
@@ -20,10 +21,7 @@
 namespace thaw::detail {
 
 /// Sixteen hexadecimal digits from the system, not from a generator that a seed decides.
-[[nodiscard]] inline std::string new_run_id() {
-  std::random_device random;
-  return fmt::format("{:08x}{:08x}", random(), random());
-}
+[[nodiscard]] std::string new_run_id();
 
 /// Where a run is, and what the epoch that is running has gathered.
 struct Place {
@@ -52,7 +50,27 @@ struct Place {
   [[nodiscard]] bool in_epoch() const { return epoch_steps() > 0; }
 };
 
-inline void visit_generators(const StateVisitor& state, std::vector<GeneratorState>& generators) {
+void visit_generators(const StateVisitor& state, std::vector<GeneratorState>& generators);
+
+void visit(const StateVisitor& state, NormRule& norm);
+
+/// Throws FileError for what no run can have written.
+void check(const Place& place, const History& history, std::int64_t fits);
+
+void visit(const StateVisitor& state, Place& place);
+
+}  // namespace thaw::detail
+
+#if THAW_DEFINES(train)
+
+namespace thaw::detail {
+
+THAW_INLINE std::string new_run_id() {
+  std::random_device random;
+  return fmt::format("{:08x}{:08x}", random(), random());
+}
+
+THAW_INLINE void visit_generators(const StateVisitor& state, std::vector<GeneratorState>& generators) {
   std::vector<std::string> devices;
   devices.reserve(generators.size());
   for (const GeneratorState& each : generators) devices.push_back(each.device.str());
@@ -67,15 +85,14 @@ inline void visit_generators(const StateVisitor& state, std::vector<GeneratorSta
   }
 }
 
-inline void visit(const StateVisitor& state, NormRule& norm) {
+THAW_INLINE void visit(const StateVisitor& state, NormRule& norm) {
   auto frozen = static_cast<std::int64_t>(norm.frozen), thawed = static_cast<std::int64_t>(norm.thawed);
   state("frozen", frozen);
   state("thawed", thawed);
   norm = {.frozen = static_cast<Norm>(frozen), .thawed = static_cast<Norm>(thawed)};
 }
 
-/// Throws FileError for what no run can have written.
-inline void check(const Place& place, const History& history, std::int64_t fits) {
+THAW_INLINE void check(const Place& place, const History& history, std::int64_t fits) {
   if (place.fit != fits || place.stage < 0 || place.epoch < 0 || place.step < 0 || place.left_out < 0 ||
       place.left_out > place.step || place.read < 0 || place.read > history.steps_done - std::ssize(place.losses) ||
       place.losses.size() != place.samples.size() || place.epoch > std::ssize(history.epochs) ||
@@ -84,7 +101,7 @@ inline void check(const Place& place, const History& history, std::int64_t fits)
                     "take an older checkpoint");
 }
 
-inline void visit(const StateVisitor& state, Place& place) {
+THAW_INLINE void visit(const StateVisitor& state, Place& place) {
   state("fit", place.fit);
   state("stage", place.stage);
   state("epoch", place.epoch);
@@ -108,3 +125,5 @@ inline void visit(const StateVisitor& state, Place& place) {
 }
 
 }  // namespace thaw::detail
+
+#endif

@@ -6,28 +6,47 @@
 #include <string>
 #include <vector>
 
+#include <thaw/core/compiled.hpp>
 #include <thaw/core/error.hpp>
 
 namespace thaw::detail {
 
 /// "[8, 3, 224, 224]".
-inline std::string sizes_text(at::IntArrayRef sizes) {
+std::string sizes_text(at::IntArrayRef sizes);
+
+/// The shape of the targets that go with an output of the classifier's: without dimension 1.
+std::vector<std::int64_t> without_classes(at::IntArrayRef output);
+
+/// `where` compares classes: throws DataError unless the output is [N, classes, ...] and the target [N, ...]. The first
+/// dimension counts only where `same_samples`: the targets may be those of more than one batch.
+void check_class_shapes(const std::string& where, at::IntArrayRef output, at::IntArrayRef target,
+                        bool same_samples = true);
+
+/// `where` compares entry by entry: throws DataError unless output and target have one shape, so that nothing is
+/// broadcast. The first dimension counts only where `same_samples`.
+void check_same_shape(const std::string& where, at::IntArrayRef output, at::IntArrayRef target,
+                      bool same_samples = true);
+
+}  // namespace thaw::detail
+
+#if THAW_DEFINES(train)
+
+namespace thaw::detail {
+
+THAW_INLINE std::string sizes_text(at::IntArrayRef sizes) {
   std::string text = "[";
   for (std::size_t i = 0; i < sizes.size(); ++i) text += (i ? ", " : "") + std::to_string(sizes[i]);
   return text + "]";
 }
 
-/// The shape of the targets that go with an output of the classifier's: without dimension 1.
-inline std::vector<std::int64_t> without_classes(at::IntArrayRef output) {
+THAW_INLINE std::vector<std::int64_t> without_classes(at::IntArrayRef output) {
   std::vector<std::int64_t> sizes = output.vec();
   sizes.erase(sizes.begin() + 1);
   return sizes;
 }
 
-/// `where` compares classes: throws DataError unless the output is [N, classes, ...] and the target [N, ...]. The first
-/// dimension counts only where `same_samples`: the targets may be those of more than one batch.
-inline void check_class_shapes(const std::string& where, at::IntArrayRef output, at::IntArrayRef target,
-                               bool same_samples = true) {
+THAW_INLINE void check_class_shapes(const std::string& where, at::IntArrayRef output, at::IntArrayRef target,
+                                    bool same_samples) {
   if (output.size() < 2)
     throw DataError(where, "the model's output has " + std::to_string(output.size()) + " dimension(s)",
                     "let the model return [samples, classes]");
@@ -42,10 +61,8 @@ inline void check_class_shapes(const std::string& where, at::IntArrayRef output,
   throw DataError(where, "the output is " + sizes_text(output) + ", but the targets are " + sizes_text(target), fix);
 }
 
-/// `where` compares entry by entry: throws DataError unless output and target have one shape, so that nothing is
-/// broadcast. The first dimension counts only where `same_samples`.
-inline void check_same_shape(const std::string& where, at::IntArrayRef output, at::IntArrayRef target,
-                             bool same_samples = true) {
+THAW_INLINE void check_same_shape(const std::string& where, at::IntArrayRef output, at::IntArrayRef target,
+                                  bool same_samples) {
   const std::size_t first = same_samples || output.empty() ? 0 : 1;
   if (output.size() == target.size() && output.slice(first) == target.slice(first)) return;
   std::string fix = "give output and targets one shape: broadcasting would compare every pair";
@@ -57,3 +74,5 @@ inline void check_same_shape(const std::string& where, at::IntArrayRef output, a
 }
 
 }  // namespace thaw::detail
+
+#endif

@@ -42,7 +42,7 @@ namespace detail {
 
 }  // namespace detail
 
-inline std::vector<double> World::sums(std::vector<double> here, const std::exception_ptr& failed) const {
+THAW_INLINE std::vector<double> World::sums(std::vector<double> here, const std::exception_ptr& failed) const {
   if (alone()) {
     if (failed) std::rethrow_exception(failed);
     return here;
@@ -64,7 +64,7 @@ inline std::vector<double> World::sums(std::vector<double> here, const std::exce
                      "do there what its error says; all processes ended together");
 }
 
-inline std::vector<std::string> World::texts(const std::string& here) const {
+THAW_INLINE std::vector<std::string> World::texts(const std::string& here) const {
   if (alone()) return {here};
   at::Tensor sizes = at::zeros({size()}, at::kLong);
   sizes[rank()] = std::ssize(here);
@@ -81,7 +81,7 @@ inline std::vector<std::string> World::texts(const std::string& here) const {
 }
 
 /// First what there is, as a state of its own that is short and of one type each; then the tensors.
-inline RunState World::state_of(std::int64_t root, RunState here) const {
+THAW_INLINE RunState World::state_of(std::int64_t root, RunState here) const {
   if (alone()) return here;
   const bool sends = rank() == root;
   std::vector<std::string> names;
