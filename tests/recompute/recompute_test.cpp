@@ -163,6 +163,21 @@ TEST_CASE("a segment that gives a view of its input, and one with several tensor
   check_same(run(Recompute{}), run(plain));
 }
 
+TEST_CASE("a layer that is used twice, in one segment or in two, gets its gradient once") {
+  const auto run = [](const thaw::RunParts& how) {
+    at::manual_seed(2);
+    torch::nn::Linear layer(4, 4), last(4, 2);
+    torch::nn::BatchNorm1d norm(4);
+    const std::vector<ForwardPart> parts{
+        {"layer", layer}, {"norm", norm}, {"norm again", norm}, {"layer again", layer}, {"last", last}};
+    how(parts, {at::randn({6, 4})}).at(0).square().sum().backward();
+    return std::vector<at::Tensor>{layer->weight.grad(),     layer->bias.grad(), norm->weight.grad(),
+                                   norm->bias.grad(),        norm->running_mean, norm->running_var,
+                                   norm->num_batches_tracked};
+  };
+  check_same(run(Recompute{}), run(plain));
+}
+
 TEST_CASE("a Learner trains as without, bit for bit, over stages, with dropout and accumulated gradients") {
   const auto trained = [](const thaw::RunParts& run) {
     torch::nn::Sequential net = deep_net();

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <ATen/ops/empty.h>
 #include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/custom_function.h>
@@ -53,6 +52,7 @@ namespace thaw::detail {
 struct Segment : torch::CustomClassHolder {
   std::vector<ForwardPart> parts;
   std::vector<GeneratorState> generators;  // before they ran
+  std::ptrdiff_t count = 0;                // of parameters that train
 
   explicit Segment(std::span<const ForwardPart> parts_) : parts(parts_.begin(), parts_.end()) {}
 
@@ -60,12 +60,16 @@ struct Segment : torch::CustomClassHolder {
     for (const ForwardPart& part : parts) x = part.forward(x);
     return x;
   }
-  [[nodiscard]] bool trains() const {
-    return std::ranges::any_of(parts, [](const ForwardPart& part) {
-      return std::ranges::any_of(part.modules, [](const auto& module) {
-        return std::ranges::any_of(module->parameters(), [](const at::Tensor& p) { return p.requires_grad(); });
-      });
-    });
+  /// Its parameters that train, each once, however many parts share it.
+  [[nodiscard]] std::vector<at::Tensor> parameters() const {
+    std::vector<at::Tensor> result;
+    for (const ForwardPart& part : parts)
+      for (const auto& module : part.modules)
+        for (const at::Tensor& parameter : module->parameters())
+          if (parameter.requires_grad() &&
+              std::ranges::none_of(result, [&](const at::Tensor& known) { return known.is_same(parameter); }))
+            result.push_back(parameter);
+    return result;
   }
   /// What a second run would move once more: statistics of norm layers in training mode.
   [[nodiscard]] std::vector<std::pair<at::Tensor, at::Tensor>> buffers() const {
@@ -83,12 +87,13 @@ struct Segment : torch::CustomClassHolder {
 struct RecomputedSegment : torch::autograd::Function<RecomputedSegment> {
   using Variables = torch::autograd::variable_list;
 
-  /// `anchor` requires a gradient, so that the output does where no input does.
   static Variables forward(torch::autograd::AutogradContext* context, const c10::intrusive_ptr<Segment>& segment,
-                           const at::Tensor& /*anchor*/, at::TensorList input) {
+                           at::TensorList parameters, at::TensorList input) {
     segment->generators = generator_states();
     context->saved_data["segment"] = c10::IValue::make_capsule(segment);
-    context->save_for_backward(input.vec());
+    Variables saved = parameters.vec();
+    saved.insert(saved.end(), input.begin(), input.end());
+    context->save_for_backward(std::move(saved));
     Variables output = segment->run(input.vec());
     for (at::Tensor& tensor : output)  // autograd takes no view of an input for an output
       if (std::ranges::any_of(input, [&](const at::Tensor& given) { return tensor.is_alias_of(given); }))
@@ -100,24 +105,34 @@ struct RecomputedSegment : torch::autograd::Function<RecomputedSegment> {
     if (c10::GradMode::is_enabled())
       throw ConfigError("Recompute", "gradients of gradients are asked for", "train without Recompute");
     const auto& segment = *static_cast<const Segment*>(context->saved_data["segment"].toCapsule().get());
-    Variables input, roots, weights, result(2);  // none for the segment and for the anchor
-    for (const at::Tensor& saved : context->get_saved_variables())
-      input.push_back(saved.detach().set_requires_grad(saved.requires_grad()));
+    Variables sources = context->get_saved_variables();  // parameters, then inputs, which are cut off what made them
+    Variables input(sources.begin() + segment.count, sources.end());
+    for (at::Tensor& each : input) each = each.detach().set_requires_grad(each.requires_grad());
+    std::ranges::copy(input, sources.begin() + segment.count);
+
     const auto buffers = segment.buffers();
+    Variables output;
     {
       const RandomState now;
       set_generator_states(segment.generators);
       const c10::AutoGradMode with_gradients(true);
-      const Variables output = segment.run(input);
-      for (std::size_t i = 0; i < output.size(); ++i) {
-        if (!gradients[i].defined() || !output[i].requires_grad()) continue;
-        roots.push_back(output[i]);
-        weights.push_back(gradients[i]);
-      }
+      output = segment.run(input);
     }
-    if (!roots.empty()) torch::autograd::backward(roots, weights);
+    Variables roots, weights, wanted, result(1);  // none for the segment
+    for (std::size_t i = 0; i < output.size(); ++i) {
+      if (!gradients[i].defined() || !output[i].requires_grad()) continue;
+      roots.push_back(output[i]);
+      weights.push_back(gradients[i]);
+    }
+    std::ranges::copy_if(sources, std::back_inserter(wanted),
+                         [](const at::Tensor& each) { return each.requires_grad(); });
+    Variables found(wanted.size());
+    if (!roots.empty())
+      found = torch::autograd::grad(roots, wanted, weights, /*retain_graph=*/false, /*create_graph=*/false,
+                                    /*allow_unused=*/true);
     for (const auto& [buffer, value] : buffers) buffer.copy_(value);
-    std::ranges::transform(input, std::back_inserter(result), [](const at::Tensor& each) { return each.grad(); });
+    for (auto next = found.begin(); const at::Tensor& each : sources)
+      result.push_back(each.requires_grad() ? *next++ : at::Tensor());
     return result;
   }
 };
@@ -145,11 +160,13 @@ THAW_INLINE ForwardPart::Tensors Recompute::operator()(const std::vector<Forward
   for (auto begin = all.begin(); begin != all.end();) {
     const auto end = std::find_if(begin + 1, all.end(), detail::begins_segment);
     const auto segment = c10::make_intrusive<detail::Segment>(std::span(begin, end));
-    const bool needed =
+    const std::vector<at::Tensor> trained = segment->parameters();
+    segment->count = std::ssize(trained);
+    const bool has_gradient =
         c10::GradMode::is_enabled() &&
-        (segment->trains() || std::ranges::any_of(x, [](const at::Tensor& each) { return each.requires_grad(); }));
-    if (needed && end != all.end() && matches(*begin))
-      x = detail::RecomputedSegment::apply(segment, at::empty({0}).requires_grad_(), at::TensorList(x));
+        (!trained.empty() || std::ranges::any_of(x, [](const at::Tensor& each) { return each.requires_grad(); }));
+    if (has_gradient && end != all.end() && matches(*begin))
+      x = detail::RecomputedSegment::apply(segment, at::TensorList(trained), at::TensorList(x));
     else
       x = segment->run(std::move(x));
     begin = end;
