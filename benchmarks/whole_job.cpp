@@ -2,7 +2,7 @@
 // the loop that a LibTorch user writes by hand. Prints one line of JSON; whole_job.py runs it beside fastai and
 // Lightning (peers/) and makes the table.
 //
-//   build/bench/benchmarks/whole_job --side thaw|hand|hand_channels_last [--job '{"images": 64}']
+//   build/bench/benchmarks/whole_job --side thaw|thaw_recompute|hand|hand_channels_last [--job '{"images": 64}']
 //
 // The network is resnet34 with random weights, as stand-in for pretrained ones; images are random too. No side is given
 // a validation set, a progress bar or a log. Making network and data does not count.
@@ -70,7 +70,8 @@ struct Result {
 
 // ---- thaw ----
 
-void with_thaw(const Job& job, const Data& data, thaw::models::ResNet& model, Result& result) {
+void with_thaw(const Job& job, const Data& data, thaw::models::ResNet& model, const thaw::RunParts& run_parts,
+               Result& result) {
   const auto rates = thaw::DiscriminativeLR::slice(body_lr, top_lr);
   const auto train = [&] {
     return thaw::InMemory({.input = data.input, .target = data.target, .batch_size = job.batch, .shuffle = true});
@@ -78,7 +79,7 @@ void with_thaw(const Job& job, const Data& data, thaw::models::ResNet& model, Re
   std::optional<thaw::Learner> learner;
   result.add("head", [&] {
     learner.emplace(model, thaw::LayerGroups::cut_before(model, thaw::models::resnet_cuts()), thaw::cross_entropy,
-                    thaw::LearnerOptions{.train = train()});
+                    thaw::LearnerOptions{.train = train(), .run_parts = run_parts});
     return learner
         ->fit({.epochs = job.head_epochs, .freeze = thaw::FreezeTo{-1}, .lr = head_lr, .cache = thaw::Cache::memory})
         .train_loss;
@@ -242,13 +243,13 @@ int main(int count, char** words) {
   const Data data(job);
   thaw::models::ResNet model = with_new_head();
   Result result;
-  if (side == "thaw") {
-    with_thaw(job, data, model, result);
+  if (side == "thaw" || side == "thaw_recompute") {
+    with_thaw(job, data, model, side == "thaw" ? thaw::RunParts() : thaw::Recompute{}, result);
   } else if (side == "hand" || side == "hand_channels_last") {
     by_hand(ByHand(job, data, model, side == "hand" ? at::MemoryFormat::Contiguous : at::MemoryFormat::ChannelsLast),
             result);
   } else {
-    fmt::print(stderr, "{} --side thaw|hand|hand_channels_last [--job JSON]\n", words[0]);
+    fmt::print(stderr, "{} --side thaw|thaw_recompute|hand|hand_channels_last [--job JSON]\n", words[0]);
     return 2;
   }
   const nlohmann::json line{{"stages", result.seconds},

@@ -3,7 +3,7 @@
 
     benchmarks/whole_job.py [--quick] [--json FILE] [--program FILE] [--peers PYTHON]
 
-thaw against the loop by hand (whole_job.cpp), and against fastai and Lightning (peers/) where --peers names a Python
+thaw, as it is and with activations recomputed, against the loop by hand (whole_job.cpp), and against fastai and Lightning (peers/) where --peers names a Python
 that has them. The sides take turns, another one first each round; medians count. Standard library only.
 """
 
@@ -18,7 +18,7 @@ from rows import answer, row, table
 HERE = Path(__file__).resolve().parent
 JOB = dict(images=256, pixels=128, batch=32, head_epochs=5, finder_steps=20, thawed_epochs=3)
 QUICK = dict(JOB, images=64, finder_steps=4)
-HAND, HAND_LAST = "by hand", "by hand, channels-last"
+HAND, HAND_LAST, RECOMPUTED = "by hand", "by hand, channels-last", "recomputed"
 STAGES = ("head", "finder", "thawed", "total")
 
 
@@ -47,6 +47,7 @@ def main():
     job, rounds = (QUICK, 1) if options.quick else (JOB, 3)
 
     sides = {"thaw": [options.program, "--side", "thaw"]}
+    sides[RECOMPUTED] = [options.program, "--side", "thaw_recompute"]
     sides[HAND] = [options.program, "--side", "hand"]
     sides[HAND_LAST] = [options.program, "--side", "hand_channels_last"]
     if options.peers:
@@ -59,11 +60,16 @@ def main():
 
     rows = []
     ours = medians["thaw"]
-    for name in list(sides)[1:]:
+    for name in list(sides)[2:]:
         for stage in STAGES:
             what = "whole job" if stage == "total" else f"  {stage} stage" if stage != "finder" else "  LR finder"
             rows.append(row(f"{what}, {name}", ours[stage], medians[name][stage], "s", 1 if stage == "total" else None))
         rows.append(row(f"  peak memory, {name}", ours["peak"], medians[name]["peak"], "MB", 0.7 if name == "fastai" else None))
+    recomputed = medians[RECOMPUTED]
+    rows.append(row("whole job, activations recomputed, plain", recomputed["total"], ours["total"], "s"))
+    rows.append(row("  peak memory, plain", recomputed["peak"], ours["peak"], "MB"))
+    if options.peers:
+        rows.append(row("  peak memory, fastai", recomputed["peak"], medians["fastai"]["peak"], "MB", 0.7))
     print("\n" + table(rows) + "\n")
     if options.json:
         Path(options.json).write_text(json.dumps(rows, indent=2) + "\n")
