@@ -275,7 +275,7 @@ void messages(const Processes& processes, const std::string& link) {
     result.update({{"what", "sum"}, {"bytes", bytes}, {"processes", processes.size()}, {"link", link}});
     if (processes.rank() == 0) print(result);
   };
-  row(40, at::kDouble, 1000);  // what World::sums sends
+  row(40, at::kDouble, 1000);  // what World::all_reduce sends
   row(4, at::kFloat, 1000);    // a step's loss
   for (const std::int64_t kib : {4, 32, 256, 1024, 4096, 26'624})
     row(kib * 1024, at::kFloat, static_cast<int>(std::clamp<std::int64_t>(60'000 / kib, 7, 200)));

@@ -126,7 +126,7 @@ void run(const Options& options) {
                      .mean = {network.statistics.mean.begin(), network.statistics.mean.end()},
                      .std = {network.statistics.std.begin(), network.statistics.std.end()},
                      .image_size = size});
-  if (!learner->sweeps().empty()) thaw::write_svg(learner->sweeps().back(), options.out / "lr_finder.svg");
+  if (!learner->lr_curves().empty()) thaw::write_svg(learner->lr_curves().back(), options.out / "lr_finder.svg");
   const thaw::vision::ImageSource held_back = plain(size);
   fmt::print("\n{}\n", thaw::class_results(*learner, held_back, {.classes = train.classes}));
   fmt::print("ok: valid accuracy {:.3f}, after {} epochs; see {}\n", result.valid.metrics[0].value,

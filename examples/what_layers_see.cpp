@@ -73,10 +73,10 @@ Data clothes(const Options& options) {
 
 /// Some samples from all over a source.
 thaw::Batch some_of(const thaw::DataSource& source, std::int64_t count) {
-  const std::int64_t every = std::max<std::int64_t>(1, source.numbered()->samples / count);
+  const std::int64_t every = std::max<std::int64_t>(1, source.indexed()->samples / count);
   std::vector<at::Tensor> images, targets;
   std::int64_t i = 0;
-  thaw::BatchStream next = source.numbered()->in_order(0);
+  thaw::BatchStream next = source.indexed()->in_order(0);
   while (const std::optional<thaw::Batch> batch = next())
     for (std::int64_t j = 0; j < batch->size(); ++j, ++i)
       if (i % every == every / 2 && std::ssize(images) < count) {

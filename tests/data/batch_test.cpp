@@ -44,7 +44,7 @@ struct NoTarget {
 struct Wide {
   at::Tensor a, b, c, d, e, f, g, h, target;
 };
-struct Numbered {
+struct Indexed {
   at::Tensor image, target;
   int id;
 };
@@ -152,6 +152,6 @@ TEST_CASE("what is no batch is told apart") {
   STATIC_CHECK_FALSE(thaw::BatchLike<std::pair<int, std::string>>);
   STATIC_CHECK_FALSE(thaw::BatchLike<std::tuple<at::Tensor>>);
   STATIC_CHECK_FALSE(thaw::BatchLike<NoTarget>);
-  STATIC_CHECK_FALSE(thaw::BatchLike<Numbered>);
+  STATIC_CHECK_FALSE(thaw::BatchLike<Indexed>);
   STATIC_CHECK_FALSE(thaw::BatchLike<Wide>);
 }

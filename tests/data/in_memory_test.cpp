@@ -175,9 +175,9 @@ TEST_CASE("inputs or targets of different lengths are refused, with both lengths
 
 TEST_CASE("a subset has these samples and no others, and goes on as the source does") {
   const DataSource source = InMemory({.input = inputs, .target = labels, .batch_size = 2, .shuffle = true, .seed = 3});
-  REQUIRE(source.numbered()->subset);
-  const DataSource some = source.numbered()->subset(at::arange(1, 10, 2));
-  CHECK(some.numbered()->samples == 5);
+  REQUIRE(source.indexed()->subset);
+  const DataSource some = source.indexed()->subset(at::arange(1, 10, 2));
+  CHECK(some.indexed()->samples == 5);
   CHECK(some.batches() == 3);
   CHECK(some.targets()[0].equal(at::arange(1, 10, 2)));
   const at::Tensor seen = targets(all(some));

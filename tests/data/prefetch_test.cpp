@@ -26,7 +26,7 @@ using thaw::InMemory;
 using thaw::Prefetch;
 using thaw::test::all;
 
-static_assert(thaw::NumberedSource<Prefetch<InMemory>>);
+static_assert(thaw::IndexedSource<Prefetch<InMemory>>);
 
 namespace {
 

@@ -136,10 +136,10 @@ TEST_CASE(
   for (std::int64_t index = 0; index < count; ++index) {
     const Shard shard{.index = index, .count = count};
     std::vector<at::Tensor> own;
-    for (const Batch& batch : all_of(source.numbered()->shard_in_order(0, shard))) own.push_back(batch.input[0]);
+    for (const Batch& batch : all_of(source.indexed()->shard_in_order(0, shard))) own.push_back(batch.input[0]);
     CHECK(at::cat(own).equal(at::arange(index, 11, count).unsqueeze(1)));
 
-    const DataSource features = source.numbered()->with_shard(at::cat(own) + 100, shard);
+    const DataSource features = source.indexed()->with_shard(at::cat(own) + 100, shard);
     CHECK(features.batches() == source.batches());
     const std::vector<Batch> batches = all_of(features.stream(2));
     REQUIRE(batches.size() == whole.size());

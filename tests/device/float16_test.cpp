@@ -1,5 +1,5 @@
 // float16 on a device: steps whose gradients overflow have never been, and nobody waits to hear of them.
-#include <thaw/train/detail/loss_scale.hpp>
+#include <thaw/train/detail/grad_scaler.hpp>
 
 #include <torch/nn/modules/linear.h>
 

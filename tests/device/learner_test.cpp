@@ -145,7 +145,7 @@ TEST_CASE("a stage whose frozen part is kept trains as one whose is not, on the 
 
 TEST_CASE("a frozen part is compiled for the device") {
   const Stage stage{.epochs = 2, .freeze = FreezeTo{-1}, .lr = 1e-2};
-  Bench here(at::kCPU), there(test_device(), {.frozen = thaw::CompiledPrefix::make});
+  Bench here(at::kCPU), there(test_device(), {.frozen_prefix = thaw::CompiledPrefix::make});
   here.learner.fit(stage), there.learner.fit(stage);
   CHECK(there.learner.history().stages[0].frozen_part.starts_with("compiled"));
   check_near(there.learner, here.learner);

@@ -133,7 +133,7 @@ std::vector<at::Tensor> result_of(thaw::Learner& learner) {
     for (const thaw::MetricValue& metric : epoch.valid->metrics) records.push_back(metric.value);
   }
   for (const thaw::StepRecord& step : learner.history().steps) records.push_back(step.loss);
-  for (const thaw::LRCurve& curve : learner.sweeps()) {
+  for (const thaw::LRCurve& curve : learner.lr_curves()) {
     records.insert(records.end(), curve.loss.begin(), curve.loss.end());
     if (curve.change.empty()) continue;
     for (const auto* losses : {&curve.change, &curve.held_out})

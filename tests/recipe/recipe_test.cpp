@@ -153,7 +153,7 @@ TEST_CASE("a plan is run as it was changed by hand") {
   const thaw::RecipeResult result = thaw::run_plan(*job.learner, plan);
   CHECK(job.learner->history().epochs.size() == 3);
   CHECK(result.stages[1].lr == 1e-3);
-  CHECK(job.learner->sweeps().empty());
+  CHECK(job.learner->lr_curves().empty());
 }
 
 TEST_CASE("a stage that explodes at its rate begins again at a third of it") {
@@ -258,8 +258,8 @@ TEST_CASE("without validation data a fifth is held back, of each class as much, 
   Job job = without_valid();
   const thaw::RecipePlan plan = thaw::make_plan(*job.learner);
   CHECK(to_text(plan).find("a fifth of the training data is held back") != std::string::npos);
-  CHECK(plan.data.train.numbered()->samples == 75);
-  CHECK(plan.data.valid.numbered()->samples == 21);
+  CHECK(plan.data.train.indexed()->samples == 75);
+  CHECK(plan.data.valid.indexed()->samples == 21);
   CHECK(plan.data.valid.targets()[0].bincount().equal(at::full({3}, 7, at::kLong)));
   CHECK(thaw::run_plan(*job.learner, plan).valid.metrics[0].value > 0.5);
 }

@@ -87,7 +87,7 @@ TEST_CASE("lines pause where a stage begins") {
 }
 
 TEST_CASE("a history that keeps every fourth step is drawn where those steps were") {
-  History h{.groups = {"stem", "deep", "head"}, .most_steps = 16};
+  History h{.groups = {"stem", "deep", "head"}, .max_recorded_steps = 16};
   train(h, "head", 1, {0, 0, 1e-2}, {});
   train(h, "all", 3, {1e-5, 1e-5, 1e-3}, {});
   REQUIRE(h.every == 4);
@@ -145,7 +145,7 @@ TEST_CASE("what stood still is shaded, from step to step") {
   h.stages[2].frozen = {false, true, false};
   CHECK(blocks(h) == Blocks{{0, 0, 20}, {1, 0, 10}, {1, 20, 30}});
 
-  History sparse{.groups = {"body", "head"}, .most_steps = 4};
+  History sparse{.groups = {"body", "head"}, .max_recorded_steps = 4};
   train(sparse, "head", 1, {0, 1}, {});
   REQUIRE(sparse.every == 4);
   CHECK(blocks(sparse) == Blocks{{0, 0, 10}});  // though the last record is of the step before the last

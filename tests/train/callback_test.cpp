@@ -56,7 +56,7 @@ struct All {
   void on_epoch_trained(const thaw::EpochTrained&) const { add("trained"); }
   void on_epoch_end(const thaw::EpochEnd&) const { add("epoch end"); }
   void on_stage_end(const thaw::StageEnd&) const { add("stage end"); }
-  void on_sweep_end(const thaw::SweepEnd& e) const { add("sweep of " + std::to_string(e.curve.lr.size())); }
+  void on_lr_find_end(const thaw::LRFindEnd& e) const { add("sweep of " + std::to_string(e.curve.lr.size())); }
 };
 
 struct OnlyEpochs {

@@ -37,13 +37,13 @@ struct Frozen {
     (void)thaw::apply(thaw::FreezeTo{1}, *groups);
   }
 
-  thaw::Learner learner(decltype(thaw::LearnerOptions::frozen) frozen) {
+  thaw::Learner learner(decltype(thaw::LearnerOptions::frozen_prefix) frozen) {
     at::manual_seed(6);
     const at::Tensor target = at::randint(3, {12}, at::kLong), input = at::randn({12, 3, 40, 40});
     return {net, *groups, thaw::cross_entropy,
             thaw::LearnerOptions{.train = thaw::InMemory({.input = input, .target = target, .batch_size = 5}),
                                  .valid = thaw::InMemory({.input = input, .target = target, .batch_size = 5}),
-                                 .frozen = std::move(frozen)}};
+                                 .frozen_prefix = std::move(frozen)}};
   }
 
   thaw::models::EfficientNetLite net{nullptr};
@@ -105,6 +105,6 @@ TEST_CASE("a compiled prefix follows weights that a callback changes") {
 TEST_CASE("a model without parts cannot have its frozen part compiled, and says so at once") {
   thaw::test::TinyNet net;
   CHECK_THROWS_AS((thaw::Learner{net, thaw::LayerGroups::cut_before(net, {"head"}), thaw::cross_entropy,
-                                 thaw::LearnerOptions{.frozen = thaw::CompiledPrefix::make}}),
+                                 thaw::LearnerOptions{.frozen_prefix = thaw::CompiledPrefix::make}}),
                   thaw::ConfigError);
 }

@@ -14,7 +14,7 @@ using thaw::test::Bench;
 
 TEST_CASE("a history that is full drops every second step, and finds those that it kept") {
   const std::size_t most = GENERATE(0, 2, 3, 7, 64);
-  History history{.most_steps = most};
+  History history{.max_recorded_steps = most};
   for (std::int64_t step = 0; step < 1000; ++step) {
     history.add({.lr = {static_cast<double>(step)}});
     REQUIRE(history.steps_done == step + 1);
@@ -34,7 +34,7 @@ TEST_CASE("a history that is full drops every second step, and finds those that 
 TEST_CASE("a Learner that keeps few steps trains as one that keeps all, and has the same records of those") {
   const auto run = [](std::size_t most) {
     Bench bench;
-    thaw::LearnerOptions options{.train = bench.data(8), .valid = bench.data(16), .most_steps = most};
+    thaw::LearnerOptions options{.train = bench.data(8), .valid = bench.data(16), .max_recorded_steps = most};
     thaw::Learner learner(bench.net, thaw::LayerGroups::per_child(bench.net), thaw::cross_entropy, options);
     learner.fit({.name = "head", .epochs = 5, .freeze = thaw::FreezeTo{-1}, .lr = 1e-2});
     learner.fit(

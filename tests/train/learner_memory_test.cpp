@@ -97,7 +97,7 @@ TEST_CASE("once the history is full nothing grows, over epochs of many steps and
   };
   Bench bench({.samples = 4000});
   thaw::Learner learner(bench.net, thaw::LayerGroups::per_child(bench.net), thaw::cross_entropy,
-                        {.train = bench.data(1), .most_steps = 256});
+                        {.train = bench.data(1), .max_recorded_steps = 256});
   std::vector<std::int64_t> live;
   live.reserve(100);
   learner.fit({.epochs = 5, .lr = 1e-4}, Watch{&live});

@@ -258,7 +258,7 @@ TEST_CASE(
         };
         Net net;
         thaw::LearnerOptions how{.train = loader(36), .valid = loader(20)};
-        if (compiled) how.frozen = thaw::CompiledPrefix::make;
+        if (compiled) how.frozen_prefix = thaw::CompiledPrefix::make;
         Learner learner{net.module, net.groups, thaw::cross_entropy, how};
         start(learner);
         learner.fit({.name = "head", .epochs = 2, .freeze = thaw::FreezeTo{-1}, .lr = 1e-2}, watch);
@@ -349,7 +349,7 @@ TEST_CASE("a resumed run ends as one that was not interrupted: a history that ke
       [](const auto& start, Watch watch) {
         Net net;
         auto how = options();
-        how.most_steps = 4;
+        how.max_recorded_steps = 4;
         Learner learner{net.module, net.groups, thaw::cross_entropy, how};
         start(learner);
         learner.fit(head_then_all(), watch);

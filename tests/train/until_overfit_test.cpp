@@ -75,8 +75,8 @@ TEST_CASE("the finder is as it is given, but for the rates, which are lr_mult's"
   thaw::test::Bench bench;
   const auto result = bench.learner->fit_until_overfit({.max_rounds = 2, .finder = {.end_lr = 1, .steps = 12}});
   CHECK(result.rounds.size() == 2);
-  REQUIRE(bench.learner->sweeps().size() == 2);
-  CHECK(bench.learner->sweeps()[1].planned == 12);
+  REQUIRE(bench.learner->lr_curves().size() == 2);
+  CHECK(bench.learner->lr_curves()[1].planned == 12);
   CHECK(bench.learner->history().steps.size() == 10);
 
   const auto suggested = [](const thaw::UntilOverfit& how) {
@@ -125,7 +125,7 @@ TEST_CASE("it wants validation data, rounds, and a suggestion that there is") {
     const thaw::test::Bench bench;
     CHECK_THROWS_MATCHES(bench.learner->fit_until_overfit(how), thaw::ConfigError,
                          MessageMatches(ContainsSubstring(what) && ContainsSubstring(fix)));
-    CHECK(bench.learner->sweeps().empty());
+    CHECK(bench.learner->lr_curves().empty());
   };
   refused({.suggestion = "vally"}, "there is no suggestion \"vally\"", "did you mean \"valley\"?");
   refused({.finder = {.steps = 1}}, "1 steps", "at least 2");

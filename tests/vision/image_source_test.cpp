@@ -343,7 +343,7 @@ TEST_CASE("a subset of images has these and no others") {
   const Folder folder;
   const thaw::DataSource source = ImageSource(
       {.images = red_images(folder, 6), .transforms = {Resize{16}}, .normalization = bytes_to_unit, .workers = 0});
-  const thaw::DataSource some = source.numbered()->subset(at::tensor({4, 1}, at::kLong));
+  const thaw::DataSource some = source.indexed()->subset(at::tensor({4, 1}, at::kLong));
   const auto batches = all(some);
   REQUIRE(batches.size() == 1);
   CHECK(batches[0].target[0].equal(at::tensor({1, 1}, at::kLong)));

@@ -139,7 +139,7 @@ THAW_INLINE void Checkpoint::on_stage_planned(const StagePlanned& event) {
   if (open_) return;
   const World& world = event.learner.world();
   world.together([&] {
-    if (world.first()) detail::CheckpointFolder::check(dir, event.learner.run_id());
+    if (world.is_rank_zero()) detail::CheckpointFolder::check(dir, event.learner.run_id());
   });
 }
 
@@ -183,7 +183,7 @@ THAW_INLINE void Checkpoint::open(const Learner& learner) {
   if (open_) return;
   const World& world = learner.world();
   world.together([&] {
-    if (world.first()) folder_ = std::make_shared<detail::CheckpointFolder>(dir, learner.run_id());
+    if (world.is_rank_zero()) folder_ = std::make_shared<detail::CheckpointFolder>(dir, learner.run_id());
   });
   open_ = true;
   written_ = std::chrono::steady_clock::now();
@@ -195,7 +195,7 @@ THAW_INLINE std::pair<bool, int> Checkpoint::agreed(const World& world, bool due
   const int seen = interrupts_ ? interrupts_->seen() : 0;
   std::vector<double> mine{due ? 1.0 : 0.0};
   for (const int signal : signals) mine.push_back(signal == seen ? 1 : 0);
-  const std::vector<double> any = world.sums(mine, failed);
+  const std::vector<double> any = world.all_reduce(mine, failed);
   int agreed_on = 0;
   for (std::size_t i = 0; i < signals.size(); ++i)
     if (any[i + 1] > 0) agreed_on = signals[i];
@@ -224,7 +224,7 @@ THAW_INLINE void Checkpoint::write(Learner& learner, bool is_best) {
   RunState state = learner.run_state();
   const std::int64_t number = learner.states_taken();
   world.together([&] {
-    if (world.first()) write(std::move(state), number, learner.run_id(), is_best);
+    if (world.is_rank_zero()) write(std::move(state), number, learner.run_id(), is_best);
   });
   written_ = std::chrono::steady_clock::now();
 }

@@ -15,9 +15,9 @@
 #include <vector>
 
 #include <thaw/checkpoint/detail/checksum.hpp>
+#include <thaw/core/atomic_file.hpp>
 #include <thaw/core/compiled.hpp>
 #include <thaw/core/error.hpp>
-#include <thaw/core/new_file.hpp>
 #include <thaw/core/version.hpp>
 #include <thaw/train/run_state.hpp>
 #include <thaw/weights/safetensors.hpp>
@@ -82,7 +82,7 @@ THAW_INLINE void write_checkpoint(const RunState& state, const std::filesystem::
   for (const auto& [name, tensor] : state) tensors.insert(name, tensor);
   const at::Tensor checksum = at::zeros({detail::Checksum::size}, at::kByte);
   tensors.insert(detail::checksum_name, checksum);
-  detail::NewFile file(path);
+  detail::AtomicFile file(path);
   detail::Checksum sum;
   write_safetensors(tensors,
                     [&](std::string_view bytes) {

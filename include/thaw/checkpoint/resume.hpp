@@ -75,9 +75,9 @@ THAW_INLINE ResumeReport resume(Learner& learner, const std::filesystem::path& p
   ResumeReport report;
   RunState state;
   world.together([&] {
-    if (world.first()) report = detail::newest_whole(path, state);
+    if (world.is_rank_zero()) report = detail::newest_whole(path, state);
   });
-  report.from = world.texts("in " + report.from.string())[0].substr(3);
+  report.from = world.all_gather("in " + report.from.string())[0].substr(3);
   if (report) learner.resume(world.state_of(0, std::move(state)), options);
   return report;
 }

@@ -28,17 +28,17 @@ concept EpochSource = requires(const S& source, std::int64_t epoch) {
 /// frozen network makes of it (see Stage::cache). A source that augments may offer `in_order(pass)`, each pass
 /// augmented otherwise.
 template <class S>
-concept NumberedSource = EpochSource<S> && requires(const S& source, Fields input) {
+concept IndexedSource = EpochSource<S> && requires(const S& source, Fields input) {
   { source.samples() } -> std::convertible_to<std::int64_t>;
   { source.in_order() } -> std::convertible_to<BatchStream>;
   { source.with_input(input) } -> EpochSource;
 };
 
-/// A NumberedSource of which several processes can each keep a part: `in_order(pass, shard)` gives the samples whose
+/// An IndexedSource of which several processes can each keep a part: `in_order(pass, shard)` gives the samples whose
 /// numbers are shard.index, shard.index + shard.count, ...; and `with_input(input, shard)`, which has such inputs
 /// alone, gives of each batch the samples that they are of.
 template <class S>
-concept ShardedSource = NumberedSource<S> && requires(const S& source, Fields input, const Shard& shard) {
+concept ShardedSource = IndexedSource<S> && requires(const S& source, Fields input, const Shard& shard) {
   { source.in_order(std::int64_t{}, shard) } -> std::convertible_to<BatchStream>;
   { source.with_input(input, shard) } -> EpochSource;
 };

@@ -103,7 +103,7 @@ class Prefetch {
     return source_.last_batch();
   }
   [[nodiscard]] std::int64_t samples() const
-    requires NumberedSource<S>
+    requires IndexedSource<S>
   {
     return source_.samples();
   }
@@ -124,7 +124,7 @@ class Prefetch {
   }
   /// Without a thread: what a network made of the inputs is there already.
   [[nodiscard]] auto with_input(Fields input) const
-    requires NumberedSource<S>
+    requires IndexedSource<S>
   {
     return source_.with_input(std::move(input));
   }

@@ -34,8 +34,8 @@ namespace thaw {
 /// before the first has ended is a ConfigError. A pass with another number of batches than expected is a DataError.
 class DataSource {
  public:
-  /// What a NumberedSource can do.
-  struct Numbered {
+  /// What an IndexedSource can do.
+  struct Indexed {
     std::int64_t samples;
     std::function<BatchStream(std::int64_t pass)> in_order;
     std::function<DataSource(Fields input)> with_input;
@@ -64,8 +64,8 @@ class DataSource {
         ordered_ = source.ordered();
       if constexpr (detail::GivesInOrder<S>)
         in_order_ = [source](std::int64_t pass) { return detail::in_order(source, pass); };
-      if constexpr (NumberedSource<S>) {
-        Numbered numbered{
+      if constexpr (IndexedSource<S>) {
+        Indexed numbered{
             .samples = source.samples(), .in_order = in_order_, .with_input = [source](Fields input) -> DataSource {
               return source.with_input(std::move(input));
             }};
@@ -81,7 +81,7 @@ class DataSource {
                         { source.subset(numbers) } -> EpochSource;
                       })
           numbered.subset = [source](const at::Tensor& numbers) -> DataSource { return source.subset(numbers); };
-        numbered_ = std::make_shared<Numbered>(std::move(numbered));
+        indexed_ = std::make_shared<Indexed>(std::move(numbered));
       }
       stream_ = [s = std::move(source)](std::int64_t epoch, std::int64_t i, const Shard& shard) {
         return detail::stream_of(s, epoch, i, shard);
@@ -147,8 +147,8 @@ class DataSource {
   /// there or were counted.
   [[nodiscard]] std::optional<std::int64_t> smallest_batch() const;
 
-  /// Null where the source is no NumberedSource.
-  [[nodiscard]] const Numbered* numbered() const { return numbered_.get(); }
+  /// Null where the source is no IndexedSource.
+  [[nodiscard]] const Indexed* indexed() const { return indexed_.get(); }
 
   /// All targets at once; empty where the source cannot tell.
   [[nodiscard]] const Fields& targets() const { return targets_; }
@@ -207,7 +207,7 @@ class DataSource {
   std::function<BatchStream(std::int64_t pass)> in_order_;  // where the source offers it
   std::function<std::optional<std::int64_t>()> smallest_;
   std::optional<std::int64_t> last_batch_;
-  std::shared_ptr<const Numbered> numbered_;
+  std::shared_ptr<const Indexed> indexed_;
   Fields targets_;
   std::vector<std::string> classes_;
   bool one_pass_ = false;    // it cannot be rewound

@@ -194,7 +194,7 @@ THAW_INLINE double fold_loss(const std::shared_ptr<HeadModule>& head, const Laye
     start.restore();
     seed(0);  // dropout: the same for all that are compared
     Learner learner(
-        head, groups, [&](const Fields& output, const Fields& target) { return owner.loss_between(output, target); },
+        head, groups, [&](const Fields& output, const Fields& target) { return owner.criterion(output, target); },
         {.train = train, .optimizer = [&](const LayerGroups& all) -> std::unique_ptr<torch::optim::Optimizer> {
            return std::make_unique<AdamW>(all, AdamW::fastai_defaults().weight_decay(how.decay));
          }});

@@ -20,7 +20,7 @@ namespace thaw {
 /// Holds a part of the training data back for validation, of each class as much where targets are classes: at least one
 /// sample, and never all of a class. The same samples for the same seed. Held-back samples go through the transforms of
 /// the source they come from. Throws DataError for a source that cannot give a part of itself (see
-/// DataSource::Numbered) and where nothing could be held back.
+/// DataSource::Indexed) and where nothing could be held back.
 [[nodiscard]] LearnerData hold_out(const DataSource& source, double part = 0.2, std::uint64_t seed = 0);
 
 }  // namespace thaw
@@ -32,10 +32,10 @@ namespace thaw {
 THAW_INLINE LearnerData hold_out(const DataSource& source, double part, std::uint64_t seed) {
   if (!(part > 0 && part < 1))
     throw ConfigError("hold_out", "part is " + detail::number(part), "give 0 < part < 1: 0.2");
-  if (!source.numbered() || !source.numbered()->subset)
+  if (!source.indexed() || !source.indexed()->subset)
     throw DataError("validation data", "there is none, and the training data cannot give a part of itself",
                     "give LearnerOptions::valid, or train on a thaw::InMemory or thaw::vision::ImageSource");
-  const std::int64_t samples = source.numbered()->samples;
+  const std::int64_t samples = source.indexed()->samples;
   const at::Tensor order =
       at::randperm(samples, at::make_generator<at::CPUGeneratorImpl>(seed), at::TensorOptions(at::kLong));
   const at::Tensor labels = detail::labels_of(source);
@@ -57,8 +57,8 @@ THAW_INLINE LearnerData hold_out(const DataSource& source, double part, std::uin
   if (valid.numel() == 0)
     throw DataError("validation data", "there is none, and too few training samples to hold some back",
                     "give at least two samples of some class");
-  return {.train = source.numbered()->subset(std::get<0>(at::cat(kept).sort())),
-          .valid = source.numbered()->subset(valid)};
+  return {.train = source.indexed()->subset(std::get<0>(at::cat(kept).sort())),
+          .valid = source.indexed()->subset(valid)};
 }
 
 }  // namespace thaw

@@ -165,7 +165,7 @@ THAW_INLINE HeadChoice ChooseHead::operator()(NormRule norm, std::string& why_no
 THAW_INLINE std::int64_t ChooseHead::epochs_within(double forward, double to_come) const {
   if (recipe_.minutes == 0) return recipe_.epochs;
   const auto samples = [](const DataSource& source) {
-    return static_cast<double>(source.numbered() ? source.numbered()->samples : source.batches());
+    return static_cast<double>(source.indexed() ? source.indexed()->samples : source.batches());
   };
   const LearnerData& data = learner_.data();
   const double valid = forward * samples(data.valid) / samples(data.train);
@@ -190,11 +190,11 @@ THAW_INLINE RecipeStage head_stage(const HeadChoice& choice, const LearnerData& 
   head.head_decay = choice.decay;
   head.why = "rate " + number(choice.lr) + " and decay " + number(choice.decay) +
              " had the lowest held-out loss of those tried";
-  if (!data.train.numbered() || !data.valid.numbered())  // then each epoch runs the whole body
+  if (!data.train.indexed() || !data.valid.indexed())  // then each epoch runs the whole body
     head.stage.epochs = std::min(head.stage.epochs, std::max<std::int64_t>(1, choice.thawed_epochs));
   else
     head.stage.cache = {
-        .where = Cache::Where::memory, .passes = augments(*data.train.numbered()) ? 2 : 1, .required = false};
+        .where = Cache::Where::memory, .passes = augments(*data.train.indexed()) ? 2 : 1, .required = false};
   return head;
 }
 

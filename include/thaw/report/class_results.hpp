@@ -67,7 +67,7 @@ namespace thaw {
 THAW_INLINE ClassResults class_results(Learner& learner, const DataSource& source, ConfusionMatrixOptions options,
                                        const TopLosses& which) {
   ClassResults results{.matrix = ConfusionMatrix(std::move(options))};
-  const auto loss = [&](const Fields& output, const Fields& target) { return learner.loss_between(output, target); };
+  const auto loss = [&](const Fields& output, const Fields& target) { return learner.criterion(output, target); };
   const auto add = [&](const Fields& output, const Batch& batch) {
     results.matrix.add(output, batch.target);
     detail::add_batch(results.losses, output, batch.target, batch.size(), loss);

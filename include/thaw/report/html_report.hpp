@@ -259,8 +259,8 @@ THAW_INLINE void HtmlReport::write(Learner& learner, bool runs) {
     page.heading("Epochs");
     page.table(detail::epochs_table(history));
   }
-  if (!learner.sweeps().empty()) page.heading("Learning rate finder");
-  for (const LRCurve& curve : learner.sweeps()) page.figure(to_figure(curve));
+  if (!learner.lr_curves().empty()) page.heading("Learning rate finder");
+  for (const LRCurve& curve : learner.lr_curves()) page.figure(to_figure(curve));
   page.heading(plans_.size() > 1 ? "Plans" : "Plan");
   for (std::size_t i = 0; i < plans_.size(); ++i) {
     if (plans_.size() > 1) page.subheading(fmt::format("fit {}", i + 1));

@@ -47,7 +47,7 @@ struct JsonLines {
 
   void on_stage_end(const StageEnd& event);
 
-  void on_sweep_end(const SweepEnd& event);
+  void on_lr_find_end(const LRFindEnd& event);
 
   /// The stage began in another process.
   void on_run_state(const RunStateVisit& event);
@@ -111,7 +111,7 @@ THAW_INLINE void JsonLines::on_stage_end(const StageEnd& event) {
             .add("stop", event.stop.empty() ? std::nullopt : std::optional(std::string(event.stop))));
 }
 
-THAW_INLINE void JsonLines::on_sweep_end(const SweepEnd& event) {
+THAW_INLINE void JsonLines::on_lr_find_end(const LRFindEnd& event) {
   detail::JsonObject suggested;
   for (const Suggestion& suggestion : suggestions(event.curve)) suggested.add(suggestion.name, suggestion.lr);
   write(line("find_lr", event.learner)

@@ -141,7 +141,7 @@ namespace thaw {
 
 THAW_INLINE std::vector<SampleLoss> top_losses(Learner& learner, const DataSource& source, const TopLosses& which) {
   std::vector<SampleLoss> all;
-  const auto loss = [&](const Fields& output, const Fields& target) { return learner.loss_between(output, target); };
+  const auto loss = [&](const Fields& output, const Fields& target) { return learner.criterion(output, target); };
   const auto add = [&](const Fields& output, const Batch& batch) {
     detail::add_batch(all, output, batch.target, batch.size(), loss);
   };

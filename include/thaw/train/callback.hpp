@@ -64,7 +64,7 @@ THAW_EVENT(EpochTrained, on_epoch_trained);
 THAW_EVENT(EpochEnd, on_epoch_end);
 THAW_EVENT(StageEnd, on_stage_end);
 THAW_EVENT(FitEnd, on_fit_end);
-THAW_EVENT(SweepEnd, on_sweep_end);
+THAW_EVENT(LRFindEnd, on_lr_find_end);
 THAW_EVENT(SafePoint, on_safe_point);
 THAW_EVENT(RunStateVisit, on_run_state);
 
@@ -86,7 +86,7 @@ THAW_EVENT(RunStateVisit, on_run_state);
 ///       void on_epoch_end(const EpochEnd&);
 ///     void on_stage_end(const StageEnd&);
 ///     void on_fit_end(const FitEnd&);                  also after an exception
-///     void on_sweep_end(const SweepEnd&);              find_lr has found
+///     void on_lr_find_end(const LRFindEnd&);              find_lr has found
 ///     void on_safe_point(const SafePoint&);            after all have heard of a step's, epoch's or stage's end
 ///     void on_run_state(const RunStateVisit&);         a checkpoint is written, or a run resumed
 ///
@@ -146,7 +146,7 @@ class Callback {
   template <class... Event>
   using SlotsOf = std::tuple<std::function<void(const Event&)>...>;
   using Slots = SlotsOf<StagePlanned, FitBegin, StageBegin, EpochBegin, BatchReady, LossReady, GradientsReady, StepEnd,
-                        EpochTrained, EpochEnd, StageEnd, FitEnd, SweepEnd, SafePoint, RunStateVisit>;
+                        EpochTrained, EpochEnd, StageEnd, FitEnd, LRFindEnd, SafePoint, RunStateVisit>;
 
   template <class Class, class Handler, class Event>
   static void bind(const std::shared_ptr<Handler>& self, std::function<void(const Event&)>& slot) {

@@ -26,7 +26,7 @@ namespace thaw {
 /// batch of another shape costs a recording, so give batches of few sizes. Takes one tensor, gives one or several; on
 /// several, frozen parts run as they are.
 ///
-///     thaw::Learner learner{model, groups, loss, {.train = train, .frozen = thaw::CompiledPrefix::make}};
+///     thaw::Learner learner{model, groups, loss, {.train = train, .frozen_prefix = thaw::CompiledPrefix::make}};
 ///
 /// Source: torch.jit.freeze and optimize_for_inference, whose passes these are.
 class CompiledPrefix {
@@ -46,7 +46,7 @@ class CompiledPrefix {
     return features;
   }
 
-  /// For LearnerOptions::frozen.
+  /// For LearnerOptions::frozen_prefix.
   [[nodiscard]] static FrozenForward make(const FrozenSplit& split) {
     return [compiled = std::make_shared<CompiledPrefix>(split)](const Fields& input) { return (*compiled)(input); };
   }

@@ -126,7 +126,7 @@ struct FitEnd {
 };
 
 /// After the LR finder's sweep; not for a curve that a resumed run had before.
-struct SweepEnd {
+struct LRFindEnd {
   Learner& learner;
   const LRCurve& curve;
 };

@@ -79,7 +79,7 @@ bool per_sample(const FrozenSplit& split, const Fields& example);
 [[nodiscard]] bool same(const Fields& a, const Fields& b);
 
 /// Whether two passes over the first samples differ, or draw random numbers. Throws DataError where there are none.
-[[nodiscard]] bool augments(const DataSource::Numbered& source);
+[[nodiscard]] bool augments(const DataSource::Indexed& source);
 
 /// The longest prefix that holds nothing of `moving` and is, tried on an example in the modes that its modules are in,
 /// a function of each sample alone.
@@ -191,7 +191,7 @@ THAW_INLINE bool same(const Fields& a, const Fields& b) {
   return std::ranges::equal(a, b, [](const at::Tensor& x, const at::Tensor& y) { return x.equal(y); });
 }
 
-THAW_INLINE bool augments(const DataSource::Numbered& source) {
+THAW_INLINE bool augments(const DataSource::Indexed& source) {
   const RandomState random;
   const std::optional<Batch> first = source.in_order(0)(), again = source.in_order(1)();
   if (!first || !again)

@@ -56,8 +56,8 @@ struct StageRecord {
 };
 
 /// All that a Learner trained so far, oldest first; it grows with every fit. So that a run of millions of steps needs
-/// no more memory than one of thousands, it keeps `most_steps` steps: whenever there would be more, every second is
-/// dropped, and from then on every second is recorded.
+/// no more memory than one of thousands, it keeps `max_recorded_steps` steps: whenever there would be more, every
+/// second is dropped, and from then on every second is recorded.
 struct History {
   std::vector<std::string> groups = {};  ///< names of the layer groups
   std::vector<StepRecord> steps = {};    ///< steps[i] is step i * every, the first being 0
@@ -65,7 +65,7 @@ struct History {
   std::int64_t steps_done = 0;           ///< all, recorded or not
   std::vector<EpochRecord> epochs = {};
   std::vector<StageRecord> stages = {};
-  std::size_t most_steps = 65'536;  ///< LearnerOptions::most_steps
+  std::size_t max_recorded_steps = 65'536;  ///< LearnerOptions::max_recorded_steps
 
   /// One more step.
   void add(StepRecord record);
@@ -85,7 +85,7 @@ namespace thaw {
 
 THAW_INLINE void History::add(StepRecord record) {
   if (steps_done % every == 0) {
-    if (steps.size() >= std::max<std::size_t>(most_steps, 2)) thin();
+    if (steps.size() >= std::max<std::size_t>(max_recorded_steps, 2)) thin();
     if (steps_done % every == 0) steps.push_back(std::move(record));
   }
   ++steps_done;

@@ -22,10 +22,10 @@
 #include <thaw/groups/freeze.hpp>
 #include <thaw/groups/optimizer_groups.hpp>
 #include <thaw/optim/adamw.hpp>
-#include <thaw/train/detail/place.hpp>
 #include <thaw/train/detail/running_stage.hpp>
 #include <thaw/train/detail/step_loss.hpp>
 #include <thaw/train/detail/task.hpp>
+#include <thaw/train/detail/training_cursor.hpp>
 #include <thaw/train/frozen_split.hpp>
 #include <thaw/train/history.hpp>
 #include <thaw/train/learner_options.hpp>
@@ -40,8 +40,8 @@ namespace thaw {
 
 namespace detail {
 struct ComputeMode;
-class FeatureRoom;
-class LossScale;
+class FeatureStore;
+class GradScaler;
 class PassGraph;
 }  // namespace detail
 
@@ -111,7 +111,7 @@ class Learner {
   /// Callbacks that change a step (accumulation, clipping, mixup) take part in each of its steps.
   template <class... Callbacks>
   [[nodiscard]] LRCurve find_lr(const LRFinder& finder = {}, Callbacks... callbacks) {
-    return sweep(finder, all_callbacks({Callback(std::move(callbacks))...}));
+    return run_lr_find(finder, all_callbacks({Callback(std::move(callbacks))...}));
   }
 
   /// Loss and metrics over the validation data, or over `source`, in evaluation mode, which ends with it.
@@ -125,9 +125,7 @@ class Learner {
   [[nodiscard]] Fields outputs(const Fields& input);
   [[nodiscard]] Fields outputs(const DataSource& source);
   /// What the loss gives for such outputs, on their device.
-  [[nodiscard]] at::Tensor loss_between(const Fields& output, const Fields& target) {
-    return task_.loss(output, target);
-  }
+  [[nodiscard]] at::Tensor criterion(const Fields& output, const Fields& target) { return task_.loss(output, target); }
 
   /// thaw::split_frozen of the model, as it is frozen now. Throws ConfigError for one that cannot be run in parts.
   [[nodiscard]] FrozenSplit split_frozen();
@@ -144,7 +142,7 @@ class Learner {
   void data(LearnerData data) {
     refuse_in_callback("data");
     data_ = std::move(data);
-    checked_ = was_checked_ = false;
+    checked_ = sanity_checked_before_ = false;
   }
   [[nodiscard]] const LearnerData& data() const { return data_; }
 
@@ -177,7 +175,7 @@ class Learner {
   /// Whether a resumed run has not come to where it goes on: what its program does meanwhile, between fits that are
   /// left out, it does on weights that are further on. For what must not be done twice: `if (!learner.replays())
   /// save(...)`.
-  [[nodiscard]] bool replays() const { return resumed_ && (fits_ < resumed_->place.fit || resumed_->place.in_fit()); }
+  [[nodiscard]] bool replays() const { return resumed_ && (fits_ < resumed_->cursor.fit || resumed_->cursor.in_fit()); }
 
   /// For callbacks: ends the stage after this step or epoch; the next stage of a plan follows. The first reason counts.
   void stop(std::string reason) {
@@ -197,7 +195,7 @@ class Learner {
   [[nodiscard]] const std::vector<Metric>& metrics() const { return metrics_; }
   [[nodiscard]] const History& history() const { return history_; }
   /// All that find_lr gave.
-  [[nodiscard]] const std::vector<LRCurve>& sweeps() const { return sweeps_; }
+  [[nodiscard]] const std::vector<LRCurve>& lr_curves() const { return lr_curves_; }
   /// How convolutions are laid out in memory: automatic until the data was first tried on the model.
   [[nodiscard]] Layout layout() const;
   [[nodiscard]] at::Device device() const { return groups_[0].parameters[0].tensor.device(); }
@@ -212,7 +210,7 @@ class Learner {
   /// A run that another process began, until the fit comes that it was in.
   struct Resumed {
     RunState state;
-    detail::Place place;
+    detail::TrainingCursor cursor;
     ResumeOptions how;
   };
 
@@ -251,31 +249,32 @@ class Learner {
   double train_epoch(detail::RunningStage& run);
   void read_losses();
   double mean_loss(std::int64_t epoch);
-  BatchStream pass(const detail::SplitModel* halves, std::int64_t epoch, std::int64_t batches_per_step);
+  BatchStream pass(const detail::SplitModel* split, std::int64_t epoch, std::int64_t batches_per_step);
   void set_frozen(const detail::RunningStage& run);
   void set_hyper(detail::RunningStage& run);
   std::optional<Drawn> draw(BatchStream& next);
-  std::optional<StepLoss> step(const detail::SplitModel* halves, std::optional<Drawn> first, BatchStream& next,
+  std::optional<StepLoss> step(const detail::SplitModel* split, std::optional<Drawn> first, BatchStream& next,
                                std::int64_t batches, const std::vector<Callback>& callbacks);
-  std::optional<at::Tensor> gradients_of(const detail::SplitModel* halves, const Batch& host, double weight, bool last,
+  std::optional<at::Tensor> gradients_of(const detail::SplitModel* split, const Batch& host, double weight, bool last,
                                          const std::vector<Callback>& callbacks);
-  void make_ready(const detail::SplitModel* halves, Batch& batch, const std::vector<Callback>& callbacks);
-  at::Tensor loss_of(const detail::SplitModel* halves, Batch& batch, const std::vector<Callback>& callbacks);
+  void make_ready(const detail::SplitModel* split, Batch& batch, const std::vector<Callback>& callbacks);
+  at::Tensor loss_of(const detail::SplitModel* split, Batch& batch, const std::vector<Callback>& callbacks);
   template <class Pass>
-  at::Tensor replay(const detail::SplitModel* halves, const Batch& batch, double weight, const Pass& pass);
+  at::Tensor replay(const detail::SplitModel* split, const Batch& batch, double weight, const Pass& pass);
   void check_cache(const Stage& stage, const detail::PlannedStage& planned, const std::string& where) const;
   [[nodiscard]] detail::TensorSet moving_in(const detail::PlannedStage& planned) const;
-  std::shared_ptr<const detail::SplitModel> halves(const detail::RunningStage& run);
-  void keep(const detail::RunningStage& run, const FrozenForward& prefix, detail::FeatureRoom& room, detail::SplitModel& result);
-  void update_halves(detail::RunningStage& run);
-  LRCurve sweep(const LRFinder& finder, const std::vector<Callback>& callbacks);
+  std::shared_ptr<const detail::SplitModel> split_model(const detail::RunningStage& run);
+  void keep(const detail::RunningStage& run, const FrozenForward& prefix, detail::FeatureStore& store,
+            detail::SplitModel& result);
+  void update_split(detail::RunningStage& run);
+  LRCurve run_lr_find(const LRFinder& finder, const std::vector<Callback>& callbacks);
   double loss_again(const std::vector<Batch>& batches, const std::vector<Callback>& callbacks);
   std::int64_t batches_per_step(const std::vector<Callback>& callbacks);
-  [[nodiscard]] std::shared_ptr<void> trial();
+  [[nodiscard]] std::shared_ptr<void> sanity_check_only();
   void refuse_in_callback(const char* call) const;
   void check_graphs(const std::vector<Callback>& callbacks) const;
   void check_data();
-  void try_data();
+  void run_sanity_check();
   void check_last_batch(const detail::PlannedStage& stage, const std::string& where);
   void join();
   void silence(std::vector<Callback>& callbacks) const;
@@ -291,7 +290,7 @@ class Learner {
   LayerGroups groups_;
   std::shared_ptr<detail::ComputeMode> mode_;
   detail::Task task_;
-  std::unique_ptr<detail::LossScale> loss_scale_;  // for Precision::float16
+  std::unique_ptr<detail::GradScaler> grad_scaler_;  // for Precision::float16
   bool cuda_graphs_;
   std::unique_ptr<detail::PassGraph> graph_;  // of the running fit or sweep
   LearnerData data_;
@@ -302,21 +301,21 @@ class Learner {
   History history_;
   std::string run_id_ = detail::new_run_id();
   std::int64_t states_taken_ = 0;
-  detail::Place place_;
+  detail::TrainingCursor cursor_;
   std::chrono::steady_clock::time_point epoch_start_ = {};
   const Fit* fit_ = nullptr;                    // null between two
   std::int64_t fits_ = 0;                       // that were begun
   std::vector<std::string> fit_plans_;          // of each, in short
   std::vector<EpochRecord> fit_records_;        // what each gave
-  std::vector<LRCurve> sweeps_;                 // all that find_lr gave
+  std::vector<LRCurve> lr_curves_;              // all that find_lr gave
   std::vector<std::vector<double>> decisions_;  // all that decide_once gave
-  std::size_t sweep_ = 0, decision_ = 0;        // how many of them this process asked for
+  std::size_t lr_curve_ = 0, decision_ = 0;     // how many of them this process asked for
   std::optional<Resumed> resumed_;
   std::optional<WeightCopy> best_round_;  // of fit_until_overfit
   std::int64_t epochs_begun_ = 0;         // numbers the passes over the training data: each is shuffled anew
   bool checked_ = false;                  // the data was tried on the model
-  bool was_checked_ = false;              // it was, in the process that a resumed run goes on with
-  bool sweeping_ = false;                 // the LR finder runs
+  bool sanity_checked_before_ = false;    // it was, in the process that a resumed run goes on with
+  bool finding_lr_ = false;               // the LR finder runs
   std::optional<std::string> stop_;       // why the running stage is to end
   bool skip_ = false;                     // the optimizer is to leave out the running step
   double lr_scale_ = 1;                   // what callbacks made of the running stage's rates
@@ -326,9 +325,9 @@ class Learner {
 
 #if THAW_DEFINES(train)
 #include <thaw/train/detail/learner_check.hpp>
-#include <thaw/train/detail/learner_halves.hpp>
 #include <thaw/train/detail/learner_make.hpp>
 #include <thaw/train/detail/learner_pass.hpp>
+#include <thaw/train/detail/learner_split.hpp>
 #include <thaw/train/detail/learner_stage.hpp>
 #include <thaw/train/detail/learner_state.hpp>
 #include <thaw/train/detail/learner_step.hpp>

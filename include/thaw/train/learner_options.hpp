@@ -32,9 +32,9 @@ struct LearnerOptions {
   std::function<std::unique_ptr<torch::optim::Optimizer>(const LayerGroups&)> optimizer = {};
   /// How the leading parts of the model run in stages in which they are frozen and held: CompiledPrefix::make. Empty:
   /// as all the rest. Needs a model that can be run in parts (SplitForward).
-  MakeFrozenForward frozen = {};
-  /// How training steps that run the whole model run its parts: thaw::Recompute keeps no activations within them. Empty:
-  /// by the model's own `forward`. Needs a model that can be run in parts (SplitForward).
+  MakeFrozenForward frozen_prefix = {};
+  /// How training steps that run the whole model run its parts: thaw::Recompute keeps no activations within them.
+  /// Empty: by the model's own `forward`. Needs a model that can be run in parts (SplitForward).
   RunParts run_parts = {};
   Layout layout = Layout::automatic;      ///< of images and of the weights of convolutions in memory
   Precision precision = Precision::full;  ///< of the forward pass; what the CPU cannot do fast is refused
@@ -43,7 +43,7 @@ struct LearnerOptions {
   /// ever. The model must do the same on the device each time, and no callback may hear of losses before a step ends.
   bool cuda_graphs = false;
   World world = {};                 ///< the processes that train together; each gets a shard of every batch
-  std::size_t most_steps = 65'536;  ///< that the history keeps; see History
+  std::size_t max_recorded_steps = 65'536;  ///< that the history keeps; see History
 };
 
 }  // namespace thaw

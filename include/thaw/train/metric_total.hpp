@@ -87,7 +87,7 @@ THAW_INLINE void MetricTotal::merge(const at::Tensor& total) {
 }
 
 THAW_INLINE void MetricTotal::merge_over(const World& world) {
-  if (world.alone()) return;
+  if (world.is_single()) return;
   at::Tensor all = total();
   if (metric_.reduce == Reduce::cat)
     all = world.gather(all);

@@ -2,7 +2,7 @@
 
 #include <filesystem>
 
-#include <thaw/core/new_file.hpp>
+#include <thaw/core/atomic_file.hpp>
 #include <thaw/train/monitor.hpp>
 
 namespace thaw {

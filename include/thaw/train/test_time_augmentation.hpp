@@ -35,7 +35,7 @@ inline void check(const TestTimeAugmentation& how) {
 [[nodiscard]] inline at::Tensor predict_pass(Learner& learner, const DataSource& source, std::int64_t pass,
                                              const TestTimeAugmentation& how) {
   std::vector<at::Tensor> all;
-  for (BatchStream next = source.numbered()->in_order(pass); const std::optional<Batch> batch = next();)
+  for (BatchStream next = source.indexed()->in_order(pass); const std::optional<Batch> batch = next();)
     all.push_back(how.activation(learner.predict(batch->input)));
   return at::cat(all);
 }
@@ -70,13 +70,13 @@ template <class Augment>
 [[nodiscard]] inline at::Tensor predict_augmented(Learner& learner, const DataSource& plain,
                                                   const DataSource& augmented, const TestTimeAugmentation& how = {}) {
   detail::check(how);
-  if (plain.numbered() == nullptr || augmented.numbered() == nullptr)
+  if (plain.indexed() == nullptr || augmented.indexed() == nullptr)
     throw ConfigError("predict_augmented", "a source does not know its samples by number",
                       "give a vision::ImageSource or an InMemory, or a function that augments a batch");
-  if (plain.numbered()->samples != augmented.numbered()->samples)
+  if (plain.indexed()->samples != augmented.indexed()->samples)
     throw DataError("predict_augmented",
-                    std::to_string(plain.numbered()->samples) + " samples as they are, and " +
-                        std::to_string(augmented.numbered()->samples) + " augmented",
+                    std::to_string(plain.indexed()->samples) + " samples as they are, and " +
+                        std::to_string(augmented.indexed()->samples) + " augmented",
                     "give the same samples twice");
   at::Tensor sum = detail::predict_pass(learner, augmented, 0, how);
   for (std::int64_t pass = 1; pass < how.passes; ++pass) sum += detail::predict_pass(learner, augmented, pass, how);

@@ -77,48 +77,48 @@ class World {
   explicit World(std::shared_ptr<Backend> backend)
       : backend_(backend != nullptr && backend->size() > 1 ? std::move(backend) : nullptr) {}
 
-  [[nodiscard]] bool alone() const { return backend_ == nullptr; }
-  [[nodiscard]] std::int64_t size() const { return alone() ? 1 : backend_->size(); }
+  [[nodiscard]] bool is_single() const { return backend_ == nullptr; }
+  [[nodiscard]] std::int64_t size() const { return is_single() ? 1 : backend_->size(); }
   /// Which of them this process is: 0 to size - 1.
-  [[nodiscard]] std::int64_t rank() const { return alone() ? 0 : backend_->rank(); }
+  [[nodiscard]] std::int64_t rank() const { return is_single() ? 0 : backend_->rank(); }
   /// The one that writes files and speaks to people.
-  [[nodiscard]] bool first() const { return rank() == 0; }
+  [[nodiscard]] bool is_rank_zero() const { return rank() == 0; }
   /// What this process sees of every batch.
   [[nodiscard]] Shard shard() const { return {.index = rank(), .count = size()}; }
   /// Whether norm layers that train see the samples of all processes.
-  [[nodiscard]] bool norm_sees_all() const { return alone() || backend_->norm_sees_all(); }
+  [[nodiscard]] bool norm_sees_all() const { return is_single() || backend_->norm_sees_all(); }
   /// Held while the model runs on a batch that it trains on; one that does not `count` is a stand-in.
   [[nodiscard]] std::shared_ptr<void> in_forward(bool counts) const {
-    return alone() ? nullptr : backend_->in_forward(counts);
+    return is_single() ? nullptr : backend_->in_forward(counts);
   }
   /// Null for a process alone.
   [[nodiscard]] Backend* backend() const { return backend_.get(); }
 
   /// The sum over all processes, in place.
   void sum(at::Tensor& values) const {
-    if (!alone()) backend_->sum(values);
+    if (!is_single()) backend_->sum(values);
   }
   /// What every process has, one behind the other along dimension 0.
   [[nodiscard]] at::Tensor gather(const at::Tensor& values) const {
-    return alone() ? values : backend_->gather(values);
+    return is_single() ? values : backend_->gather(values);
   }
   /// All processes get the tensors of process 0, in place.
   void broadcast(const std::vector<at::Tensor>& tensors) const {
-    if (!alone()) backend_->broadcast(tensors, 0);
+    if (!is_single()) backend_->broadcast(tensors, 0);
   }
 
   /// The sums over all processes, of four numbers at most. Where something `failed` in one, that one throws it again,
   /// and the others throw a ProcessError that says so.
-  [[nodiscard]] std::vector<double> sums(std::vector<double> here, const std::exception_ptr& failed = {}) const;
+  [[nodiscard]] std::vector<double> all_reduce(std::vector<double> here, const std::exception_ptr& failed = {}) const;
   /// Whether it is so in any process.
-  [[nodiscard]] bool any(bool here) const { return sums({here ? 1.0 : 0.0})[0] > 0; }
+  [[nodiscard]] bool any(bool here) const { return all_reduce({here ? 1.0 : 0.0})[0] > 0; }
   /// Calls it, which asks no other process. Where that fails in one process, all throw.
   template <class Call>
   void together(const Call& call) const {
-    (void)sums({}, detail::failure_of(call));
+    (void)all_reduce({}, detail::failure_of(call));
   }
   /// Each process's text, by rank.
-  [[nodiscard]] std::vector<std::string> texts(const std::string& here) const;
+  [[nodiscard]] std::vector<std::string> all_gather(const std::string& here) const;
   /// What process `root` gives, in all of them.
   [[nodiscard]] RunState state_of(std::int64_t root, RunState here) const;
 

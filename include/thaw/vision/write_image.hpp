@@ -10,8 +10,8 @@
 #include <string_view>
 #include <vector>
 
+#include <thaw/core/atomic_file.hpp>
 #include <thaw/core/error.hpp>
-#include <thaw/core/new_file.hpp>
 
 namespace thaw::vision {
 
@@ -36,7 +36,7 @@ namespace thaw::vision {
 /// `encoded`, and FileError where it cannot be written.
 inline void write_image(const cv::Mat& image, const std::filesystem::path& path) {
   const std::string bytes = encoded(image, path.extension().string());
-  thaw::detail::NewFile file(path);
+  thaw::detail::AtomicFile file(path);
   file.write(bytes);
   file.commit();
 }

@@ -8,9 +8,9 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <thaw/core/atomic_file.hpp>
 #include <thaw/core/error.hpp>
 #include <thaw/core/module_ptr.hpp>
-#include <thaw/core/new_file.hpp>
 #include <thaw/weights/detail/write_pth.hpp>
 #include <thaw/weights/detail/write_safetensors.hpp>
 #include <thaw/weights/module_state_dict.hpp>
@@ -44,7 +44,7 @@ inline void save_weights(const StateDict& state, const std::filesystem::path& pa
   if (!safetensors && !options.metadata.empty()) {
     throw ConfigError(where, ".metadata is set, yet such a file holds tensors alone", "write a .safetensors file");
   }
-  detail::NewFile file(path);
+  detail::AtomicFile file(path);
   if (safetensors) {
     detail::write_safetensors(state, options.metadata, [&](std::string_view bytes) { file.write(bytes); }, where);
   } else {

@@ -3,13 +3,13 @@
 #include <filesystem>
 #include <string_view>
 
-#include <thaw/core/new_file.hpp>
+#include <thaw/core/atomic_file.hpp>
 
 namespace thaw::detail {
 
 /// A reader sees the old text or the new, never a part. Throws FileError if it cannot be written.
 inline void write_file(const std::filesystem::path& path, std::string_view text) {
-  NewFile file(path);
+  AtomicFile file(path);
   file.write(text);
   file.commit();
 }

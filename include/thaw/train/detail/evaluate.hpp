@@ -48,7 +48,7 @@ inline Evaluation evaluate(const Task& task, const std::vector<Metric>& metrics,
   };
   world.together(one_pass);
   world.sum(loss);
-  if (world.sums({samples})[0] == 0)
+  if (world.all_reduce({samples})[0] == 0)
     throw DataError("validation data", "a pass over it gives no batches",
                     "give a source that can be run through again");
   for (MetricTotal& total : totals) total.merge_over(world);

@@ -19,8 +19,8 @@ namespace thaw {
 
 /// While it lives, data is only tried out: a first check of it does not count, and passes that it began are given up.
 /// Otherwise a loader that shuffles would go on in an order that was drawn for nothing.
-THAW_INLINE std::shared_ptr<void> Learner::trial() {
-  if (checked_ || was_checked_) return {};
+THAW_INLINE std::shared_ptr<void> Learner::sanity_check_only() {
+  if (checked_ || sanity_checked_before_) return {};
   return {nullptr, [this](void*) {
             checked_ = false;
             data_.train.restart();
@@ -30,7 +30,7 @@ THAW_INLINE std::shared_ptr<void> Learner::trial() {
 
 /// Throws ConfigError where a fit or a sweep runs: its plan, its pass over the data and its place would be lost.
 THAW_INLINE void Learner::refuse_in_callback(const char* call) const {
-  if (fit_ != nullptr || sweeping_)
+  if (fit_ != nullptr || finding_lr_)
     throw ConfigError("Learner::" + std::string(call), "a callback calls it while a fit or find_lr runs",
                       "call stop(reason) there, and this once fit has returned");
 }
@@ -48,11 +48,11 @@ THAW_INLINE void Learner::check_graphs(const std::vector<Callback>& callbacks) c
 THAW_INLINE void Learner::check_data() {
   if (checked_) return;
   const std::shared_ptr<void> common = common_random();
-  world_.together([&] { try_data(); });
+  world_.together([&] { run_sanity_check(); });
 }
 
-THAW_INLINE void Learner::try_data() {
-  const bool quietly = std::exchange(was_checked_, false);  // a resumed run draws nothing for what was done before
+THAW_INLINE void Learner::run_sanity_check() {
+  const bool quietly = std::exchange(sanity_checked_before_, false);  // of a resumed run: it draws nothing
   std::optional<RandomState> random;
   if (quietly) random.emplace();
   const bool train_begun = !data_.train.begun_from().empty(), valid_begun = !data_.valid.begun_from().empty();

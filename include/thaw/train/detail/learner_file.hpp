@@ -14,11 +14,11 @@
 #include <utility>
 #include <vector>
 
+#include <thaw/core/atomic_file.hpp>
 #include <thaw/core/cast_problem.hpp>
 #include <thaw/core/error.hpp>
 #include <thaw/core/first_line.hpp>
 #include <thaw/core/names.hpp>
-#include <thaw/core/new_file.hpp>
 #include <thaw/train/detail/optimizer_archive.hpp>
 
 // A Learner's file is a LibTorch archive: "model" is what torch::nn::Module::save writes, "optimizer" what
@@ -35,7 +35,7 @@ namespace thaw::detail {
 
 inline void save_learner(const std::filesystem::path& path, const torch::nn::Module& module,
                          const torch::optim::Optimizer& optimizer) {
-  NewFile file(path);
+  AtomicFile file(path);
   try {
     torch::serialize::OutputArchive archive, model, state;
     module.save(model);

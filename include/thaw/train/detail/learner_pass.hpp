@@ -82,7 +82,7 @@ THAW_INLINE void Learner::update_norm_statistics() {
     const std::shared_ptr<void> forward = world_.in_forward(!batch->stand_in);
     (void)task_.forward(Batch{.input = batch->input}.to(device()).input);
   }
-  if (world_.alone() || world_.norm_sees_all()) return;
+  if (world_.is_single() || world_.norm_sees_all()) return;
   for (at::Tensor& each : statistics) {  // the mean over processes, as it is one over batches
     world_.sum(each);
     each.div_(static_cast<double>(world_.size()));
@@ -102,24 +102,24 @@ THAW_INLINE double Learner::loss_again(const std::vector<Batch>& batches, const 
     sum = sum.defined() ? sum + loss : loss;
     samples += static_cast<double>(host.counted());
   }
-  if (!world_.alone()) world_.sum(sum);
-  return sum.item<double>() / world_.sums({samples})[0];
+  if (!world_.is_single()) world_.sum(sum);
+  return sum.item<double>() / world_.all_reduce({samples})[0];
 }
 
-THAW_INLINE LRCurve Learner::sweep(const LRFinder& finder, const std::vector<Callback>& callbacks) {
+THAW_INLINE LRCurve Learner::run_lr_find(const LRFinder& finder, const std::vector<Callback>& callbacks) {
   refuse_in_callback("find_lr");
   finder.check();
   groups_.check_current();
-  if (resumed_ && sweep_ < sweeps_.size()) return sweeps_[sweep_++];
+  if (resumed_ && lr_curve_ < lr_curves_.size()) return lr_curves_[lr_curve_++];
   const RandomState random;
   const TrainingFlags flags{*groups_.module()};
   (void)groups_.freeze(groups_.frozen(), groups_.norm_rule());  // another Learner may have frozen parts of the model
-  const std::shared_ptr<void> tried = trial();
-  std::unique_ptr<detail::LossScale> scale = std::move(loss_scale_);
-  if (scale) loss_scale_ = std::make_unique<detail::LossScale>(scale->copy());
+  const std::shared_ptr<void> tried = sanity_check_only();
+  std::unique_ptr<detail::GradScaler> scale = std::move(grad_scaler_);
+  if (scale) grad_scaler_ = std::make_unique<detail::GradScaler>(scale->copy());
   const auto sweeping =
-      c10::make_scope_exit([&] { loss_scale_ = std::move(scale), sweeping_ = false, graph_.reset(); });
-  sweeping_ = true;
+      c10::make_scope_exit([&] { grad_scaler_ = std::move(scale), finding_lr_ = false, graph_.reset(); });
+  finding_lr_ = true;
   check_graphs(callbacks);
   check_data();
   if (finder.on_validation && !data_.valid)
@@ -161,7 +161,7 @@ THAW_INLINE LRCurve Learner::sweep(const LRFinder& finder, const std::vector<Cal
   const auto one_step = [&]() -> double {
     groups_.train();
     std::optional<StepLoss> done = on_next_batch();
-    while (done && done->overflowed && loss_scale_->may_fall() && std::isfinite(done->loss.item<double>()))
+    while (done && done->overflowed && grad_scaler_->may_fall() && std::isfinite(done->loss.item<double>()))
       done = on_next_batch();
     if (stop_) return std::numeric_limits<double>::quiet_NaN();  // a callback that ends stages ends the sweep
     if (!done)
@@ -189,8 +189,8 @@ THAW_INLINE LRCurve Learner::sweep(const LRFinder& finder, const std::vector<Cal
   next = recorded(begin());  // only now: training and validation may be one loader, which has one pass at a time
   LRCurve curve = finder.run(groups_, *optimizer_, one_step, probes);
   stop_.reset();
-  sweeps_.push_back(curve), ++sweep_;
-  tell(callbacks, SweepEnd{.learner = *this, .curve = curve});
+  lr_curves_.push_back(curve), ++lr_curve_;
+  tell(callbacks, LRFindEnd{.learner = *this, .curve = curve});
   return curve;
 }
 

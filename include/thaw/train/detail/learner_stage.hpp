@@ -21,10 +21,10 @@ namespace thaw {
 
 THAW_INLINE EpochRecord Learner::run(std::span<const Stage> plan, std::vector<Callback> callbacks) {
   refuse_in_callback("fit");
-  if (resumed_ && fits_ < resumed_->place.fit) return done_before(plan);
-  const bool goes_on = resumed_ && resumed_->place.in_fit();
-  if (goes_on) (void)groups_.freeze(resumed_->place.frozen, resumed_->place.norm);  // as it was planned
-  place_ = {.fit = fits_, .frozen = groups_.frozen(), .norm = groups_.norm_rule()};
+  if (resumed_ && fits_ < resumed_->cursor.fit) return done_before(plan);
+  const bool goes_on = resumed_ && resumed_->cursor.in_fit();
+  if (goes_on) (void)groups_.freeze(resumed_->cursor.frozen, resumed_->cursor.norm);  // as it was planned
+  cursor_ = {.fit = fits_, .frozen = groups_.frozen(), .norm = groups_.norm_rule()};
 
   callbacks = all_callbacks(std::move(callbacks));
   const std::vector<detail::PlannedStage> planned = prepare(plan, callbacks);
@@ -43,7 +43,7 @@ THAW_INLINE EpochRecord Learner::run(std::span<const Stage> plan, std::vector<Ca
       if (!std::exchange(begun, false)) return;
       learner.fit_plans_.push_back(plan);
       learner.fit_records_.push_back(last);
-      learner.place_ = {.fit = ++learner.fits_};
+      learner.cursor_ = {.fit = ++learner.fits_};
     }
     ~Running() {
       end();
@@ -61,7 +61,7 @@ THAW_INLINE EpochRecord Learner::run(std::span<const Stage> plan, std::vector<Ca
   fit_ = &fit;
   if (goes_on) go_on(resumed_.value());  // if it refuses, the program may try again
   resumed_.reset();
-  sweep_ = sweeps_.size();
+  lr_curve_ = lr_curves_.size();
   decision_ = decisions_.size();
   running.begun = true;
   if (!goes_on && std::ranges::any_of(callbacks, &Callback::hears<FitBegin>)) {
@@ -69,7 +69,7 @@ THAW_INLINE EpochRecord Learner::run(std::span<const Stage> plan, std::vector<Ca
     announce(callbacks, FitBegin{.learner = *this, .plan = stages});
   }
 
-  for (auto i = static_cast<std::size_t>(place_.stage); i < plan.size(); ++i) {
+  for (auto i = static_cast<std::size_t>(cursor_.stage); i < plan.size(); ++i) {
     detail::RunningStage run{.stage = plan[i],
             .optimizer = OptimizerGroups(*optimizer_, groups_),
             .plan = planned[i],
@@ -82,27 +82,27 @@ THAW_INLINE EpochRecord Learner::run(std::span<const Stage> plan, std::vector<Ca
 }
 
 THAW_INLINE EpochRecord Learner::run_stage(detail::RunningStage& run) {
-  if (!place_.begun) begin(run);
+  if (!cursor_.begun) begin(run);
   EpochRecord record{.stage = run.stage.name, .epochs = run.plan.epochs};
-  if (place_.epoch > 0) record = history_.epochs.back();
-  while (place_.epoch < run.plan.epochs && !stops()) {
+  if (cursor_.epoch > 0) record = history_.epochs.back();
+  while (cursor_.epoch < run.plan.epochs && !stops()) {
     epoch_start_ = std::chrono::steady_clock::now();
     const PeakMemory memory(device());
-    const std::int64_t epoch = place_.epoch + 1;
+    const std::int64_t epoch = cursor_.epoch + 1;
     record = {.stage = run.stage.name, .epoch = epoch, .epochs = run.plan.epochs};
     record.train_loss = train_epoch(run);
     record.steps_done = history_.steps_done;
-    record.lr = place_.lr;
+    record.lr = cursor_.lr;
     announce(run.callbacks, EpochTrained{.learner = *this, .epoch = epoch, .epochs = run.plan.epochs});
     if (data_.valid) record.valid = validate_stage(run);
-    record.seconds = std::exchange(place_.seconds, 0) + detail::seconds_since(epoch_start_);
+    record.seconds = std::exchange(cursor_.seconds, 0) + detail::seconds_since(epoch_start_);
     record.peak_memory = memory.bytes();
     history_.epochs.push_back(record);
-    place_.epoch = epoch;
+    cursor_.epoch = epoch;
     announce(run.callbacks, EpochEnd{.learner = *this, .record = record});
     announce(run.callbacks, SafePoint{.learner = *this, .after = SafePoint::After::epoch});
   }
-  if (loss_scale_) loss_scale_->settle();
+  if (grad_scaler_) grad_scaler_->settle();
   if (stop_) {
     record.stop = *stop_;
     if (record.epoch > 0) history_.epochs.back().stop = *stop_;  // else it was stopped before its first epoch
@@ -110,7 +110,7 @@ THAW_INLINE EpochRecord Learner::run_stage(detail::RunningStage& run) {
   announce(run.callbacks,
            StageEnd{.learner = *this, .record = history_.stages.back(), .history = history_, .stop = record.stop});
   stop_.reset();
-  place_ = {.fit = place_.fit, .stage = place_.stage + 1, .frozen = place_.frozen, .norm = place_.norm};
+  cursor_ = {.fit = cursor_.fit, .stage = cursor_.stage + 1, .frozen = cursor_.frozen, .norm = cursor_.norm};
   return record;
 }
 
@@ -118,9 +118,9 @@ THAW_INLINE EpochRecord Learner::run_stage(detail::RunningStage& run) {
 THAW_INLINE Evaluation Learner::validate_stage(const detail::RunningStage& run) {
   share_buffers();  // of averaged weights, say
   groups_.eval();
-  const bool kept = run.halves && run.halves->kept();
-  BatchStream next = kept ? run.halves->valid.stream() : data_.valid.stream(0, 0, world_.shard());
-  return detail::evaluate(run.halves ? run.halves->task : task_, metrics_, std::move(next), device(), world_);
+  const bool kept = run.split && run.split->kept();
+  BatchStream next = kept ? run.split->valid.stream() : data_.valid.stream(0, 0, world_.shard());
+  return detail::evaluate(run.split ? run.split->task : task_, metrics_, std::move(next), device(), world_);
 }
 
 // ---- before a stage ----
@@ -174,20 +174,20 @@ THAW_INLINE std::vector<StageDescription> Learner::described(std::span<const Sta
                                                              const std::vector<Callback>& callbacks) {
   const RandomState random;
   const TrainingFlags flags{*groups_.module()};
-  const std::shared_ptr<void> tried = trial();
+  const std::shared_ptr<void> tried = sanity_check_only();
   return detail::describe(groups_, plan, prepare(plan, callbacks));
 }
 
 THAW_INLINE void Learner::begin(detail::RunningStage& run) {
   stop_.reset();
   lr_scale_ = 1;
-  if (loss_scale_) loss_scale_->forget_left_out();
+  if (grad_scaler_) grad_scaler_->forget_skipped();
   optimizer_->zero_grad();  // a step that an exception ended may have left some
   if (run.stage.reset_optimizer) forget_state(*optimizer_);
   // Always: another Learner, or the caller, may have frozen and thawed parts of the model meanwhile.
   forget_state(*optimizer_, groups_.freeze(run.plan.frozen_at(0), run.plan.norm));
-  place_.begun = true;
-  place_.momentum = run.optimizer.momentum();
+  cursor_.begun = true;
+  cursor_.momentum = run.optimizer.momentum();
   history_.stages.push_back(
       {.name = run.stage.name, .first_step = history_.steps_done, .steps = 0, .frozen = groups_.frozen()});
   const std::vector<GroupPlan> groups = detail::group_plan(groups_, run.plan);
@@ -202,35 +202,35 @@ THAW_INLINE void Learner::begin(detail::RunningStage& run) {
 
 /// Returns the mean training loss over the epoch's samples.
 THAW_INLINE double Learner::train_epoch(detail::RunningStage& run) {
-  const std::int64_t epoch = place_.epoch + 1;
-  const bool begins = !place_.in_epoch();
+  const std::int64_t epoch = cursor_.epoch + 1;
+  const bool begins = !cursor_.in_epoch();
   if (begins) set_frozen(run);  // so that on_epoch_begin sees what the epoch trains
   groups_.train();
-  update_halves(run);
+  update_split(run);
   if (begins)
     announce(run.callbacks,
              EpochBegin{.learner = *this, .stage = run.stage.name, .epoch = epoch, .epochs = run.plan.epochs});
-  const detail::SplitModel* halves = run.halves.get();
-  BatchStream next = pass(halves, epoch, run.plan.batches_per_step);
+  const detail::SplitModel* split = run.split.get();
+  BatchStream next = pass(split, epoch, run.plan.batches_per_step);
   while (std::optional<Drawn> drawn = draw(next)) {
     set_hyper(run);  // only now that there is a step to come: validation sees the groups as they were trained
-    const std::optional<StepLoss> done = step(halves, std::move(drawn), next, run.plan.batches_per_step, run.callbacks);
+    const std::optional<StepLoss> done = step(split, std::move(drawn), next, run.plan.batches_per_step, run.callbacks);
     if (!done) break;
-    place_.losses.push_back(done->loss);
-    place_.samples.push_back(done->skipped ? 0 : static_cast<double>(done->samples));
-    ++place_.step;
-    history_.add({.lr = place_.lr, .momentum = place_.momentum});
+    cursor_.losses.push_back(done->loss);
+    cursor_.samples.push_back(done->skipped ? 0 : static_cast<double>(done->samples));
+    ++cursor_.step;
+    history_.add({.lr = cursor_.lr, .momentum = cursor_.momentum});
     ++history_.stages.back().steps;
     announce(run.callbacks, StepEnd{.learner = *this,
                                     .stage = run.stage.name,
                                     .epoch = epoch,
                                     .epochs = run.plan.epochs,
-                                    .step = place_.step,
+                                    .step = cursor_.step,
                                     .steps = run.plan.steps(),
-                                    .lr = place_.lr,
+                                    .lr = cursor_.lr,
                                     .loss = done->loss,
-                                    .momentum = place_.momentum});
-    if (place_.losses.size() == 1024) read_losses();  // seldom enough for a device, often enough for the memory
+                                    .momentum = cursor_.momentum});
+    if (cursor_.losses.size() == 1024) read_losses();  // seldom enough for a device, often enough for the memory
     announce(run.callbacks, SafePoint{.learner = *this, .after = SafePoint::After::step});
   }
   share_buffers();
@@ -238,27 +238,28 @@ THAW_INLINE double Learner::train_epoch(detail::RunningStage& run) {
 }
 
 /// The batches of the epoch that begins, or what is left of the one that goes on.
-THAW_INLINE BatchStream Learner::pass(const detail::SplitModel* halves, std::int64_t epoch, std::int64_t batches_per_step) {
-  const bool kept = halves && halves->kept();
+THAW_INLINE BatchStream Learner::pass(const detail::SplitModel* split, std::int64_t epoch,
+                                      std::int64_t batches_per_step) {
+  const bool kept = split && split->kept();
   const DataSource& source =
-      kept ? halves->train[static_cast<std::size_t>(epoch - 1) % halves->train.size()] : data_.train;
+      kept ? split->train[static_cast<std::size_t>(epoch - 1) % split->train.size()] : data_.train;
   const Shard shard = kept ? Shard{} : world_.shard();  // what is kept is of this process's samples
-  if (!place_.in_epoch()) {
+  if (!cursor_.in_epoch()) {
     const std::shared_ptr<void> common = common_random();
-    place_.pass = source.begun_from();
-    if (place_.pass.empty()) place_.pass = generator_states();
+    cursor_.pass = source.begun_from();
+    if (cursor_.pass.empty()) cursor_.pass = generator_states();
     return source.stream(epochs_begun_++, 0, shard);
   }
   source.restart();
   const RandomState random;
-  set_generator_states(place_.pass);
-  return source.stream(epochs_begun_ - 1, place_.epoch_steps() * batches_per_step, shard);
+  set_generator_states(cursor_.pass);
+  return source.stream(epochs_begun_ - 1, cursor_.epoch_steps() * batches_per_step, shard);
 }
 
 /// Waits for the device; the losses of the epoch's last steps go into the history and into its sums.
 THAW_INLINE void Learner::read_losses() {
-  const std::vector<at::Tensor> losses = std::exchange(place_.losses, {});
-  const std::vector<double> samples = std::exchange(place_.samples, {});
+  const std::vector<at::Tensor> losses = std::exchange(cursor_.losses, {});
+  const std::vector<double> samples = std::exchange(cursor_.samples, {});
   if (losses.empty()) return;
   const at::Tensor values = at::stack(losses).to(at::kCPU, at::kDouble);
   const std::int64_t first = history_.steps_done - std::ssize(losses);
@@ -266,17 +267,17 @@ THAW_INLINE void Learner::read_losses() {
     const double loss = values.data_ptr<double>()[i];
     if (StepRecord* record = history_.find(first + static_cast<std::int64_t>(i))) record->loss = loss;
     if (samples[i] == 0) continue;  // the step was left out
-    place_.loss_sum += samples[i] * loss;
-    place_.sample_sum += samples[i];
+    cursor_.loss_sum += samples[i] * loss;
+    cursor_.sample_sum += samples[i];
   }
-  place_.read += std::ssize(losses);
+  cursor_.read += std::ssize(losses);
 }
 
 /// The mean over the samples of the epoch that ends.
 THAW_INLINE double Learner::mean_loss(std::int64_t epoch) {
   read_losses();
-  const std::int64_t steps = std::exchange(place_.read, 0);
-  const double sum = std::exchange(place_.loss_sum, 0), samples = std::exchange(place_.sample_sum, 0);
+  const std::int64_t steps = std::exchange(cursor_.read, 0);
+  const double sum = std::exchange(cursor_.loss_sum, 0), samples = std::exchange(cursor_.sample_sum, 0);
   if (steps > 0) return sum / samples;
   if (stop_) return std::numeric_limits<double>::quiet_NaN();
   throw DataError("training data", "epoch " + std::to_string(epoch) + " gave no batches, the first pass did",
@@ -285,7 +286,7 @@ THAW_INLINE double Learner::mean_loss(std::int64_t epoch) {
 
 /// Freezes and thaws as the stage says for the step that comes.
 THAW_INLINE void Learner::set_frozen(const detail::RunningStage& run) {
-  const std::vector<bool>& frozen = run.plan.frozen_at(run.at(place_.step).step);
+  const std::vector<bool>& frozen = run.plan.frozen_at(run.at(cursor_.step).step);
   if (!run.stage.freeze || frozen == groups_.frozen()) return;
   forget_state(*optimizer_, groups_.freeze(frozen, run.plan.norm));
   groups_.train();
@@ -294,14 +295,14 @@ THAW_INLINE void Learner::set_frozen(const detail::RunningStage& run) {
 /// Freezes, thaws, and sets rates and momentum for the step that comes.
 THAW_INLINE void Learner::set_hyper(detail::RunningStage& run) {
   set_frozen(run);
-  if (loss_scale_) place_.left_out += loss_scale_->left_out();
-  ScheduleValue value = run.stage.schedule(run.at(place_.step - place_.left_out));
+  if (grad_scaler_) cursor_.skipped += grad_scaler_->skipped();
+  ScheduleValue value = run.stage.schedule(run.at(cursor_.step - cursor_.skipped));
   value.lr *= lr_scale_;
   run.optimizer.set(value, run.plan.peak_lr);
-  if (value.momentum && place_.momentum) place_.momentum = value.momentum;
-  place_.lr = run.plan.peak_lr;  // what the records show
-  for (std::size_t i = 0; i < place_.lr.size(); ++i)
-    place_.lr[i] *= groups_.frozen()[i] && groups_.norm_rule().frozen != Norm::train ? 0 : value.lr;
+  if (value.momentum && cursor_.momentum) cursor_.momentum = value.momentum;
+  cursor_.lr = run.plan.peak_lr;  // what the records show
+  for (std::size_t i = 0; i < cursor_.lr.size(); ++i)
+    cursor_.lr[i] *= groups_.frozen()[i] && groups_.norm_rule().frozen != Norm::train ? 0 : value.lr;
 }
 
 }  // namespace thaw

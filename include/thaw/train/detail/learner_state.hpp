@@ -37,14 +37,14 @@ namespace detail {
 
 THAW_INLINE void Learner::save(const std::filesystem::path& path) const {
   groups_.check_current();
-  if (loss_scale_) loss_scale_->settle();
+  if (grad_scaler_) grad_scaler_->settle();
   const std::shared_ptr<void> whole = whole_optimizer();
-  if (world_.first()) detail::save_learner(path, *groups_.module(), *optimizer_);
+  if (world_.is_rank_zero()) detail::save_learner(path, *groups_.module(), *optimizer_);
 }
 
 THAW_INLINE void Learner::load(const std::filesystem::path& path) {
   groups_.check_current();
-  if (loss_scale_) loss_scale_->settle();
+  if (grad_scaler_) grad_scaler_->settle();
   detail::load_learner(path, *groups_.module(), *optimizer_);
   keep_own_state();
 }
@@ -55,14 +55,14 @@ THAW_INLINE RunState Learner::run_state() {
                       "ask once the fit that was running goes on: see Learner::replays");
   groups_.check_current();
   ++states_taken_;
-  if (loss_scale_) loss_scale_->settle();
+  if (grad_scaler_) grad_scaler_->settle();
   const std::shared_ptr<void> whole = whole_optimizer();
   RunState result;
   const StateVisitor state(result, /*reading=*/false);
   visit(state);
-  detail::Place place = place_;
-  if (place.in_epoch()) place.seconds += detail::seconds_since(epoch_start_);
-  detail::visit(state.in("place"), place);
+  detail::TrainingCursor cursor = cursor_;
+  if (cursor.in_epoch()) cursor.seconds += detail::seconds_since(epoch_start_);
+  detail::visit(state.in("place"), cursor);
   std::vector<std::string> plan = fit_ ? fit_->plan : std::vector<std::string>();
   state("plan", plan);
   visit_callbacks(state);
@@ -79,16 +79,16 @@ THAW_INLINE void Learner::resume(RunState saved, const ResumeOptions& how) {
   if (!differences.empty() && how.strict)
     throw ConfigError("Learner::resume", "the model or its optimizer is another one: " + differences,
                       "build both as they were, or say ResumeOptions{.strict = false} to take what fits");
-  detail::Place place;
+  detail::TrainingCursor cursor;
   std::vector<std::string> groups;
   try {
-    detail::visit(state.in("place"), place);
+    detail::visit(state.in("place"), cursor);
     state("groups", groups);
     History history{.groups = history_.groups};
     detail::visit(state.in("history"), history, groups);
     std::vector<std::string> fits;
     state("fits", fits);
-    detail::check(place, history, std::ssize(fits));
+    detail::check(cursor, history, std::ssize(fits));
     visit(state);
   } catch (const Error&) {
     throw;
@@ -96,9 +96,9 @@ THAW_INLINE void Learner::resume(RunState saved, const ResumeOptions& how) {
     throw FileError("Learner::resume", std::string("the state makes no sense: ") + error.what(),
                     "resume with the version of thaw that wrote it");
   }
-  place.frozen = detail::by_name(place.frozen, groups, history_.groups, false);
-  if (!place.lr.empty()) place.lr = detail::by_name(place.lr, groups, history_.groups, 0.0);
-  resumed_.emplace(Resumed{.state = std::move(saved), .place = std::move(place), .how = how});
+  cursor.frozen = detail::by_name(cursor.frozen, groups, history_.groups, false);
+  if (!cursor.lr.empty()) cursor.lr = detail::by_name(cursor.lr, groups, history_.groups, 0.0);
+  resumed_.emplace(Resumed{.state = std::move(saved), .cursor = std::move(cursor), .how = how});
 }
 
 /// A fit that was done before the checkpoint was written.
@@ -115,7 +115,7 @@ THAW_INLINE EpochRecord Learner::done_before(std::span<const Stage> plan) {
     visit({resumed.state, /*reading=*/true});
     visit_callbacks({resumed.state, /*reading=*/true});
   }
-  place_ = {.fit = fits_};
+  cursor_ = {.fit = fits_};
   return fit_records_.at(number);
 }
 
@@ -129,8 +129,8 @@ THAW_INLINE void Learner::go_on(Resumed& from) {
                       "fit the same plan on the same data, or say ResumeOptions{.strict = false}");
   visit(state);
   checked_ = true;  // by the planning
-  place_ = from.place;
-  for (at::Tensor& loss : place_.losses) loss = loss.to(device());
+  cursor_ = from.cursor;
+  for (at::Tensor& loss : cursor_.losses) loss = loss.to(device());
   visit_callbacks(state, from.how.strict);
 }
 
@@ -143,9 +143,9 @@ THAW_INLINE void Learner::visit(const StateVisitor& state) {
   visit_model(state, groups);
   detail::visit_optimizer(state.in("optimizer"), *optimizer_, groups_);
   if (state.reading()) forget_misfits(state), keep_own_state();
-  if (loss_scale_) loss_scale_->visit(state.in("loss scale"), device());
+  if (grad_scaler_) grad_scaler_->visit(state.in("loss scale"), device());
   detail::visit(state.in("history"), history_, groups);
-  detail::visit(state.in("sweeps"), sweeps_);
+  detail::visit(state.in("sweeps"), lr_curves_);
   detail::visit(state.in("decisions"), decisions_);
   detail::visit(state.in("best round"), best_round_, *groups_.module());
   state("fits", fit_plans_);
@@ -158,22 +158,22 @@ THAW_INLINE void Learner::visit(const StateVisitor& state) {
   if (mode_->layout == Layout::automatic) mode_->layout = static_cast<Layout>(layout);
   auto precision = static_cast<std::int64_t>(mode_->precision);
   state("precision", precision);
-  bool checked = checked_ || was_checked_;
+  bool checked = checked_ || sanity_checked_before_;
   state("checked", checked);
-  if (state.reading()) checked_ = false, was_checked_ = checked;
+  if (state.reading()) checked_ = false, sanity_checked_before_ = checked;
   visit_pass(state.in("train pass"), data_.train);
   visit_pass(state.in("validation pass"), data_.valid);
   std::vector<GeneratorState> generators = generator_states();
   detail::visit_generators(state.in("generators"), generators);
   if (state.reading()) set_generator_states(generators);  // last: reading the rest may draw
-  if (!world_.alone()) detail::visit_generators_of(world_, state.in("generators of processes"), device());
+  if (!world_.is_single()) detail::visit_generators_of(world_, state.in("generators of processes"), device());
 }
 
 THAW_INLINE std::vector<double> Learner::decide_once(const std::function<std::vector<double>()>& decide) {
   if (resumed_ && decision_ < decisions_.size()) return decisions_[decision_++];
   std::vector<double> decided;
   world_.together([&] { decided = decide(); });
-  if (!world_.alone()) {
+  if (!world_.is_single()) {
     at::Tensor values = at::tensor(decided, at::kDouble).to(device());
     world_.broadcast({values});
     values = values.cpu();

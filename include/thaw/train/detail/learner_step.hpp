@@ -22,7 +22,7 @@ namespace thaw {
 
 /// One optimizer step on the gradients of `first` and what follows, up to `batches` batches: of the mean over all their
 /// samples. None, and no step, where there is no batch or a callback stops the stage before it.
-THAW_INLINE std::optional<Learner::StepLoss> Learner::step(const detail::SplitModel* halves, std::optional<Drawn> first,
+THAW_INLINE std::optional<Learner::StepLoss> Learner::step(const detail::SplitModel* split, std::optional<Drawn> first,
                                                            BatchStream& next, std::int64_t batches,
                                                            const std::vector<Callback>& callbacks) {
   at::Tensor sum;
@@ -32,24 +32,25 @@ THAW_INLINE std::optional<Learner::StepLoss> Learner::step(const detail::SplitMo
   std::optional<Drawn> now = std::move(first);
   for (std::int64_t i = 1; now && !stop_; ++i) {
     std::optional<Drawn> following;
-    if (i < batches && !world_.alone()) following = draw(next);  // to know which one is the last, and sends gradients
+    if (i < batches && !world_.is_single())
+      following = draw(next);  // to know which one is the last, and sends gradients
     if (stop_) break;
     const std::int64_t n = now->samples;
-    if (i == 1 && (loss_scale_ || batches == 1)) unit = n;  // a sum over samples would overflow float16
+    if (i == 1 && (grad_scaler_ || batches == 1)) unit = n;  // a sum over samples would overflow float16
     const double weight = static_cast<double>(now->batch.counted()) * processes / static_cast<double>(unit);
-    const std::optional<at::Tensor> loss = gradients_of(halves, now->batch, weight, !following, callbacks);
+    const std::optional<at::Tensor> loss = gradients_of(split, now->batch, weight, !following, callbacks);
     if (!loss) break;
     samples += n;
     sum = sum.defined() ? sum + *loss : *loss;
-    now = i < batches && world_.alone() ? draw(next) : std::move(following);
+    now = i < batches && world_.is_single() ? draw(next) : std::move(following);
   }
   const bool told = std::ranges::any_of(callbacks, &Callback::hears<GradientsReady>);
-  const bool overflowed = samples > 0 && loss_scale_ && !skip_ &&
-                          loss_scale_->unscale(groups_.gradients(), *optimizer_, /*waits=*/told || sweeping_);
-  if (loss_scale_ && !sweeping_ && !loss_scale_->may_fall())
+  const bool overflowed = samples > 0 && grad_scaler_ && !skip_ &&
+                          grad_scaler_->unscale(groups_.gradients(), *optimizer_, /*waits=*/told || finding_lr_);
+  if (grad_scaler_ && !finding_lr_ && !grad_scaler_->may_fall())
     throw DataError("Precision::float16", "gradients are not finite, however the loss is scaled",
                     "lower the rates, or train at Precision::bfloat16 or ::full");
-  if (samples > 0 && !stop_ && !world_.alone()) {
+  if (samples > 0 && !stop_ && !world_.is_single()) {
     sum = sum / processes;
     world_.sum(sum);
   }
@@ -63,7 +64,7 @@ THAW_INLINE std::optional<Learner::StepLoss> Learner::step(const detail::SplitMo
     agree_on_step(detail::failure_of([&] { tell(callbacks, GradientsReady{.learner = *this}); }));
   const bool steps = samples > 0 && !stop_;
   if (steps && !overflowed && !skip_) {
-    if (world_.alone())
+    if (world_.is_single())
       optimizer_->step();
     else
       world_.backend()->step();
@@ -75,8 +76,9 @@ THAW_INLINE std::optional<Learner::StepLoss> Learner::step(const detail::SplitMo
 
 /// Adds the gradients of a batch's loss, times `weight`, which it returns; `last`: and makes their sum the mean over
 /// all processes. None where a callback stops the stage.
-THAW_INLINE std::optional<at::Tensor> Learner::gradients_of(const detail::SplitModel* halves, const Batch& host, double weight,
-                                                            bool last, const std::vector<Callback>& callbacks) {
+THAW_INLINE std::optional<at::Tensor> Learner::gradients_of(const detail::SplitModel* split, const Batch& host,
+                                                            double weight, bool last,
+                                                            const std::vector<Callback>& callbacks) {
   at::Tensor loss;
   std::exception_ptr failed;
   const auto attempt = [&](const auto& call) {
@@ -98,12 +100,12 @@ THAW_INLINE std::optional<at::Tensor> Learner::gradients_of(const detail::SplitM
     }
   };
   const auto forward = [&](Batch& batch) {
-    const at::Tensor mean = loss_of(halves, batch, callbacks);
+    const at::Tensor mean = loss_of(split, batch, callbacks);
     return weight != 1 ? mean * weight : mean;
   };
   const auto backward = [&](const at::Tensor& from) {
-    const at::Tensor scaled = loss_scale_ ? loss_scale_->scaled(from) : from;
-    if (last && !world_.alone())
+    const at::Tensor scaled = grad_scaler_ ? grad_scaler_->scaled(from) : from;
+    if (last && !world_.is_single())
       world_.backend()->backward(scaled);
     else
       scaled.backward();
@@ -112,9 +114,9 @@ THAW_INLINE std::optional<at::Tensor> Learner::gradients_of(const detail::SplitM
   attempt([&] {
     const std::shared_ptr<void> in_forward = world_.in_forward(!host.stand_in);
     Batch batch = host.to(device());
-    make_ready(halves, batch, callbacks);
+    make_ready(split, batch, callbacks);
     if (cuda_graphs_ && !stop_ && !skip_)
-      loss = replay(halves, batch, weight, [&](Batch& given) {
+      loss = replay(split, batch, weight, [&](Batch& given) {
         const at::Tensor captured = forward(given);
         backward(captured);
         return captured.detach();
@@ -134,8 +136,8 @@ THAW_INLINE std::optional<at::Tensor> Learner::gradients_of(const detail::SplitM
 
 /// The same by a captured pass, if the batch has the shapes that the first one had; else undefined.
 template <class Pass>
-at::Tensor Learner::replay(const detail::SplitModel* halves, const Batch& batch, double weight, const Pass& pass) {
-  detail::PassKey key = detail::PassKey::of(groups_, halves);
+at::Tensor Learner::replay(const detail::SplitModel* split, const Batch& batch, double weight, const Pass& pass) {
+  detail::PassKey key = detail::PassKey::of(groups_, split);
   if (!graph_ || graph_->key() != key) {
     graph_.reset();  // its memory first
     graph_ = std::make_unique<detail::PassGraph>(std::move(key), groups_, batch, weight, pass);
@@ -145,15 +147,16 @@ at::Tensor Learner::replay(const detail::SplitModel* halves, const Batch& batch,
 
 /// Whether callbacks want to end the stage, or to leave the step out.
 THAW_INLINE void Learner::agree_on_step(const std::exception_ptr& failed) {
-  if (world_.alone() && !failed) return;
-  const std::vector<double> sums = world_.sums({stop_ ? 1.0 : 0.0, skip_ ? 1.0 : 0.0}, failed);
+  if (world_.is_single() && !failed) return;
+  const std::vector<double> sums = world_.all_reduce({stop_ ? 1.0 : 0.0, skip_ ? 1.0 : 0.0}, failed);
   agree_on_stop(sums[0]);
   skip_ = sums[1] > 0;
 }
 
 /// Lets callbacks change the batch.
-THAW_INLINE void Learner::make_ready(const detail::SplitModel* halves, Batch& batch, const std::vector<Callback>& callbacks) {
-  const bool kept = halves && halves->kept();
+THAW_INLINE void Learner::make_ready(const detail::SplitModel* split, Batch& batch,
+                                     const std::vector<Callback>& callbacks) {
+  const bool kept = split && split->kept();
   const Fields given = kept ? batch.input : Fields();
   tell(callbacks, BatchReady{.learner = *this, .batch = batch});
   if (kept && !std::ranges::equal(given, batch.input, [](const auto& a, const auto& b) { return a.is_same(b); }))
@@ -161,8 +164,9 @@ THAW_INLINE void Learner::make_ready(const detail::SplitModel* halves, Batch& ba
                       "train this stage without the callback, or without a cache");
 }
 
-THAW_INLINE at::Tensor Learner::loss_of(const detail::SplitModel* halves, Batch& batch, const std::vector<Callback>& callbacks) {
-  const detail::Task& task = halves ? halves->task : task_;
+THAW_INLINE at::Tensor Learner::loss_of(const detail::SplitModel* split, Batch& batch,
+                                        const std::vector<Callback>& callbacks) {
+  const detail::Task& task = split ? split->task : task_;
   const Fields output = task.forward(batch.input);
   at::Tensor loss = detail::tried_loss(task, output, batch.target, "training data");
   tell(callbacks, LossReady{.learner = *this, .batch = batch, .output = output, .loss = loss, .criterion = task.loss});

@@ -23,13 +23,13 @@ namespace thaw::detail {
 
 /// What a captured pass depends on, but for the batch: where weights lie and which of them train.
 struct PassKey {
-  const void* halves;
+  const void* split;
   std::vector<const void*> tensors;
   std::vector<bool> trained, frozen;
   NormRule norm;
 
-  [[nodiscard]] static PassKey of(const LayerGroups& groups, const void* halves) {
-    PassKey key{.halves = halves, .tensors = {}, .trained = {}, .frozen = groups.frozen(), .norm = groups.norm_rule()};
+  [[nodiscard]] static PassKey of(const LayerGroups& groups, const void* split) {
+    PassKey key{.split = split, .tensors = {}, .trained = {}, .frozen = groups.frozen(), .norm = groups.norm_rule()};
     groups.each_tensor([&](const std::string&, const at::Tensor& tensor) {
       key.tensors.push_back(tensor.const_data_ptr());
       key.trained.push_back(tensor.requires_grad());

@@ -29,14 +29,14 @@ struct SplitModel {
   [[nodiscard]] bool kept() const { return !train.empty(); }
 };
 
-/// A stage that runs. How far it has come, Place says.
+/// A stage that runs. How far it has come, TrainingCursor says.
 struct RunningStage {
   const Stage& stage;
   OptimizerGroups optimizer;
   PlannedStage plan;
   const std::vector<Callback>& callbacks;
-  std::shared_ptr<const SplitModel> halves = {};  // null: the stage runs the whole model
-  bool halves_tried = false;
+  std::shared_ptr<const SplitModel> split = {};  // null: the stage runs the whole model
+  bool split_tried = false;
 
   [[nodiscard]] Progress at(std::int64_t i) const {
     return {.step = std::min(i, plan.steps() - 1), .steps = plan.steps(), .steps_per_epoch = plan.steps_per_epoch};

@@ -42,8 +42,8 @@ namespace detail {
 
 }  // namespace detail
 
-THAW_INLINE std::vector<double> World::sums(std::vector<double> here, const std::exception_ptr& failed) const {
-  if (alone()) {
+THAW_INLINE std::vector<double> World::all_reduce(std::vector<double> here, const std::exception_ptr& failed) const {
+  if (is_single()) {
     if (failed) std::rethrow_exception(failed);
     return here;
   }
@@ -56,7 +56,7 @@ THAW_INLINE std::vector<double> World::sums(std::vector<double> here, const std:
   backend_->sum(values);
   const std::span all(values.const_data_ptr<double>(), padded.size());
   if (all[most] == 0) return {all.begin(), all.begin() + std::ssize(here)};
-  const std::vector<std::string> said = texts(failed ? detail::said_by(failed) : "");
+  const std::vector<std::string> said = all_gather(failed ? detail::said_by(failed) : "");
   if (failed) std::rethrow_exception(failed);
   const auto first = std::ranges::find_if(said, [](const std::string& text) { return !text.empty(); });
   throw ProcessError("rank " + std::to_string(rank()) + " of " + std::to_string(size()),
@@ -64,8 +64,8 @@ THAW_INLINE std::vector<double> World::sums(std::vector<double> here, const std:
                      "do there what its error says; all processes ended together");
 }
 
-THAW_INLINE std::vector<std::string> World::texts(const std::string& here) const {
-  if (alone()) return {here};
+THAW_INLINE std::vector<std::string> World::all_gather(const std::string& here) const {
+  if (is_single()) return {here};
   at::Tensor sizes = at::zeros({size()}, at::kLong);
   sizes[rank()] = std::ssize(here);
   backend_->sum(sizes);
@@ -82,7 +82,7 @@ THAW_INLINE std::vector<std::string> World::texts(const std::string& here) const
 
 /// First what there is, as a state of its own that is short and of one type each; then the tensors.
 THAW_INLINE RunState World::state_of(std::int64_t root, RunState here) const {
-  if (alone()) return here;
+  if (is_single()) return here;
   const bool sends = rank() == root;
   std::vector<std::string> names;
   std::vector<std::int64_t> types, dims, sizes;

@@ -17,7 +17,7 @@ namespace thaw::detail {
 /// From here on a process draws other random numbers than the first, or dropout would be the same in all shards. The
 /// first draws what it would draw alone.
 inline void draw_apart(const World& world) {
-  if (world.first()) return;
+  if (world.is_rank_zero()) return;
   at::Generator generator = at::globalContext().defaultGenerator(at::kCPU);
   std::uint64_t drawn = 0;
   {

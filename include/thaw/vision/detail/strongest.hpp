@@ -98,9 +98,9 @@ class StrongestPlaces {
 /// says false.
 template <class See>
 void see_images(const std::string& where, const DataSource& source, See see) {
-  if (!source || source.numbered() == nullptr)
+  if (!source || source.indexed() == nullptr)
     throw DataError(where, "the source does not number its samples", "give an ImageSource or InMemory");
-  BatchStream next = source.numbered()->in_order(0);
+  BatchStream next = source.indexed()->in_order(0);
   std::int64_t first = 0;
   for (bool more = true; more;) {
     const std::optional<Batch> batch = next();

@@ -11,7 +11,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
-#include <thaw/core/new_file.hpp>
+#include <thaw/core/atomic_file.hpp>
 #include <thaw/weights/detail/pickle_writer.hpp>
 #include <thaw/weights/detail/savable.hpp>
 #include <thaw/weights/state_dict.hpp>
@@ -105,7 +105,7 @@ class PthContent {
 };
 
 /// Writes the zip archive that torch.save writes since 1.6. LibTorch's writer makes it: aligned, with checksums.
-inline void write_pth(const StateDict& state, NewFile& file, const std::string& where) {
+inline void write_pth(const StateDict& state, AtomicFile& file, const std::string& where) {
   const PthContent content(state, where);
   const auto sink = [&file](const void* data, std::size_t size) {
     file.write({static_cast<const char*>(data), size});

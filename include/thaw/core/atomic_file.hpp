@@ -22,13 +22,13 @@ void check_folder_of(const std::filesystem::path& path);
 
 /// A file that is written beside `path` and takes its name when it is whole and on the disk, and so is the name:
 /// whatever happens before, the old file of that name is still there.
-class NewFile {
+class AtomicFile {
  public:
   /// Throws FileError if no file can be made there.
-  explicit NewFile(std::filesystem::path path);
-  NewFile(const NewFile&) = delete;
-  NewFile& operator=(const NewFile&) = delete;
-  ~NewFile();
+  explicit AtomicFile(std::filesystem::path path);
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+  ~AtomicFile();
 
   /// A failure is kept, and thrown by `commit`.
   void write(std::string_view bytes);
@@ -62,24 +62,24 @@ THAW_INLINE void check_folder_of(const std::filesystem::path& path) {
     throw FileError(path.string(), "there is no folder " + folder.string(), "make it first, or name another one");
 }
 
-THAW_INLINE NewFile::NewFile(std::filesystem::path path)
+THAW_INLINE AtomicFile::AtomicFile(std::filesystem::path path)
     : path_(std::move(path)), beside_(name_beside()), file_(std::fopen(beside_.c_str(), "wbx")) {
   if (file_ == nullptr) throw failed("cannot be created", "name a file in a folder that exists and may be written to");
 }
 
-THAW_INLINE NewFile::~NewFile() {
+THAW_INLINE AtomicFile::~AtomicFile() {
   if (file_ == nullptr) return;
   std::fclose(file_);
   std::error_code ignored;
   std::filesystem::remove(beside_, ignored);
 }
 
-THAW_INLINE void NewFile::write(std::string_view bytes) {
+THAW_INLINE void AtomicFile::write(std::string_view bytes) {
   if (error_ != 0 || bytes.empty()) return;  // no bytes may come as a null pointer
   if (std::fwrite(bytes.data(), 1, bytes.size(), file_) != bytes.size()) error_ = errno;
 }
 
-THAW_INLINE void NewFile::commit() {
+THAW_INLINE void AtomicFile::commit() {
   if (error_ == 0 && (std::fflush(file_) != 0 || ::fsync(::fileno(file_)) != 0)) error_ = errno;
   if (error_ != 0) {
     errno = error_;
@@ -92,13 +92,13 @@ THAW_INLINE void NewFile::commit() {
   flush_folder();
 }
 
-THAW_INLINE std::filesystem::path NewFile::name_beside() const {
+THAW_INLINE std::filesystem::path AtomicFile::name_beside() const {
   const auto own = reinterpret_cast<std::uintptr_t>(this);  // differs between threads
   std::filesystem::path name = path_;
   return name += "." + std::to_string(::getpid()) + "-" + std::to_string(own) + ".tmp";
 }
 
-THAW_INLINE void NewFile::flush_folder() const {
+THAW_INLINE void AtomicFile::flush_folder() const {
   const std::filesystem::path folder = path_.has_parent_path() ? path_.parent_path() : ".";
   const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (descriptor < 0) return;

@@ -11,7 +11,7 @@ namespace thaw::detail {
 
 /// A number of a device on its way to the host, who may do other things before it reads: `read` waits for what was
 /// queued before the number was sent, not for what was queued since.
-class LateNumber {
+class AsyncScalar {
  public:
   /// `value`: one float.
   void send(const at::Tensor& value) {

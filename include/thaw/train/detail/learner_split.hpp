@@ -4,7 +4,7 @@
 
 #include <memory>
 
-#include <thaw/train/detail/feature_room.hpp>
+#include <thaw/train/detail/feature_store.hpp>
 #include <thaw/train/detail/run_in_parts.hpp>
 #include <thaw/train/learner.hpp>
 
@@ -14,7 +14,7 @@ namespace detail {
 
 /// What the prefix makes of every sample of a pass in the source's own order.
 inline Fields features_of(const FrozenForward& prefix, const BatchStream& next, std::int64_t samples,
-                          const at::Device& device, FeatureRoom& room, std::vector<at::MemoryFormat>& formats) {
+                          const at::Device& device, FeatureStore& store, std::vector<at::MemoryFormat>& formats) {
   std::vector<at::Tensor> kept;
   std::int64_t done = 0;
   while (const std::optional<Batch> host = next()) {
@@ -25,7 +25,7 @@ inline Fields features_of(const FrozenForward& prefix, const BatchStream& next, 
     for (std::size_t i = 0; i < features.size(); ++i) {
       if (formats.size() == i) formats.push_back(features[i].suggest_memory_format());
       const at::Tensor rows = features[i].to(home);
-      if (kept.size() == i) kept.push_back(room.make(rows, samples));
+      if (kept.size() == i) kept.push_back(store.make(rows, samples));
       kept[i].slice(0, done - rows.size(0), done).copy_(rows);
     }
   }
@@ -50,13 +50,13 @@ THAW_INLINE void Learner::check_cache(const Stage& stage, const detail::PlannedS
     refuse("the model cannot be run in parts",
            "let it be a torch::nn::Sequential, or give it forward_parts(): see thaw::ForwardPart");
   for (const DataSource* source : {&data_.train, &data_.valid})
-    if (*source && !source->numbered())
-      refuse("the data does not number its samples", "give thaw::InMemory, or a source like it: thaw::NumberedSource");
+    if (*source && !source->indexed())
+      refuse("the data does not number its samples", "give thaw::InMemory, or a source like it: thaw::IndexedSource");
   for (const DataSource* source : {&data_.train, &data_.valid})
-    if (!world_.alone() && *source && !source->numbered()->with_shard)
+    if (!world_.is_single() && *source && !source->indexed()->with_shard)
       refuse("the data cannot be shared out by the numbers of its samples",
              "give thaw::InMemory, or a source like it: thaw::ShardedSource");
-  if (stage.cache.passes == 1 && detail::augments(*data_.train.numbered()))
+  if (stage.cache.passes == 1 && detail::augments(*data_.train.indexed()))
     refuse("the training data is augmented, so what the frozen part makes of it changes from pass to pass",
            "do not augment, or say by Cache::passes how many passes to keep");
   const std::vector<ForwardPart> parts = task_.parts();
@@ -87,7 +87,7 @@ THAW_INLINE detail::TensorSet Learner::moving_in(const detail::PlannedStage& pla
 }
 
 /// The model cut in two for a stage. Throws ConfigError where nothing is frozen all along, or cannot be kept.
-THAW_INLINE std::shared_ptr<const detail::SplitModel> Learner::halves(const detail::RunningStage& run) {
+THAW_INLINE std::shared_ptr<const detail::SplitModel> Learner::split_model(const detail::RunningStage& run) {
   const std::optional<Batch> first = data_.train.first(epochs_begun_, world_.shard());
   if (!first)
     throw DataError("training data", "a second pass over it gives no batches",
@@ -108,14 +108,14 @@ THAW_INLINE std::shared_ptr<const detail::SplitModel> Learner::halves(const deta
   std::string& report = history_.stages.back().frozen_part;
   const std::string where = " up to '" + split->prefix.back().name + "'; then " + split->end;
   if (run.stage.cache) {
-    detail::FeatureRoom room{run.stage.cache};
-    keep(run, prefix, room, result);
+    detail::FeatureStore store{run.stage.cache};
+    keep(run, prefix, store, result);
     result.task.forward = [split, formats = result.formats](const Fields& features) {
       return split->output(features.map([&, i = std::size_t{0}](const at::Tensor& tensor) mutable {
         return tensor.contiguous(formats[i++]);  // as the suffix would have had it from the prefix
       }));
     };
-    report = "kept, " + detail::megabytes(room.bytes()) + "," + where;
+    report = "kept, " + detail::megabytes(store.bytes()) + "," + where;
   } else {
     result.task.forward = [split, prefix](const Fields& input) { return split->output(prefix(input)); };
     report = "compiled" + where;
@@ -124,45 +124,46 @@ THAW_INLINE std::shared_ptr<const detail::SplitModel> Learner::halves(const deta
 }
 
 /// Runs the frozen part over all data, or over this process's samples.
-THAW_INLINE void Learner::keep(const detail::RunningStage& run, const FrozenForward& prefix, detail::FeatureRoom& room, detail::SplitModel& result) {
-  const auto of = [&](const DataSource::Numbered& source, std::int64_t pass) {
+THAW_INLINE void Learner::keep(const detail::RunningStage& run, const FrozenForward& prefix,
+                               detail::FeatureStore& store, detail::SplitModel& result) {
+  const auto of = [&](const DataSource::Indexed& source, std::int64_t pass) {
     const auto features = [&](const BatchStream& next, std::int64_t samples) {
-      return detail::features_of(prefix, next, samples, device(), room, result.formats);
+      return detail::features_of(prefix, next, samples, device(), store, result.formats);
     };
-    if (world_.alone()) return source.with_input(features(source.in_order(pass), source.samples));
+    if (world_.is_single()) return source.with_input(features(source.in_order(pass), source.samples));
     const Shard own = world_.shard();
     return source.with_shard(features(source.shard_in_order(pass, own), own.numbers(source.samples)), own);
   };
   for (std::int64_t pass = 0; pass < run.stage.cache.passes; ++pass)
-    result.train.push_back(of(*data_.train.numbered(), pass));
+    result.train.push_back(of(*data_.train.indexed(), pass));
   if (!data_.valid) return;
   groups_.eval();
-  result.valid = of(*data_.valid.numbered(), 0);
+  result.valid = of(*data_.valid.indexed(), 0);
   groups_.train();
 }
 
-/// Sees to it that a stage's halves are up to date: at first, and when somebody changed the frozen part.
-THAW_INLINE void Learner::update_halves(detail::RunningStage& run) {
+/// Sees to it that a stage's split model is up to date: at first, and when somebody changed the frozen part.
+THAW_INLINE void Learner::update_split(detail::RunningStage& run) {
   const bool must = run.stage.cache && run.stage.cache.required;
-  const bool stale = run.halves ? !run.halves->unchanged : !run.halves_tried;
+  const bool stale = run.split ? !run.split->unchanged : !run.split_tried;
   if (!world_.any(stale)) return;
-  const bool again = !std::exchange(run.halves_tried, true) && !place_.halves.empty();  // the run was resumed
-  run.halves = nullptr;
+  const bool again = !std::exchange(run.split_tried, true) && !cursor_.split_from.empty();  // the run was resumed
+  run.split = nullptr;
   if (!run.stage.cache && !frozen_) return;
   const bool begun = !data_.train.begun_from().empty();
   const std::shared_ptr<void> common = begun ? nullptr : common_random();
   std::optional<RandomState> random;
   if (again)
-    random.emplace(), set_generator_states(place_.halves);
+    random.emplace(), set_generator_states(cursor_.split_from);
   else
-    place_.halves = generator_states();
+    cursor_.split_from = generator_states();
   try {
     world_.together([&] {
       if (run.stage.cache && !must) check_cache(run.stage, run.plan, "stage \"" + run.stage.name + "\"");
-      run.halves = halves(run);
+      run.split = split_model(run);
     });
   } catch (const Error& error) {
-    run.halves = nullptr;
+    run.split = nullptr;
     if (must) throw;
     history_.stages.back().frozen_part = std::string("as the rest: ") + error.what();
   }

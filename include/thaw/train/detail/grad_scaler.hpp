@@ -14,7 +14,7 @@
 #include <vector>
 
 #include <thaw/optim/revocable_step.hpp>
-#include <thaw/train/detail/late_number.hpp>
+#include <thaw/train/detail/async_scalar.hpp>
 #include <thaw/train/run_state.hpp>
 
 namespace thaw::detail {
@@ -25,7 +25,7 @@ namespace thaw::detail {
 ///
 /// Whether gradients overflowed is known on the device, and thaw's optimizers ask there (RevocableStep). The host reads
 /// it in the next step, with work queued behind it, so that neither waits for the other.
-class LossScale {
+class GradScaler {
  public:
   [[nodiscard]] at::Tensor scaled(const at::Tensor& loss) {
     if (!scale_.defined()) {
@@ -57,7 +57,7 @@ class LossScale {
       overflowed = overflow.item<float>() != 0;
       if (overflowed) found();
     }
-    left_out_ += std::exchange(found_, 0);
+    skipped_ += std::exchange(found_, 0);
     return overflowed;
   }
 
@@ -71,11 +71,11 @@ class LossScale {
 
   /// How many steps were left out since it was asked last. One that the device decided counts a step later, whether or
   /// not somebody settled it before, so that looking at a run does not change it.
-  [[nodiscard]] std::int64_t left_out() { return std::exchange(left_out_, 0); }
+  [[nodiscard]] std::int64_t skipped() { return std::exchange(skipped_, 0); }
   /// A stage begins, in which none was left out.
-  void forget_left_out() {
+  void forget_skipped() {
     settle();
-    found_ = left_out_ = 0;
+    found_ = skipped_ = 0;
   }
 
   /// False once the scale is so low that another cause than float16 must be sought.
@@ -86,14 +86,14 @@ class LossScale {
     state("scale", scale_);
     state("growth", growth_);
     if (!scale_.defined()) return;
-    if (!state.reading() || state.has("found")) state("found", found_), state("left out", left_out_);
+    if (!state.reading() || state.has("found")) state("found", found_), state("left out", skipped_);
     if (state.reading()) scale_ = scale_.to(device, true, true), growth_ = growth_.to(device, true, true);
   }
 
   /// One that goes its own way from here.
-  [[nodiscard]] LossScale copy() {
+  [[nodiscard]] GradScaler copy() {
     settle();
-    LossScale result;
+    GradScaler result;
     if (scale_.defined()) result.scale_ = scale_.clone(), result.growth_ = growth_.clone();
     return result;
   }
@@ -105,9 +105,9 @@ class LossScale {
   }
 
   at::Tensor scale_, growth_;  // of one number each, on the loss's device
-  LateNumber overflow_;
+  AsyncScalar overflow_;
   RevocableStep* undecided_ = nullptr;  // the optimizer whose last step it decides
-  std::int64_t found_ = 0, left_out_ = 0;
+  std::int64_t found_ = 0, skipped_ = 0;
   bool may_fall_ = true;
 };
 

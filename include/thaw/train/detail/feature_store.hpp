@@ -47,9 +47,9 @@ namespace thaw::detail {
 }
 
 /// Where the features of a stage are kept, up to a limit in all.
-class FeatureRoom {
+class FeatureStore {
  public:
-  explicit FeatureRoom(Cache cache) : cache_(std::move(cache)) {}
+  explicit FeatureStore(Cache cache) : cache_(std::move(cache)) {}
 
   /// An empty tensor for `samples` rows like those of `first`. Throws ConfigError over the limit.
   [[nodiscard]] at::Tensor make(const at::Tensor& first, std::int64_t samples) {

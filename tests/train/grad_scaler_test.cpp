@@ -1,4 +1,4 @@
-#include <thaw/train/detail/loss_scale.hpp>
+#include <thaw/train/detail/grad_scaler.hpp>
 
 #include <ATen/ops/equal.h>
 #include <ATen/ops/full.h>
@@ -9,14 +9,14 @@
 #include <thaw/optim/adamw.hpp>
 #include <vector>
 
-using thaw::detail::LossScale;
+using thaw::detail::GradScaler;
 
 namespace {
 
 constexpr float inf = std::numeric_limits<float>::infinity();
 
 /// Whether there may be a step, found out at once.
-bool unscaled(LossScale& scale, const std::vector<at::Tensor>& gradients) {
+bool unscaled(GradScaler& scale, const std::vector<at::Tensor>& gradients) {
   torch::optim::SGD any({at::ones({1})}, 0.1);
   return !scale.unscale(gradients, any, /*waits=*/false);  // LibTorch's own optimizer cannot leave it to the device
 }
@@ -24,7 +24,7 @@ bool unscaled(LossScale& scale, const std::vector<at::Tensor>& gradients) {
 }  // namespace
 
 TEST_CASE("what a loss is scaled by, its gradients are divided by") {
-  LossScale scale;
+  GradScaler scale;
   at::Tensor weight = at::full({3}, 2.0).requires_grad_();
   const at::Tensor loss = scale.scaled(weight.square().sum());
   CHECK(loss.item<float>() == 12 * 65536);
@@ -34,14 +34,14 @@ TEST_CASE("what a loss is scaled by, its gradients are divided by") {
 }
 
 TEST_CASE("gradients that overflow halve the scale, two thousand steps without double it") {
-  LossScale scale;
+  GradScaler scale;
   const at::Tensor one = at::ones({});
   (void)scale.scaled(one);
   CHECK_FALSE(unscaled(scale, {at::full({2}, inf), at::ones({2})}));
   CHECK(scale.scaled(one).item<float>() == 32768);
   CHECK_FALSE(unscaled(scale, {at::full({2}, std::numeric_limits<float>::quiet_NaN())}));
   CHECK(scale.scaled(one).item<float>() == 16384);
-  LossScale other = scale.copy();
+  GradScaler other = scale.copy();
   for (int i = 0; i < 1999; ++i) CHECK(unscaled(scale, {at::ones({2})}));
   CHECK(scale.scaled(one).item<float>() == 16384);
   CHECK(unscaled(scale, {at::ones({2})}));
@@ -51,7 +51,7 @@ TEST_CASE("gradients that overflow halve the scale, two thousand steps without d
 
 TEST_CASE("a scale goes on from a checkpoint, also one that was not used yet") {
   const at::Tensor one = at::ones({});
-  LossScale scale;
+  GradScaler scale;
   thaw::RunState state;
   scale.visit({state, /*reading=*/false}, at::kCPU);
   CHECK(state.empty());
@@ -59,7 +59,7 @@ TEST_CASE("a scale goes on from a checkpoint, also one that was not used yet") {
   CHECK_FALSE(unscaled(scale, {at::full({1}, inf)}));
   for (int i = 0; i < 1999; ++i) CHECK(unscaled(scale, {at::ones({1})}));
   scale.visit({state, /*reading=*/false}, at::kCPU);
-  LossScale next;
+  GradScaler next;
   next.visit({state, /*reading=*/true}, at::kCPU);
   CHECK(next.scaled(one).item<float>() == 32768);
   CHECK(unscaled(next, {at::ones({1})}));  // the two thousandth
@@ -73,7 +73,7 @@ TEST_CASE("a scale goes on from a checkpoint, also one that was not used yet") {
 TEST_CASE("a step that thaw's optimizers left to the device is found out in the next, or when it is asked for") {
   at::Tensor weight = at::ones({2}).requires_grad_();
   thaw::AdamW optimizer(std::vector<at::Tensor>{weight});
-  LossScale scale;
+  GradScaler scale;
   (void)scale.scaled(at::ones({}));
   const auto step = [&](float gradient) {
     weight.mutable_grad() = at::full({2}, gradient);
@@ -86,36 +86,36 @@ TEST_CASE("a step that thaw's optimizers left to the device is found out in the 
   step(inf);
   CHECK(at::equal(weight, at::ones({2})));
   step(1);
-  CHECK(scale.left_out() == 1);  // the first; the second is not known yet
+  CHECK(scale.skipped() == 1);  // the first; the second is not known yet
   CHECK_FALSE(at::equal(weight, at::ones({2})));
   step(inf);
   CHECK(done() == 1);
-  CHECK(scale.left_out() == 0);
+  CHECK(scale.skipped() == 0);
   scale.settle();  // as a checkpoint does, which changes nothing
   CHECK(done() == 1);
-  CHECK(scale.left_out() == 0);
+  CHECK(scale.skipped() == 0);
   step(1);
-  CHECK(scale.left_out() == 1);
-  CHECK(scale.left_out() == 0);
+  CHECK(scale.skipped() == 1);
+  CHECK(scale.skipped() == 0);
 
   thaw::RunState state;
   step(inf);
   scale.visit({state, /*reading=*/false}, at::kCPU);
   CHECK(done() == 2);
-  LossScale next;
+  GradScaler next;
   next.visit({state, /*reading=*/true}, at::kCPU);
-  CHECK(next.left_out() == 0);
+  CHECK(next.skipped() == 0);
   CHECK(unscaled(next, {at::ones({1})}));
-  CHECK(next.left_out() == 1);
+  CHECK(next.skipped() == 1);
 }
 
 TEST_CASE("a scale that falls for ever says so, a new stage counts anew") {
-  LossScale scale;
+  GradScaler scale;
   (void)scale.scaled(at::ones({}));
   for (int i = 0; i < 29; ++i) CHECK_FALSE(unscaled(scale, {at::full({1}, inf)}));
   CHECK(scale.may_fall());
   CHECK_FALSE(unscaled(scale, {at::full({1}, inf)}));
   CHECK_FALSE(scale.may_fall());
-  scale.forget_left_out();
-  CHECK(scale.left_out() == 0);
+  scale.forget_skipped();
+  CHECK(scale.skipped() == 0);
 }

@@ -1,4 +1,4 @@
-#include <thaw/core/new_file.hpp>
+#include <thaw/core/atomic_file.hpp>
 
 #include <sys/resource.h>
 
@@ -13,7 +13,7 @@
 #include "support/folder.hpp"
 
 using Catch::Matchers::ContainsSubstring;
-using thaw::detail::NewFile;
+using thaw::detail::AtomicFile;
 using thaw::test::Folder;
 using thaw::test::text_of;
 
@@ -22,13 +22,13 @@ TEST_CASE("a new file takes the old one's place when it is committed, and else l
   const auto path = folder.path / "a";
   std::ofstream(path) << "old";
   {
-    NewFile file(path);
+    AtomicFile file(path);
     file.write("new");
     CHECK(text_of(path) == "old");
   }
   CHECK(text_of(path) == "old");
   CHECK(folder.files() == 1);
-  NewFile file(path), other(path);  // two writers of one name: each has a file of its own
+  AtomicFile file(path), other(path);  // two writers of one name: each has a file of its own
   file.write("ne");
   other.write("another");
   file.write("w");
@@ -41,11 +41,11 @@ TEST_CASE("a new file takes the old one's place when it is committed, and else l
 
 TEST_CASE("what cannot be created, written or replaced is a FileError, and leaves nothing") {
   const Folder folder;
-  CHECK_THROWS_WITH(NewFile(folder.path / "none" / "a"), ContainsSubstring("cannot be created: No such file"));
+  CHECK_THROWS_WITH(AtomicFile(folder.path / "none" / "a"), ContainsSubstring("cannot be created: No such file"));
 
   std::filesystem::create_directories(folder.path / "taken" / "full");
   const auto commit = [](const std::filesystem::path& path, const std::string& text) {
-    NewFile file(path);
+    AtomicFile file(path);
     file.write(text);
     file.commit();
   };
