@@ -1,9 +1,10 @@
-# Holds the house in order:  cmake [-DTHAW_INCLUDE_DIR=<dir>] -P cmake/CheckRooms.cmake
-# Every #include under include/thaw must follow an arrow; each one that does not is named with its file and line.
+# Checks the layering of the headers:  cmake [-DTHAW_INCLUDE_DIR=<dir>] -P cmake/CheckRooms.cmake
+# Every #include under include/thaw must be a dependency that the table below allows; each one that is not is named
+# with its file and line.
 cmake_minimum_required(VERSION 3.25)
 
 # Who may include whom: X also sees what its targets see, and itself.
-set(arrows
+set(dependencies
     "core        ->"
     "schedule    -> core"
     "groups      -> schedule core"
@@ -20,11 +21,11 @@ set(arrows
     "distributed -> train"
     "vision      -> data report"
     "text        -> data"
-    # the umbrella, thaw.hpp: all that thaw::thaw alone can pay for
+    # the umbrella, thaw.hpp: all of thaw::thaw
     "thaw.hpp    -> schedule groups optim find data train models report recompute")
 
 # What costs a user another library, and the rooms that may ask for it.
-set(priced "nlohmann/ -> weights checkpoint" "xxhash -> weights checkpoint" "opencv2/ -> vision" "unicode/ -> text"
+set(libraries "nlohmann/ -> weights checkpoint" "xxhash -> weights checkpoint" "opencv2/ -> vision" "unicode/ -> text"
            "torch/csrc/distributed/ -> distributed")
 
 string(CONCAT torch_free "^(schedule/|find/(suggest|lr_curve)\\.hpp|train/stage\\.hpp|"
@@ -39,14 +40,14 @@ endif()
 get_filename_component(include_dir ${THAW_INCLUDE_DIR} ABSOLUTE)
 
 # A room stands in the table below all that it sees, so the table cannot spell a cycle.
-foreach(arrow IN LISTS arrows)
-  string(REGEX MATCHALL "[a-z.]+" targets "${arrow}")
+foreach(dependency IN LISTS dependencies)
+  string(REGEX MATCHALL "[a-z.]+" targets "${dependency}")
   list(POP_FRONT targets room)
   list(APPEND rooms ${room})
   set(seen_by_${room} ${room})
   foreach(target IN LISTS targets)
     if(NOT target IN_LIST rooms)
-      message(FATAL_ERROR "the table of arrows must name ${target} before ${room}")
+      message(FATAL_ERROR "the table of dependencies must name ${target} before ${room}")
     endif()
     list(APPEND seen_by_${room} ${seen_by_${target}})
   endforeach()
@@ -136,17 +137,17 @@ foreach(file IN LISTS headers)
       room_of(${CMAKE_MATCH_1} target)
       if(NOT target IN_LIST seen_by_${room})
         string(REPLACE ";" ", " may "${seen_by_${room}}")
-        violation(${where} "${name}: there is no arrow ${room} -> ${target}; ${room} may include ${may}")
+        violation(${where} "${name}: the table allows no dependency ${room} -> ${target}; ${room} may include ${may}")
       elseif(name MATCHES "/detail/" AND NOT room STREQUAL target)
         violation(${where} "${name}: detail/ is for ${target} alone, and this is ${room}")
       endif()
     endif()
-    foreach(library IN LISTS priced)
-      string(REGEX MATCHALL "[a-z0-9/]+" payers "${library}")
-      list(POP_FRONT payers library)
-      if(name MATCHES "^${library}" AND NOT room IN_LIST payers)
-        string(REPLACE ";" " and " payers "${payers}")
-        violation(${where} "<${name}> has its price: it is for ${payers} alone, and this is ${room}")
+    foreach(library IN LISTS libraries)
+      string(REGEX MATCHALL "[a-z0-9/]+" allowed_rooms "${library}")
+      list(POP_FRONT allowed_rooms library)
+      if(name MATCHES "^${library}" AND NOT room IN_LIST allowed_rooms)
+        string(REPLACE ";" " and " allowed_rooms "${allowed_rooms}")
+        violation(${where} "<${name}> costs users a library: it is for ${allowed_rooms} alone, and this is ${room}")
       endif()
     endforeach()
   endforeach()
@@ -164,4 +165,4 @@ if(violations GREATER 0)
 elseif(count EQUAL 0)
   message(FATAL_ERROR "no headers under ${include_dir}/thaw")
 endif()
-message(STATUS "rooms: ${count} headers in order")
+message(STATUS "rooms: ${count} headers, layered as the table says")

@@ -1,8 +1,8 @@
 include(CMakePackageConfigHelpers)
 set(thaw_package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/thaw)
 
-# An export for each price: who lacks what one needs can have the others.
-foreach(target IN ITEMS thaw ${thaw_priced})
+# An export for each component: who lacks what one needs can have the others.
+foreach(target IN ITEMS thaw ${thaw_components})
   string(REPLACE _ - export ${target}-targets)
   install(TARGETS ${target} EXPORT ${export} FILE_SET HEADERS)
   install(EXPORT ${export} NAMESPACE thaw:: DESTINATION ${thaw_package_dir})
