@@ -185,6 +185,16 @@ TEST_CASE("A drop that names nothing is an error") {
   CHECK_THAT(complaint<thaw::ConfigError>(load), ContainsSubstring(".drop = \"head.*\" names no tensor"));
 }
 
+TEST_CASE("A drop may name nothing where that is said, so that one call loads a file with and without a tensor") {
+  auto more = thaw::read_weights(weights("net.pth"));
+  more.insert("position_ids", at::zeros({1, 4}, at::kLong));
+  for (const auto& state : {more, thaw::read_weights(weights("net.pth"))}) {
+    Net net;
+    const auto report = load_weights(net, state, {.drop = {"position_ids"}, .drop_if_present = true});
+    CHECK(report.loaded.size() == 8);
+  }
+}
+
 TEST_CASE("Renames map a file's names to the model's") {
   thaw::StateDict old;
   for (const auto& [name, tensor] : thaw::read_weights(weights("net.pth"))) {
@@ -394,9 +404,8 @@ TEST_CASE("A hint that renames make impossible is left out") {
   state.insert("y", at::ones({2}));
   torch::nn::Module module;
   module.register_parameter("weight", at::zeros({2}));
-  const std::string message = complaint([&] {
-    load_weights(module, state, {.rename = {{"^(x\\.)?weight$", "weight"}}});
-  });
+  const std::string message =
+      complaint([&] { load_weights(module, state, {.rename = {{"^(x\\.)?weight$", "weight"}}}); });
   CHECK_THAT(message, ContainsSubstring("does not fit the model"));
 }
 

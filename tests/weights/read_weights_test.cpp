@@ -276,6 +276,62 @@ TEST_CASE("The key says which of several dicts is meant") {
   CHECK(read_weights(weights("plain_dict.pth"), {.key = "."}).size() == 2);
 }
 
+TEST_CASE("Numbers are names, and places in a list or tuple at the top are keys") {
+  CHECK(read_weights(weights("numbers.pth")).names() == std::vector<std::string>{"0", "1"});
+  CHECK(read_weights(weights("tuple.pth")).names() == std::vector<std::string>{"a"});
+  CHECK(read_weights(weights("list_of_dicts.pth"), {.key = "1"}).names() == std::vector<std::string>{"b"});
+  CHECK_THAT(complaint([] { (void)read_weights(weights("list_of_dicts.pth")); }),
+             ContainsSubstring("holds 2 dicts of tensors: 0, 1"));
+}
+
+TEST_CASE("A dict that is there twice is had under each of its keys, and is one without a key") {
+  CHECK(read_weights(weights("same_twice.pth")).size() == 1);
+  for (const auto& key : {"model", "ema", "inner.teacher"}) {
+    CHECK(read_weights(weights("same_twice.pth"), {.key = key}).names() == std::vector<std::string>{"a"});
+  }
+}
+
+TEST_CASE("An averaged model is read by the names of the model") {
+  const auto names = read_weights(weights("net.pth")).names();
+  for (const auto& state :
+       {read_weights(weights("averaged.pth")), read_weights(weights("model_ema.pth"), {.key = "model_ema"})}) {
+    CHECK(state.names() == names);
+    REQUIRE(state.passed_over().count == 1);
+    CHECK(state.passed_over().objects[0].path == "n_averaged");
+  }
+  CHECK(read_weights(weights("model_ema.pth")).names() == names);
+  CHECK(read_weights(weights("model_ema.pth")).passed_over().count == 0);
+  thaw::StateDict count;  // which is all that there is
+  count.insert("n_averaged", at::zeros({}, at::kLong));
+  CHECK(thaw::detail::without_module_prefix(count).size() == 1);
+}
+
+TEST_CASE("What torch::pickle_save writes of a Dict is read") {
+  const thaw::test::Folder folder;
+  c10::Dict<std::string, at::Tensor> dict;
+  dict.insert("fc.weight", at::arange(6, at::kFloat).reshape({2, 3}));
+  dict.insert("fc.bias", at::ones({2}));
+  c10::impl::GenericDict outer(c10::StringType::get(), c10::AnyType::get());
+  outer.insert("net", dict);
+  outer.insert("epoch", std::int64_t{3});
+  for (const auto& value : {c10::IValue(dict), c10::IValue(outer)}) {
+    const std::vector<char> bytes = torch::pickle_save(value);
+    std::ofstream(folder / "dict.pt", std::ios::binary).write(bytes.data(), std::ssize(bytes));
+    const auto state = read_weights(folder / "dict.pt");
+    CHECK(state.size() == 2);
+    CHECK(state.at("fc.weight")[1][2].item<float>() == 5);
+  }
+}
+
+TEST_CASE("What tch-rs writes has dots again in its names") {
+  const thaw::test::Folder folder;
+  torch::serialize::OutputArchive archive;  // as its at_save_multi does
+  archive.write("body|conv1|weight", at::ones({2}));
+  archive.write("head|bias", at::zeros({1}));
+  archive.save_to((folder / "net.ot").string());
+  CHECK(read_weights(folder / "net.ot").names() == std::vector<std::string>{"body.conv1.weight", "head.bias"});
+}
+
 TEST_CASE("Without a key, several dicts are an error that lists them") {
   const auto two = complaint([] { (void)read_weights(weights("two_dicts.pth")); });
   CHECK_THAT(two, ContainsSubstring("holds 2 dicts of tensors: encoder, decoder"));
@@ -297,9 +353,9 @@ TEST_CASE("Files that are no state dict say what they are") {
       {"list.pth", "holds no dict of named tensors"},
       {"quantized.pth", "'torch._utils._rebuild_qtensor'"},
       {"sparse.pth", "'torch._utils._rebuild_sparse_tensor'"},
-      {"namespace.pth", "'argparse.Namespace'"},
-      {"namespace.legacy.pth", "'argparse.Namespace'"},
-      {"numpy_scalar.pth", "'numpy._core.multiarray.scalar'"},
+      {"one_tensor.pth", "holds one tensor without a name"},
+      {"tuple_name.pth", "has a tensor under a key that is no name, but a tuple"},
+      {"frozen.pt", "is a TorchScript program without parameters or buffers: torch.jit.freeze makes constants"},
       {"expected.json", "is a text: \"{"}};
   for (const auto& [name, text] : cases) {
     INFO(name);

@@ -16,6 +16,7 @@
 #include <thaw/weights/detail/zip_archive.hpp>
 #include <thaw/weights/state_dict.hpp>
 #include <unordered_map>
+#include <utility>
 
 namespace thaw::detail {
 
@@ -74,8 +75,8 @@ class ZipStorages {
   }
   const Pickle pickle = Unpickler(source, archive.read("data.pkl")).read();
   const bool is_program = archive.has("constants.pkl");
-  const auto found = is_program ? script_tensors(source, pickle, key) : dict_tensors(source, pickle, key);
-  return read_state_dict(source, pickle, found, ZipStorages(source, archive));
+  FoundTensors found = is_program ? script_tensors(source, pickle, key) : dict_tensors(source, pickle, key);
+  return read_state_dict(source, pickle, std::move(found), ZipStorages(source, archive));
 }
 
 }  // namespace thaw::detail
