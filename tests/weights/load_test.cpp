@@ -8,6 +8,7 @@
 
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
+#include <chrono>
 #include <limits>
 #include <memory>
 #include <string>
@@ -436,6 +437,25 @@ TEST_CASE("Of a misfit, other shapes are said first, and batch counts in one lin
   CHECK(at("missing in the file: bn.bias") < at("unexpected in the file: extra"));
   CHECK(at("unexpected in the file: extra") < at("batch counts (num_batches_tracked) missing in the file"));
   CHECK(at("bn.num_batches_tracked") == std::string::npos);
+}
+
+TEST_CASE("A misfit of many names takes time in proportion to their number") {
+  const auto seconds = [](int count) {
+    torch::nn::Module module;
+    thaw::StateDict state;
+    const at::Tensor two = at::zeros({2}), three = at::zeros({3});
+    for (int i = 0; i < count; ++i) {
+      module.register_buffer("block" + std::to_string(i), two.clone());
+      state.insert("layer" + std::to_string(i) + ".weight", i % 2 == 0 ? two : three);
+    }
+    const auto begin = std::chrono::steady_clock::now();
+    const std::string message = complaint([&] { load_weights(module, state); });
+    CHECK_THAT(message, ContainsSubstring("is of another architecture"));
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  };
+  (void)seconds(500);  // warm
+  const double few = seconds(3'000);
+  CHECK(seconds(30'000) < 40 * few);  // ten times as many; were it quadratic, 100 times as long
 }
 
 namespace {

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <ATen/Functions.h>
+#include <caffe2/serialize/inline_container.h>
 
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
@@ -374,11 +375,61 @@ TEST_CASE("Contents that are no weights say what they look like") {
       {"\x89HDF\r\n", "is an HDF5"},
       {"\x1f\x8b\x08", "gzip"},
       {"GGUF\x03", "GGUF"},
+      {"BZh91AY&SY", "is compressed with bzip2"},
+      {"\xfd"
+       "7zXZ",
+       "is compressed with xz"},
+      {"\x28\xb5\x2f\xfd", "is compressed with Zstandard"},
+      {"\x04\x22\x4d\x18", "is compressed with LZ4"},
+      {"7z\xbc\xaf\x27\x1c", "is a 7z archive"},
+      {"Rar!\x1a", "is a rar archive"},
+      {"\x93NUMPY\x01", "is one NumPy array (.npy)"},
+      {"MATLAB 5.0 MAT-file, Platform", "is a MATLAB file"},
+      {std::string("\x1c\0\0\0TFL3", 8) + tail, "is a TensorFlow Lite file"},
+      {std::string("\x08\x01\x12\x80\x9d", 5) + tail, "is a TensorFlow SavedModel"},
+      {"\x08\x08\x12\x07pytorch\x1a\x05" + tail, "is an ONNX file"},
+      {"NeMo" + std::string(253, '\0') + "ustar\0" + tail, "is a tar archive\n"},
       {"Not found\nreally", "is a text: \"Not found\""},
       {std::string("\x01\x02\x03", 3) + tail, "is no file of weights"}};
   for (const auto& [content, text] : cases) {
     CHECK_THAT(complaint([&, &bytes = content] { (void)thaw::test::parse(bytes); }), ContainsSubstring(text));
   }
+}
+
+TEST_CASE("Archives and folders of others say what they are, and what to do") {
+  const thaw::test::Folder folder;
+  const auto archive = [&](const std::string& record) {
+    const std::string path = (folder / "other.zip").string();
+    caffe2::serialize::PyTorchStreamWriter writer(path);
+    writer.writeRecord(record, "1", 1);
+    writer.writeEndOfFile();
+    return complaint([&] { (void)read_weights(path); });
+  };
+  const std::string other = "is a zip archive, but torch.save did not write it";
+  CHECK_THAT(archive("archive_format"), ContainsSubstring(other + ": torch.export did (.pt2)"));
+  CHECK_THAT(archive("serialized_exported_program.json"), ContainsSubstring("torch.export.load(path).state_dict"));
+  CHECK_THAT(archive("fc/kernel.npy"), ContainsSubstring(other + ": it holds NumPy arrays (.npz)"));
+  CHECK_THAT(archive("model.weights.h5"), ContainsSubstring(other + ": Keras did (.keras)"));
+  CHECK_THAT(archive("photo.jpg"), ContainsSubstring(other + "\n  fix: unpack it"));
+
+  const auto holding = [&](const std::string& file) {
+    const thaw::test::Folder inner;
+    std::ofstream(inner / file) << "1";
+    return complaint([&] { (void)read_weights(inner / "."); });
+  };
+  const std::string directory = "is a directory, not a file of weights";
+  CHECK_THAT(holding("__0_0.distcp"),
+             ContainsSubstring(directory + ", but a checkpoint of torch.distributed.checkpoint") &&
+                 ContainsSubstring("format_utils dcp_to_torch <folder> net.pth"));
+  CHECK_THAT(holding("zero_to_fp32.py"), ContainsSubstring(directory + ", but a checkpoint of DeepSpeed"));
+  CHECK_THAT(holding("saved_model.pb"), ContainsSubstring(directory + ", but a TensorFlow SavedModel"));
+  CHECK_THAT(holding("data.pkl"), ContainsSubstring("zip -0 -r net.pth <folder>"));
+  for (const std::string name : {"model.safetensors", "pytorch_model.bin.index.json", "epoch=3.ckpt", "best.pth"}) {
+    CHECK_THAT(holding(name), ContainsSubstring("fix: name the file inside it: ") && ContainsSubstring(name));
+  }
+  std::ofstream(folder / "__0_0.distcp") << "PK\x03\x04";
+  CHECK_THAT(complaint([&] { (void)read_weights(folder / "__0_0.distcp"); }),
+             ContainsSubstring("is part of a checkpoint of torch.distributed.checkpoint, which is a folder"));
 }
 
 TEST_CASE("Paths that cannot be read say why") {

@@ -66,8 +66,7 @@ class ZipStorages {
 [[nodiscard]] inline StateDict read_zip(const Source& source, const std::string& key) {
   const ZipArchive archive(source);
   if (!archive.has("data.pkl")) {
-    throw FileError(source.name, "is a zip archive, but torch.save did not write it",
-                    "unpack it and name the file inside it");
+    throw other_archive([&](auto test) { return archive.any(test); }).error(source.name);
   }
   if (archive.has("byteorder") && archive.read("byteorder") != "little") {
     throw FileError(source.name, "was written by a big-endian machine",
