@@ -1,4 +1,5 @@
-"""Writes tests/fixtures/weights: tiny weight files by the real PyTorch, and in expected.json what they hold.
+"""Writes tests/fixtures/weights: tiny weight files by the real PyTorch, and in expected.json what they hold; and
+tests/fuzz/seeds: their pickles, and headers, with which fuzzing begins.
 
     python3 tests/reference/make_weight_fixtures.py
 """
@@ -23,6 +24,7 @@ import safetensors.torch
 import torch
 
 OUT = pathlib.Path(__file__).resolve().parent.parent / "fixtures" / "weights"
+SEEDS = OUT.parent.parent / "fuzz" / "seeds"
 
 
 def numbers(*shape, dtype=torch.float32):
@@ -290,6 +292,35 @@ def write_company():
     torch.jit.freeze(torch.jit.script(net().eval())).save(OUT / "frozen.pt")
 
 
+def write_seeds():
+    """Of the pickles in zip files, which a reader of pickles alone would never find; and what Python 3 does not write."""
+    SEEDS.mkdir(parents=True, exist_ok=True)
+    for old in SEEDS.iterdir():
+        old.unlink()
+    for name in ("company2", "company4", "company5", "beside", "whole", "same_twice", "tuple", "frozen"):
+        path = next(OUT / f"{name}.{suffix}" for suffix in ("pth", "pt") if (OUT / f"{name}.{suffix}").exists())
+        with zipfile.ZipFile(path) as archive:
+            record = next(each for each in archive.namelist() if each.endswith("/data.pkl"))
+            (SEEDS / f"{name}.pkl").write_bytes(archive.read(record))
+    point = b"cgeometry\nPoint\n"
+    for name, program in {"inst": b"(K\x01igeometry\nPoint\n.", "obj": b"(" + point + b"K\x01o.", "ext": b"\x82\x01.",
+                          "newobj_ex": point + b")}\x92.", "state": point + b")\x81N}\x86b.", "dup": b"]K\x0120a.",
+                          "items": point + b")\x81K\x01a(K\x02e(K\x01K\x02u.", "buffer": b"\x97\x98.",
+                          "copyreg": b"ccopyreg\n_reconstructor\n(" + point + b"NNtR.",
+                          "getattr": b"cbuiltins\ngetattr\n(" + point + b"U\x05InnertR)R.",
+                          "module": point + b")\x81}U\x0b_parameters}sb.", "frozenset": b"(K\x01\x91.",
+                          "typed": b"ctorch.jit._pickle\nrestore_type_tag\n(}U\x04DicttR."}.items():
+        (SEEDS / f"{name}.pkl").write_bytes(b"\x80\x04" + program)
+    for name, begin in {"bz2": b"BZh91AY&SY", "xz": b"\xfd7zXZ\0", "onnx": b"\x08\x08\x12\x07pytorch\x1a\x05",
+                        "lfs": b"version https://git-lfs.github.com/spec/v1\n"}.items():
+        (SEEDS / f"other.{name}").write_bytes(begin)
+    for name, header in {"nested": '{"a":{"x":{"y":[[1,-2.5],null,true]},"dtype":"U8","shape":[1],"data_offsets":[0,1]}}',
+                         "twice": '{"__metadata__":{"a":"1"},"a":{"dtype":"U8","dtype":"U8"}}',
+                         "index": '{"metadata":{"total_size":1},"weight_map":{"a":"model-1.safetensors"}}'}.items():
+        begin, end = (b"", b"") if name == "index" else (len(header).to_bytes(8, "little"), b"\0")
+        (SEEDS / f"{name}.json").write_bytes(begin + header.encode() + end)
+
+
 def write_bad():
     save = lambda content, name, **options: torch.save(content, OUT / name, **options)
     legacy = {"_use_new_zipfile_serialization": False}
@@ -350,6 +381,7 @@ def main():
     safetensors.torch.save_file({f"module.{k}": v for k, v in net().state_dict().items()}, OUT / "net.safetensors")
 
     write_company()
+    write_seeds()
     write_bad()
     text = json.dumps(expected, separators=(",", ":")).replace("]},", "]},\n")
     (OUT / "expected.json").write_text(text + "\n")

@@ -17,25 +17,19 @@
 #include <vector>
 
 #include "files.hpp"
+#include "net.hpp"
 #include "samples.hpp"
 
 using Catch::Matchers::ContainsSubstring;
 using thaw::load_weights;
 using thaw::test::complaint;
+using thaw::test::Net;
+using thaw::test::NetImpl;
+using thaw::test::stored;
 using thaw::test::weights;
 using Names = std::vector<std::string>;
 
 namespace {
-
-/// The network of tests/reference/make_weight_fixtures.py.
-struct NetImpl : torch::nn::Module {
-  explicit NetImpl(std::int64_t classes = 3) : fc(register_module("fc", torch::nn::Linear(2, classes))) {}
-
-  torch::nn::Conv2d conv = register_module("conv", torch::nn::Conv2d(torch::nn::Conv2dOptions(1, 2, 3).bias(false)));
-  torch::nn::BatchNorm2d bn = register_module("bn", torch::nn::BatchNorm2d(2));
-  torch::nn::Linear fc;
-};
-TORCH_MODULE(Net);
 
 std::vector<at::Tensor> snapshot(const torch::nn::Module& module) {
   std::vector<at::Tensor> all;
@@ -46,11 +40,6 @@ std::vector<at::Tensor> snapshot(const torch::nn::Module& module) {
 
 bool same(const std::vector<at::Tensor>& a, const std::vector<at::Tensor>& b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const auto& x, const auto& y) { return x.equal(y); });
-}
-
-/// What net.pth holds at a place: numbers 0, 0.5, ... plus the place.
-at::Tensor stored(at::IntArrayRef shape, double place) {
-  return (at::arange(c10::multiply_integers(shape), at::kFloat) / 2 + place).reshape(shape);
 }
 
 thaw::StateDict without(const thaw::StateDict& state, const std::string& left_out) {

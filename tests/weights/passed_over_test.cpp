@@ -25,7 +25,7 @@ namespace {
 
 std::map<std::string, std::string> by_path(const PassedOver& passed) {
   std::map<std::string, std::string> found;
-  for (const auto& [path, what] : passed.objects) found.emplace(path, what);
+  for (const auto& [path, what, whole] : passed.objects) found.emplace(path, what);
   return found;
 }
 
@@ -144,10 +144,13 @@ TEST_CASE("Sparse, quantised and meta tensors are named; the others load where t
   auto module = module_of({"a", "q"});
   module.register_parameter("x", at::zeros({1}));
   const std::string message = complaint([&] { thaw::load_weights(module, weights("beside.pth")); });
-  CHECK_THAT(message, ContainsSubstring("missing 1, unexpected 2, of another shape 0, fitting 2"));
+  CHECK_THAT(message,
+             ContainsSubstring("missing 1, unexpected 2, of another shape 0, fitting 2; 3 of the file are of a "
+                               "kind that is not read (torch._utils._rebuild_meta_tensor_no_storage)"));
   CHECK_THAT(message,
              ContainsSubstring("missing in the file: q [2] (there it is made by torch._utils._rebuild_qtensor, "
-                               "which is not read; save it dense in Python: .to_dense(), .dequantize())"));
+                               "which is not read; save it dense in Python: .to_dense(), .dequantize(), "
+                               ".full_tensor())"));
   CHECK_THAT(message, ContainsSubstring("unexpected in the file: s (made by torch._utils._rebuild_sparse_tensor"));
 
   const auto dropped = thaw::load_weights(module, weights("beside.pth"), {.drop = {"q", "s", "m"}});

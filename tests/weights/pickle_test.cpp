@@ -82,13 +82,23 @@ TEST_CASE("What follows the pickle is not its own") {
   CHECK(Read("\x80\x02K\x01.rest"s).pickle.size == 5);
 }
 
-TEST_CASE("A global that no state dict needs is an error that names it") {
+TEST_CASE("A global that none but an attack needs is an error that names it") {
   CHECK_THAT(failure("cos\nsystem\n(U\x02idtR."s), ContainsSubstring("'os.system'"));
   CHECK_THAT(failure("\x8c\x08"s
                      "builtins\x8c\x04"s
                      "eval\x93."s),
              ContainsSubstring("'builtins.eval'"));
   CHECK_THAT(failure("ctorch\nload\n."s), ContainsSubstring("'torch.load'"));
+  for (const std::string name : {"posix.popen", "nt.system", "os.execv", "subprocess.Popen", "__builtin__.eval",
+                                 "builtins.__import__", "torch.hub.load", "runpy.run_path"}) {
+    const std::size_t dot = name.rfind('.');
+    const std::string program = "c" + name.substr(0, dot) + "\n" + name.substr(dot + 1) + "\n.";
+    CHECK_THAT(failure(program),
+               ContainsSubstring("'" + name + "', which is no part of a state dict; nothing was run"));
+  }
+  for (const std::string program :
+       {"cos\nstat_result\n.", "csys\nfloat_info\n.", "ccode\nConfig\n.", "cbuiltins\nlen\n."})
+    CHECK(failure(program).empty());
 }
 
 TEST_CASE("Malformed pickles are errors") {

@@ -12,8 +12,9 @@ namespace thaw {
 /// What a weight file holds beside its tensors: Python objects, such as a checkpoint's arguments. None was made.
 struct PassedOver {
   struct Object {
-    std::string path;  ///< the keys to it, as "hyper_parameters.loss"; empty: the file as a whole
-    std::string what;  ///< its class or function in Python, as "argparse.Namespace"
+    std::string path;        ///< the keys to it, as "hyper_parameters.loss"; empty: the file as a whole
+    std::string what;        ///< its class or function in Python, as "argparse.Namespace"
+    bool is_module = false;  ///< a whole torch.nn.Module, pickled with its class
   };
   static constexpr std::size_t most_named = 100;
 
@@ -38,8 +39,8 @@ namespace detail {
   std::string text;
   const std::size_t shown = std::min(most, passed.objects.size());
   for (std::size_t i = 0; i < shown; ++i) {
-    const auto& [path, what] = passed.objects[i];
-    text += fmt::format("{}{}: {}", i == 0 ? "" : ", ", path.empty() ? "the file" : path, what);
+    const auto& [path, what, whole] = passed.objects[i];
+    text += fmt::format("{}{}: {}{}", i == 0 ? "" : ", ", path, what, whole ? " (a whole module)" : "");
   }
   if (passed.count > shown) text += fmt::format(", ... ({} more)", passed.count - shown);
   return text;

@@ -117,8 +117,8 @@ namespace thaw::detail {
     const SpecReader::Form form = SpecReader::form(pickle, &node);
     if (form.kind == TensorKind::plain) return;
     const bool is_named = found.count < PassedOver::most_named;
-    found.add(is_named ? PassedOver::Object{path_to_here(), pickle.global_name(form.named ? *form.named : node)}
-                       : PassedOver::Object{});
+    if (!is_named) return found.add(PassedOver::Object{});
+    found.add({path_to_here(), pickle.global_name(form.named != nullptr ? *form.named : node), is_module(node)});
   };
   visit(pickle.root);
   while (!path.empty()) {
@@ -138,8 +138,9 @@ namespace thaw::detail {
   std::string text;
   const std::size_t shown = std::min(most, passed.objects.size());
   for (std::size_t i = 0; i < shown; ++i) {
-    const auto& [path, what] = passed.objects[i];
-    text += path.empty() ? fmt::format("'{}'", what) : fmt::format("{}'{}' is '{}'", i == 0 ? "" : ", ", path, what);
+    const auto& [path, what, whole] = passed.objects[i];
+    text += fmt::format("{}{}'{}'{}", i == 0 ? "" : ", ", path.empty() ? "" : fmt::format("'{}' is ", path), what,
+                        whole ? " (a whole module)" : "");
   }
   if (passed.count > shown) text += fmt::format(", ... ({} more)", passed.count - shown);
   return text;

@@ -52,19 +52,23 @@ class RenamedFrom {
 };
 
 /// How many of what, in one line.
-[[nodiscard]] inline std::string misfit_counts(const Match& match) {
+[[nodiscard]] inline std::string misfit_counts(const Match& match, const StateDict& file) {
   const LoadReport& report = match.report;
   std::string text =
       fmt::format("does not fit the model: missing {}, unexpected {}, of another shape {}, fitting {}",
                   report.missing.size(), report.unexpected.size(), report.mismatched.size(), report.loaded.size());
   if (!match.refused.empty()) text += fmt::format(", refused {}", match.refused.size());
+  if (const auto& unreadable = file.unreadable(); !unreadable.empty()) {
+    text += fmt::format("; {} of the file are of a kind that is not read ({})", unreadable.size(),
+                        unreadable.begin()->second);
+  }
   return text;
 }
 
 /// Everything that keeps the file from fitting the model, in full; what tells most comes first.
 [[nodiscard]] inline std::string misfit_text(const Match& match, const StateDict& model, const StateDict& file) {
   const LoadReport& report = match.report;
-  std::string text = misfit_counts(match);
+  std::string text = misfit_counts(match, file);
   for (const ShapeMismatch& mismatch : report.mismatched) {
     text += fmt::format("\n  of another shape: {}", mismatch_text(mismatch));
   }
@@ -76,8 +80,8 @@ class RenamedFrom {
     const auto unreadable = file.unreadable().find(name);
     if (unreadable != file.unreadable().end()) {
       text += fmt::format(
-          " (there it is made by {}, which is not read; save it dense in Python: .to_dense(), "
-          ".dequantize())",
+          " (there it is made by {}, which is not read; save it dense in Python: .to_dense(), .dequantize(), "
+          ".full_tensor())",
           unreadable->second);
     } else if (const std::string hint = renamed_from(name, model.at(name)); !hint.empty()) {
       text += fmt::format(" (the file has {})", hint);
@@ -93,7 +97,8 @@ class RenamedFrom {
 [[nodiscard]] inline FileError misfit(const std::string& where, const Match& match, const StateDict& model,
                                       const StateDict& file, const PrefixHint& hint) {
   if (hint.complete) {
-    return {where, misfit_counts(match), fmt::format("give {}, with which all {} tensors fit", hint.option, hint.of)};
+    return {where, misfit_counts(match, file),
+            fmt::format("give {}, with which all {} tensors fit", hint.option, hint.of)};
   }
   std::string better;
   if (!hint.option.empty()) {

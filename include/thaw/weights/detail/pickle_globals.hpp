@@ -108,8 +108,7 @@ inline constexpr Global harmful_global{"", Role::harmful};
 /// such names is complete, and nothing rests on it: no global is ever run. It tells a file that attacks Python by its
 /// name.
 [[nodiscard]] inline bool is_harmful(std::string_view module, std::string_view name) {
-  constexpr std::array<std::string_view, 8> modules = {"subprocess", "pty",    "runpy", "webbrowser",
-                                                       "commands",   "popen2", "code",  "ctypes"};
+  constexpr std::array<std::string_view, 5> modules = {"subprocess", "pty", "runpy", "webbrowser", "popen2"};
   constexpr std::array<std::string_view, 9> builtins = {"eval",  "exec",  "execfile", "compile",   "__import__",
                                                         "input", "apply", "open",     "breakpoint"};
   constexpr std::array<std::string_view, 4> system = {"os", "posix", "nt", "sys"};
