@@ -74,7 +74,7 @@ inline std::string LoadReport::to_string() const {
   list("unexpected in the file", unexpected);
   list("dropped", dropped);
   if (passed_over.count > 0) {
-    text += fmt::format("\n  passed over, for they are no tensors: {} ({})", passed_over.count,
+    text += fmt::format("\n  passed over: {} ({})", passed_over.count,
                         detail::passed_over_text(passed_over, PassedOver::most_named));
   }
   if (const std::string counts = detail::expendable_text(missing); !counts.empty()) text += "\n  " + counts;

@@ -10,7 +10,8 @@
 
 namespace thaw {
 
-/// What a weight file holds beside its tensors: Python objects, such as a checkpoint's arguments. None was made.
+/// What a weight file holds beside the tensors that are read: Python objects, such as a checkpoint's arguments, and
+/// tensors that are sparse or quantised. None was made.
 struct PassedOver {
   struct Object {
     std::string path;        ///< the keys to it, as "hyper_parameters.loss"; empty: the file as a whole

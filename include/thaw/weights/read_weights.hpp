@@ -23,8 +23,9 @@
 namespace thaw {
 
 struct ReadOptions {
-  /// Which dict of a file with several: the keys to it, as "model" or "checkpoint.ema"; "." is the top level. Empty:
-  /// the only one there is, or the only one under "state_dict", "model", "model_state_dict" or "net".
+  /// Which dict of a file with several: the keys to it, as "model" or "checkpoint.ema"; "." is the top level, "0" the
+  /// first of a list. Empty: the only one there is, or the only one under "state_dict", "model", "model_state_dict" or
+  /// "net".
   std::string key = {};
   /// Leave the tensors' bytes in the mapped file, copy on write (writing to a tensor leaves the file as it is): the
   /// file may then be replaced by another or removed while they live, but not be cut short or overwritten in place.
