@@ -242,6 +242,11 @@ TEST_CASE("A list of millions is read: the size of a file bounds what it holds, 
 }
 
 TEST_CASE("What repeats itself costs what it is worth") {
+  CHECK_THAT(failure("\x80\x04" + std::string(5'000'000, '}') + "."),
+             ContainsSubstring("more objects than a file of this size can hold"));
+  CHECK_THAT(failure("\x80\x04](" + std::string(20'000'000, 'N') + "e."),  // a pickler writes a thousand at a time
+             ContainsSubstring("more objects than a file of this size can hold"));
+
   std::string pairs = "\x80\x02](";  // an OrderedDict of the same 100,000 pairs, again and again
   for (int i = 0; i < 100'000; ++i) pairs += "](NNe";
   pairs +=

@@ -7,8 +7,8 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <thaw/weights/detail/pickle_bytes.hpp>
 #include <thaw/weights/detail/pickle_globals.hpp>
+#include <thaw/weights/detail/pickle_stack.hpp>
 #include <thaw/weights/detail/pickle_value.hpp>
 #include <thaw/weights/detail/source.hpp>
 #include <utility>
@@ -19,9 +19,9 @@ namespace thaw::detail {
 
 /// Reads one pickle, protocols 2 to 5, without running anything: what it would call is recorded, whatever it is. Of all
 /// its objects, those alone are understood that describe tensors, and the dicts, lists and tuples around them.
-class Unpickler : private PickleBytes {
+class Unpickler : private PickleStack {
  public:
-  Unpickler(const Source& source, std::string_view bytes) : PickleBytes(source, bytes) {}
+  Unpickler(const Source& source, std::string_view bytes) : PickleStack(source, bytes) {}
 
   [[nodiscard]] Pickle read() {
     for (;;) {
@@ -95,7 +95,7 @@ class Unpickler : private PickleBytes {
 
   bool container(unsigned char op) {
     switch (op) {
-      case '(': marks_.push_back(stack_.size()); return true;
+      case '(': mark(); return true;
       case 't': push_node({Kind::tuple, nullptr, pop_to_mark()}); return true;
       case 0x91:  // a frozenset
       case 'l': push_node({Kind::list, nullptr, pop_to_mark()}); return true;
@@ -103,11 +103,11 @@ class Unpickler : private PickleBytes {
       case 0x85: push_node({Kind::tuple, nullptr, pop(1)}); return true;
       case 0x86: push_node({Kind::tuple, nullptr, pop(2)}); return true;
       case 0x87: push_node({Kind::tuple, nullptr, pop(3)}); return true;
-      case 'a': append(Kind::list, pop(1)); return true;
-      case 's': append(Kind::dict, pop(2)); return true;
+      case 'a': append(Kind::list, last(1)); return true;
+      case 's': append(Kind::dict, last(2)); return true;
       case 'e':
-      case 0x90: append(Kind::list, pop_to_mark()); return true;
-      case 'u': append(Kind::dict, pairs(pop_to_mark())); return true;
+      case 0x90: append(Kind::list, take_mark()); return true;
+      case 'u': append(Kind::dict, take_mark()); return true;
       default: return false;
     }
   }
@@ -240,13 +240,22 @@ class Unpickler : private PickleBytes {
     return add({Kind::global, global, {module, name}});
   }
 
-  /// What an opaque object is given, as a list or a dict of a class of its own, is left out with it.
-  void append(Kind kind, const std::vector<Value>& items) {
-    Node* target = top_node();
-    if (target != nullptr && target->kind == Kind::call) return;
-    if (target == nullptr || target->kind != kind) throw damaged("items for something that holds none");
-    spend(items.size() * sizeof(Value));
-    target->items.insert(target->items.end(), items.begin(), items.end());
+  /// Gives what lies on the stack from `begin` to the object below it. What an opaque object is given, as a list or a
+  /// dict of a class of its own, is left out with it.
+  void append(Kind kind, std::size_t begin) {
+    if (begin <= floor()) throw damaged("it takes more than there is");
+    const auto first = stack_.begin() + static_cast<std::ptrdiff_t>(begin);
+    const auto* id = std::get_if<NodeId>(&stack_[begin - 1]);
+    Node* target = id == nullptr ? nullptr : &pickle_.nodes[static_cast<std::size_t>(*id)];
+    if (target == nullptr || (target->kind != kind && target->kind != Kind::call)) {
+      throw damaged("items for something that holds none");
+    }
+    if (target->kind == kind) {
+      if (kind == Kind::dict && (stack_.size() - begin) % 2 != 0) throw damaged("a key without a value");
+      spend((stack_.size() - begin) * sizeof(Value));
+      target->items.insert(target->items.end(), first, stack_.end());
+    }
+    stack_.erase(first, stack_.end());
   }
 
   std::vector<Value> pairs(std::vector<Value> items) const {
@@ -254,8 +263,6 @@ class Unpickler : private PickleBytes {
     return items;
   }
 
-  // The stack. What lies below the last mark is out of reach.
-  void push(Value value) { stack_.push_back(value); }
   void push_node(Node node) { push(add(std::move(node))); }
   NodeId add(Node node) {
     spend(sizeof(Node) + sizeof(Value) + node.items.size() * sizeof(Value));
@@ -272,29 +279,6 @@ class Unpickler : private PickleBytes {
     const auto* id = std::get_if<NodeId>(&top());
     return id == nullptr ? nullptr : &pickle_.nodes[static_cast<std::size_t>(*id)];
   }
-  Value& top() {
-    if (stack_.size() <= floor()) throw damaged("it takes more than there is");
-    return stack_.back();
-  }
-  Value pop() {
-    const Value value = top();
-    stack_.pop_back();
-    return value;
-  }
-  std::vector<Value> pop(std::size_t count) {
-    if (stack_.size() < floor() + count) throw damaged("it takes more than there is");
-    const auto first = stack_.end() - static_cast<std::ptrdiff_t>(count);
-    std::vector<Value> items(first, stack_.end());
-    stack_.erase(first, stack_.end());
-    return items;
-  }
-  std::vector<Value> pop_to_mark() {
-    if (marks_.empty()) throw damaged("no mark");
-    auto items = pop(stack_.size() - marks_.back());
-    marks_.pop_back();
-    return items;
-  }
-  [[nodiscard]] std::size_t floor() const { return marks_.empty() ? 0 : marks_.back(); }
   /// Picklers count from 0 or 1, so that no number is greater than the instructions before it.
   void remember(std::size_t place) {
     if (place > at_) throw damaged(fmt::format("something remembered as {}", place));
@@ -322,19 +306,8 @@ class Unpickler : private PickleBytes {
     if (protocol < 2 || protocol > 5) throw damaged(fmt::format("pickle protocol {}", protocol));
   }
 
-  /// Bounds memory by the file's size: what torch.save writes of itself takes less than this, whatever it holds. It
-  /// bounds time too, for nothing here takes longer than what it makes.
-  void spend(std::size_t bytes) {
-    constexpr std::size_t always = std::size_t{128} << 20, for_a_byte = 32;
-    spent_ += bytes;
-    if (spent_ > always + for_a_byte * bytes_.size()) {
-      throw damaged("its instructions describe more objects than a file of this size can hold");
-    }
-  }
   static constexpr NodeId none{UINT32_MAX};
-  std::size_t spent_ = 0, remembered_ = 0;
-  std::vector<Value> stack_;
-  std::vector<std::size_t> marks_;
+  std::size_t remembered_ = 0;
   std::vector<Value> memo_;
   NodeId empty_tuple_ = none;
   Pickle pickle_;
