@@ -27,10 +27,22 @@ void touch(const StateDict& state) {
   }
 }
 
-/// One pickle after the other, as at the beginning of the files before 1.6.
+/// One pickle after the other, as at the beginning of the files before 1.6; and what is looked for in each.
 void read_pickles(const Source& source) {
-  for (std::size_t at = 0; at < source.bytes.size();)
-    at += thaw::detail::Unpickler(source, source.bytes.substr(at)).read().size;
+  for (std::size_t at = 0; at < source.bytes.size();) {
+    const thaw::detail::Pickle pickle = thaw::detail::Unpickler(source, source.bytes.substr(at)).read();
+    at += pickle.size;
+    for (const char* key : {"", "state_dict", "args", "nested.0.deep"}) {
+      try {
+        (void)thaw::detail::dict_tensors(source, pickle, key);
+      } catch (const thaw::Error&) {
+      }
+    }
+    try {
+      (void)thaw::detail::script_tensors(source, pickle, "");
+    } catch (const thaw::Error&) {
+    }
+  }
 }
 void read_zip(const Source& source) {
   touch(thaw::detail::read_zip(source, ""));

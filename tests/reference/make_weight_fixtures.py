@@ -1,4 +1,5 @@
-"""Writes tests/fixtures/weights: tiny weight files by the real PyTorch, and in expected.json what they hold.
+"""Writes tests/fixtures/weights: tiny weight files by the real PyTorch, and in expected.json what they hold; and
+tests/fuzz/seeds: their pickles, and headers, with which fuzzing begins.
 
     python3 tests/reference/make_weight_fixtures.py
 """
@@ -6,6 +7,10 @@
 import argparse
 import collections
 import copy
+import datetime
+import decimal
+import enum
+import functools
 import io
 import json
 import os
@@ -19,6 +24,7 @@ import safetensors.torch
 import torch
 
 OUT = pathlib.Path(__file__).resolve().parent.parent / "fixtures" / "weights"
+SEEDS = OUT.parent.parent / "fuzz" / "seeds"
 
 
 def numbers(*shape, dtype=torch.float32):
@@ -131,6 +137,84 @@ GOOD = {
 }
 
 
+class Colour(enum.Enum):
+    red = 1
+
+
+class Attributes(dict):
+    """As Lightning's AttributeDict."""
+
+
+class Items(list):
+    """A list of a class of its own."""
+
+
+class Unique(set):
+    """A set of a class of its own."""
+
+
+class Slots:
+    """Its state is a tuple: (None, {"name": value})."""
+
+    __slots__ = ("size",)
+
+    def __init__(self):
+        self.size = 3
+
+
+class Keywords(tuple):
+    """Made anew with named arguments: NEWOBJ_EX."""
+
+    def __getnewargs_ex__(self):
+        return (), {"colour": 1}
+
+
+class Outer:
+    class Inner:
+        pass
+
+
+Point = collections.namedtuple("Point", "x y")
+
+
+def company():
+    """A checkpoint as people's programs write it: tensors, and any of Python's objects beside them."""
+    return {
+        "state_dict": collections.OrderedDict(a=numbers(2, 3), b=numbers(3) + 1),
+        "args": argparse.Namespace(lr=0.1, out=pathlib.PurePosixPath("runs/a"), hidden=numbers(5), more={"x": Slots()}),
+        "attributes": Attributes(lr=0.1, colour=Colour.red),
+        "items": Items([1, numbers(2), Slots()]),
+        "unique": Unique([1, 2]),
+        "slots": Slots(),
+        "keywords": Keywords(),
+        "inner": Outer.Inner(),
+        "point": Point(1, 2),
+        "nested": [{"deep": (Colour.red, 1)}],
+        "best": numpy.float64(0.5),
+        "array": numpy.arange(3),
+        "colour": Colour.red,
+        "path": pathlib.PurePosixPath("/data"),
+        "when": datetime.datetime(2024, 5, 6),
+        "partial": functools.partial(int, base=2),
+        "default": collections.defaultdict(list, k=[1]),
+        "counter": collections.Counter("aab"),
+        "price": decimal.Decimal("1.5"),
+        "range": range(3),
+        "set": {1, 2},
+        "frozen": frozenset({3}),
+        "complex": 1j,
+        "bytes": b"\x00\xff",
+        "array_of_bytes": bytearray(b"\x00\xff"),
+        "big": 1 << 3000,
+        "negative": -(1 << 80),
+        "device": torch.device("cpu"),
+        "dtype": torch.float16,
+        "size": torch.Size([1, 2]),
+        "function": len,
+        "epoch": 3,
+    }
+
+
 def value_list(tensor):
     tensor = tensor.detach()
     if tensor.is_complex():
@@ -179,6 +263,62 @@ def overlap(path, count):
             twin = copy.copy(archive.getinfo(data[0]))
             twin.filename = twin.orig_filename = name
             archive.filelist.append(twin)
+
+
+def write_company():
+    """Tensors in company; expected.json says what is passed over, and where."""
+    save = lambda content, name, **options: torch.save(content, OUT / name, **options)
+    legacy = {"_use_new_zipfile_serialization": False}
+    for protocol in (2, 3, 4, 5):
+        save(company(), f"company{protocol}.pth", pickle_protocol=protocol)
+        save(company(), f"company{protocol}.legacy.pth", pickle_protocol=protocol, **legacy)
+
+    save({"state_dict": {"a": numbers(2), "x": numbers(1), "s": numbers(2).to_sparse(), "m": torch.empty(2, device="meta"),
+          "q": torch.quantize_per_tensor(numbers(2), 0.5, 0, torch.qint8)}}, "beside.pth")
+    save({"a": numbers(2), "q": torch.quantize_per_tensor(numbers(2), 0.5, 0, torch.qint8)}, "beside.legacy.pth", **legacy)
+    for suffix, options in (("pth", {}), ("legacy.pth", legacy)):
+        save(net(), f"whole.{suffix}", **options)
+    save({"model": net(), "optimizer": {"momentum": numbers(2)}}, "whole_under_key.pth")
+    save({0: numbers(2), 1: numbers(1)}, "numbers.pth")
+    save({(1, 2): numbers(2)}, "tuple_name.pth")
+    save(({"a": numbers(2)}, 3), "tuple.pth")
+    save([{"a": numbers(2)}, {"b": numbers(2)}], "list_of_dicts.pth")
+    save(numbers(2), "one_tensor.pth")
+    twice = {"a": numbers(2)}
+    save({"model": twice, "ema": twice, "inner": {"teacher": twice}}, "same_twice.pth")
+    save(torch.optim.swa_utils.AveragedModel(net()).state_dict(), "averaged.pth")
+    save({"model": net().state_dict(), "model_ema": torch.optim.swa_utils.AveragedModel(net()).state_dict()},
+         "model_ema.pth")
+    torch.jit.freeze(torch.jit.script(net().eval())).save(OUT / "frozen.pt")
+
+
+def write_seeds():
+    """Of the pickles in zip files, which a reader of pickles alone would never find; and what Python 3 does not write."""
+    SEEDS.mkdir(parents=True, exist_ok=True)
+    for old in SEEDS.iterdir():
+        old.unlink()
+    for name in ("company2", "company4", "company5", "beside", "whole", "same_twice", "tuple", "frozen"):
+        path = next(OUT / f"{name}.{suffix}" for suffix in ("pth", "pt") if (OUT / f"{name}.{suffix}").exists())
+        with zipfile.ZipFile(path) as archive:
+            record = next(each for each in archive.namelist() if each.endswith("/data.pkl"))
+            (SEEDS / f"{name}.pkl").write_bytes(archive.read(record))
+    point = b"cgeometry\nPoint\n"
+    for name, program in {"inst": b"(K\x01igeometry\nPoint\n.", "obj": b"(" + point + b"K\x01o.", "ext": b"\x82\x01.",
+                          "newobj_ex": point + b")}\x92.", "state": point + b")\x81N}\x86b.", "dup": b"]K\x0120a.",
+                          "items": point + b")\x81K\x01a(K\x02e(K\x01K\x02u.", "buffer": b"\x97\x98.",
+                          "copyreg": b"ccopyreg\n_reconstructor\n(" + point + b"NNtR.",
+                          "getattr": b"cbuiltins\ngetattr\n(" + point + b"U\x05InnertR)R.",
+                          "module": point + b")\x81}U\x0b_parameters}sb.", "frozenset": b"(K\x01\x91.",
+                          "typed": b"ctorch.jit._pickle\nrestore_type_tag\n(}U\x04DicttR."}.items():
+        (SEEDS / f"{name}.pkl").write_bytes(b"\x80\x04" + program)
+    for name, begin in {"bz2": b"BZh91AY&SY", "xz": b"\xfd7zXZ\0", "onnx": b"\x08\x08\x12\x07pytorch\x1a\x05",
+                        "lfs": b"version https://git-lfs.github.com/spec/v1\n"}.items():
+        (SEEDS / f"other.{name}").write_bytes(begin)
+    for name, header in {"nested": '{"a":{"x":{"y":[[1,-2.5],null,true]},"dtype":"U8","shape":[1],"data_offsets":[0,1]}}',
+                         "twice": '{"__metadata__":{"a":"1"},"a":{"dtype":"U8","dtype":"U8"}}',
+                         "index": '{"metadata":{"total_size":1},"weight_map":{"a":"model-1.safetensors"}}'}.items():
+        begin, end = (b"", b"") if name == "index" else (len(header).to_bytes(8, "little"), b"\0")
+        (SEEDS / f"{name}.json").write_bytes(begin + header.encode() + end)
 
 
 def write_bad():
@@ -240,6 +380,8 @@ def main():
     expected["all.safetensors"] = described(safetensors.torch.load_file(OUT / "all.safetensors"))
     safetensors.torch.save_file({f"module.{k}": v for k, v in net().state_dict().items()}, OUT / "net.safetensors")
 
+    write_company()
+    write_seeds()
     write_bad()
     text = json.dumps(expected, separators=(",", ":")).replace("]},", "]},\n")
     (OUT / "expected.json").write_text(text + "\n")

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <ATen/Functions.h>
+#include <caffe2/serialize/inline_container.h>
 
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
@@ -276,6 +277,62 @@ TEST_CASE("The key says which of several dicts is meant") {
   CHECK(read_weights(weights("plain_dict.pth"), {.key = "."}).size() == 2);
 }
 
+TEST_CASE("Numbers are names, and places in a list or tuple at the top are keys") {
+  CHECK(read_weights(weights("numbers.pth")).names() == std::vector<std::string>{"0", "1"});
+  CHECK(read_weights(weights("tuple.pth")).names() == std::vector<std::string>{"a"});
+  CHECK(read_weights(weights("list_of_dicts.pth"), {.key = "1"}).names() == std::vector<std::string>{"b"});
+  CHECK_THAT(complaint([] { (void)read_weights(weights("list_of_dicts.pth")); }),
+             ContainsSubstring("holds 2 dicts of tensors: 0, 1"));
+}
+
+TEST_CASE("A dict that is there twice is had under each of its keys, and is one without a key") {
+  CHECK(read_weights(weights("same_twice.pth")).size() == 1);
+  for (const auto& key : {"model", "ema", "inner.teacher"}) {
+    CHECK(read_weights(weights("same_twice.pth"), {.key = key}).names() == std::vector<std::string>{"a"});
+  }
+}
+
+TEST_CASE("An averaged model is read by the names of the model") {
+  const auto names = read_weights(weights("net.pth")).names();
+  for (const auto& state :
+       {read_weights(weights("averaged.pth")), read_weights(weights("model_ema.pth"), {.key = "model_ema"})}) {
+    CHECK(state.names() == names);
+    REQUIRE(state.passed_over().count == 1);
+    CHECK(state.passed_over().objects[0].path == "n_averaged");
+  }
+  CHECK(read_weights(weights("model_ema.pth")).names() == names);
+  CHECK(read_weights(weights("model_ema.pth")).passed_over().count == 0);
+  thaw::StateDict count;  // which is all that there is
+  count.insert("n_averaged", at::zeros({}, at::kLong));
+  CHECK(thaw::detail::without_module_prefix(count).size() == 1);
+}
+
+TEST_CASE("What torch::pickle_save writes of a Dict is read") {
+  const thaw::test::Folder folder;
+  c10::Dict<std::string, at::Tensor> dict;
+  dict.insert("fc.weight", at::arange(6, at::kFloat).reshape({2, 3}));
+  dict.insert("fc.bias", at::ones({2}));
+  c10::impl::GenericDict outer(c10::StringType::get(), c10::AnyType::get());
+  outer.insert("net", dict);
+  outer.insert("epoch", std::int64_t{3});
+  for (const auto& value : {c10::IValue(dict), c10::IValue(outer)}) {
+    const std::vector<char> bytes = torch::pickle_save(value);
+    std::ofstream(folder / "dict.pt", std::ios::binary).write(bytes.data(), std::ssize(bytes));
+    const auto state = read_weights(folder / "dict.pt");
+    CHECK(state.size() == 2);
+    CHECK(state.at("fc.weight")[1][2].item<float>() == 5);
+  }
+}
+
+TEST_CASE("What tch-rs writes has dots again in its names") {
+  const thaw::test::Folder folder;
+  torch::serialize::OutputArchive archive;  // as its at_save_multi does
+  archive.write("body|conv1|weight", at::ones({2}));
+  archive.write("head|bias", at::zeros({1}));
+  archive.save_to((folder / "net.ot").string());
+  CHECK(read_weights(folder / "net.ot").names() == std::vector<std::string>{"body.conv1.weight", "head.bias"});
+}
+
 TEST_CASE("Without a key, several dicts are an error that lists them") {
   const auto two = complaint([] { (void)read_weights(weights("two_dicts.pth")); });
   CHECK_THAT(two, ContainsSubstring("holds 2 dicts of tensors: encoder, decoder"));
@@ -297,9 +354,9 @@ TEST_CASE("Files that are no state dict say what they are") {
       {"list.pth", "holds no dict of named tensors"},
       {"quantized.pth", "'torch._utils._rebuild_qtensor'"},
       {"sparse.pth", "'torch._utils._rebuild_sparse_tensor'"},
-      {"namespace.pth", "'argparse.Namespace'"},
-      {"namespace.legacy.pth", "'argparse.Namespace'"},
-      {"numpy_scalar.pth", "'numpy._core.multiarray.scalar'"},
+      {"one_tensor.pth", "holds one tensor without a name"},
+      {"tuple_name.pth", "has a tensor under a key that is no name, but a tuple"},
+      {"frozen.pt", "is a TorchScript program without parameters or buffers: torch.jit.freeze makes constants"},
       {"expected.json", "is a text: \"{"}};
   for (const auto& [name, text] : cases) {
     INFO(name);
@@ -318,11 +375,61 @@ TEST_CASE("Contents that are no weights say what they look like") {
       {"\x89HDF\r\n", "is an HDF5"},
       {"\x1f\x8b\x08", "gzip"},
       {"GGUF\x03", "GGUF"},
+      {"BZh91AY&SY", "is compressed with bzip2"},
+      {"\xfd"
+       "7zXZ",
+       "is compressed with xz"},
+      {"\x28\xb5\x2f\xfd", "is compressed with Zstandard"},
+      {"\x04\x22\x4d\x18", "is compressed with LZ4"},
+      {"7z\xbc\xaf\x27\x1c", "is a 7z archive"},
+      {"Rar!\x1a", "is a rar archive"},
+      {"\x93NUMPY\x01", "is one NumPy array (.npy)"},
+      {"MATLAB 5.0 MAT-file, Platform", "is a MATLAB file"},
+      {std::string("\x1c\0\0\0TFL3", 8) + tail, "is a TensorFlow Lite file"},
+      {std::string("\x08\x01\x12\x80\x9d", 5) + tail, "is a TensorFlow SavedModel"},
+      {"\x08\x08\x12\x07pytorch\x1a\x05" + tail, "is an ONNX file"},
+      {"NeMo" + std::string(253, '\0') + "ustar\0" + tail, "is a tar archive\n"},
       {"Not found\nreally", "is a text: \"Not found\""},
       {std::string("\x01\x02\x03", 3) + tail, "is no file of weights"}};
   for (const auto& [content, text] : cases) {
     CHECK_THAT(complaint([&, &bytes = content] { (void)thaw::test::parse(bytes); }), ContainsSubstring(text));
   }
+}
+
+TEST_CASE("Archives and folders of others say what they are, and what to do") {
+  const thaw::test::Folder folder;
+  const auto archive = [&](const std::string& record) {
+    const std::string path = (folder / "other.zip").string();
+    caffe2::serialize::PyTorchStreamWriter writer(path);
+    writer.writeRecord(record, "1", 1);
+    writer.writeEndOfFile();
+    return complaint([&] { (void)read_weights(path); });
+  };
+  const std::string other = "is a zip archive, but torch.save did not write it";
+  CHECK_THAT(archive("archive_format"), ContainsSubstring(other + ": torch.export did (.pt2)"));
+  CHECK_THAT(archive("serialized_exported_program.json"), ContainsSubstring("torch.export.load(path).state_dict"));
+  CHECK_THAT(archive("fc/kernel.npy"), ContainsSubstring(other + ": it holds NumPy arrays (.npz)"));
+  CHECK_THAT(archive("model.weights.h5"), ContainsSubstring(other + ": Keras did (.keras)"));
+  CHECK_THAT(archive("photo.jpg"), ContainsSubstring(other + "\n  fix: unpack it"));
+
+  const auto holding = [&](const std::string& file) {
+    const thaw::test::Folder inner;
+    std::ofstream(inner / file) << "1";
+    return complaint([&] { (void)read_weights(inner / "."); });
+  };
+  const std::string directory = "is a directory, not a file of weights";
+  CHECK_THAT(holding("__0_0.distcp"),
+             ContainsSubstring(directory + ", but a checkpoint of torch.distributed.checkpoint") &&
+                 ContainsSubstring("format_utils dcp_to_torch <folder> net.pth"));
+  CHECK_THAT(holding("zero_to_fp32.py"), ContainsSubstring(directory + ", but a checkpoint of DeepSpeed"));
+  CHECK_THAT(holding("saved_model.pb"), ContainsSubstring(directory + ", but a TensorFlow SavedModel"));
+  CHECK_THAT(holding("data.pkl"), ContainsSubstring("zip -0 -r net.pth <folder>"));
+  for (const std::string name : {"model.safetensors", "pytorch_model.bin.index.json", "epoch=3.ckpt", "best.pth"}) {
+    CHECK_THAT(holding(name), ContainsSubstring("fix: name the file inside it: ") && ContainsSubstring(name));
+  }
+  std::ofstream(folder / "__0_0.distcp") << "PK\x03\x04";
+  CHECK_THAT(complaint([&] { (void)read_weights(folder / "__0_0.distcp"); }),
+             ContainsSubstring("is part of a checkpoint of torch.distributed.checkpoint, which is a folder"));
 }
 
 TEST_CASE("Paths that cannot be read say why") {

@@ -1,5 +1,8 @@
+#include <fmt/format.h>
+
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
+#include <chrono>
 #include <cstdint>
 #include <cstring>
 #include <string>
@@ -61,6 +64,41 @@ TEST_CASE("A header longer than the file is an error") {
 TEST_CASE("A name that is there twice is an error") {
   const std::string tensor = R"("a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]})";
   CHECK_THAT(failure("{" + tensor + "," + tensor + "}", 1), ContainsSubstring("'a' is there twice"));
+}
+
+TEST_CASE("A key that is there twice in a tensor's description is an error, and so are metadata twice") {
+  CHECK_THAT(failure(R"({"a":{"dtype":"U8","dtype":"U8","shape":[1],"data_offsets":[0,1]}})", 1),
+             ContainsSubstring("describes 'a' wrongly"));
+  CHECK_THAT(failure(R"({"__metadata__":{},"__metadata__":{}})", 0),
+             ContainsSubstring("'__metadata__' is there twice"));
+}
+
+TEST_CASE("Keys that are not known are passed over, with all that is in them") {
+  CHECK(failure(R"({"a":{"x":{"dtype":[7,{"shape":1}]},"dtype":"U8","y":[[1,-2.5],null,true],"shape":[1],)"
+                R"("data_offsets":[0,1]},"__metadata__":{"z":"1"}})",
+                1)
+            .empty());
+}
+
+TEST_CASE("Many tensors take time and memory in proportion to their number") {
+  const auto many = [](int count) {
+    std::string header = "{";
+    for (int i = 0; i < count; ++i) {
+      header += fmt::format(R"({}"layer{}.weight":{{"dtype":"F32","shape":[1],"data_offsets":[{},{}]}})",
+                            i == 0 ? "" : ",", i, 4 * i, 4 * i + 4);
+    }
+    return file_of(header + "}", static_cast<std::size_t>(4 * count));
+  };
+  const auto seconds = [&](int count) {
+    const std::string bytes = many(count);
+    const auto begin = std::chrono::steady_clock::now();
+    const auto state = thaw::detail::read_safetensors(thaw::detail::Source{"memory", bytes});
+    CHECK(state.size() == static_cast<std::size_t>(count));
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  };
+  (void)seconds(1'000);  // warm
+  const double few = seconds(10'000);
+  CHECK(seconds(100'000) < 40 * few);  // ten times as many; were it quadratic, 100 times as long
 }
 
 TEST_CASE("Tensors must cover the data without gap or overlap") {

@@ -35,6 +35,8 @@ struct LoadOptions {
   std::string prefix = {};
   /// Globs (`*`, `?`) of the tensors to leave out, after `rename`: neither taken from the file nor asked of the model.
   std::vector<std::string> drop = {};
+  /// A glob of `drop` may match nothing: for a tensor that only some versions of a file have.
+  bool drop_if_present = false;
   /// Applied to every name of the file, in this order: `{{"^encoder\\.", ""}, {"^bn(\\d)", "norm$1"}}`. Tables for
   /// networks that two publishers name differently are in weights/renames.hpp.
   std::vector<Rename> rename = {};
@@ -53,7 +55,7 @@ inline void check_drop(const LoadOptions& options, const LoadReport& report, con
     if (std::ranges::none_of(report.dropped, matches)) {
       throw ConfigError(where,
                         fmt::format(".drop = \"{}\" names no tensor, neither of the file nor of the model", glob),
-                        "mind the spelling; `*` stands for any text");
+                        "mind the spelling, `*` stands for any text; or say .drop_if_present = true");
     }
   }
 }
@@ -66,7 +68,7 @@ inline LoadReport load_weights(torch::nn::Module& module, const StateDict& state
   const StateDict file = renamed(with_prefix(state, options.prefix, where), options.rename, where);
   Match found = match(model, file, options.drop);
   LoadReport& report = found.report;
-  check_drop(options, report, where);
+  if (!options.drop_if_present) check_drop(options, report, where);
 
   const bool fits = all_expendable(report.missing) && report.unexpected.empty() &&
                     (report.mismatched.empty() || options.ignore_mismatched_sizes);

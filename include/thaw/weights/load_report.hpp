@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <thaw/weights/passed_over.hpp>
 #include <vector>
 
 namespace thaw {
@@ -27,6 +28,7 @@ struct LoadReport {
   std::vector<std::string> unexpected = {};  ///< in the file alone
   std::vector<ShapeMismatch> mismatched = {};
   std::vector<std::string> dropped = {};  ///< left out by LoadOptions::drop, in the file or in the model
+  PassedOver passed_over = {};            ///< what the file holds beside tensors
 
   /// One line with the counts, then one for each kind of tensor that was not loaded: other shapes first, batch counts
   /// that the file is too old to have last.
@@ -71,6 +73,10 @@ inline std::string LoadReport::to_string() const {
   list("missing in the file", needed);
   list("unexpected in the file", unexpected);
   list("dropped", dropped);
+  if (passed_over.count > 0) {
+    text += fmt::format("\n  passed over: {} ({})", passed_over.count,
+                        detail::passed_over_text(passed_over, PassedOver::most_named));
+  }
   if (const std::string counts = detail::expendable_text(missing); !counts.empty()) text += "\n  " + counts;
   return text;
 }

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <thaw/core/error.hpp>
@@ -15,15 +16,16 @@
 #include <thaw/weights/detail/shard_index.hpp>
 #include <thaw/weights/detail/source.hpp>
 #include <thaw/weights/detail/zip_file.hpp>
+#include <thaw/weights/passed_over.hpp>
 #include <thaw/weights/safetensors.hpp>
 #include <thaw/weights/state_dict.hpp>
-#include <utility>
 
 namespace thaw {
 
 struct ReadOptions {
-  /// Which dict of a file with several: the keys to it, as "model" or "checkpoint.ema"; "." is the top level. Empty:
-  /// the only one there is, or the only one under "state_dict", "model", "model_state_dict" or "net".
+  /// Which dict of a file with several: the keys to it, as "model" or "checkpoint.ema"; "." is the top level, "0" the
+  /// first of a list. Empty: the only one there is, or the only one under "state_dict", "model", "model_state_dict" or
+  /// "net".
   std::string key = {};
   /// Leave the tensors' bytes in the mapped file, copy on write (writing to a tensor leaves the file as it is): the
   /// file may then be replaced by another or removed while they live, but not be cut short or overwritten in place.
@@ -39,13 +41,21 @@ namespace detail {
   return source;
 }
 
-/// DataParallel and DistributedDataParallel put "module." before every name.
-[[nodiscard]] inline StateDict without_module_prefix(StateDict state) {
-  constexpr std::string_view prefix = "module.";
-  const auto prefixed = [&](const auto& entry) { return entry.first.starts_with(prefix); };
-  if (!std::ranges::all_of(state, prefixed)) return state;
-  StateDict stripped;
-  for (const auto& [name, tensor] : state) stripped.insert(name.substr(prefix.size()), tensor);
+/// DataParallel and DistributedDataParallel put "module." before every name. So does AveragedModel, which has its count
+/// beside them.
+[[nodiscard]] inline StateDict without_module_prefix(const StateDict& state) {
+  constexpr std::string_view prefix = "module.", count = "n_averaged";
+  const auto prefixed = [&](const auto& entry) { return entry.first.starts_with(prefix) || entry.first == count; };
+  if (!std::ranges::all_of(state, prefixed) || !std::ranges::all_of(state.unreadable(), prefixed)) return state;
+  if (state.size() == 1 && state.contains(std::string(count))) return state;
+  StateDict stripped = with_names(state, [&](const std::string& name) {
+    return name == count ? std::nullopt : std::optional(name.substr(prefix.size()));
+  });
+  if (state.contains(std::string(count))) {
+    PassedOver counter;
+    counter.add({std::string(count), "the count of a torch.optim.swa_utils.AveragedModel"});
+    stripped.pass_over(counter);
+  }
   return stripped;
 }
 
@@ -83,14 +93,17 @@ namespace detail {
     const Source shard = open_file(std::filesystem::path(index.name).parent_path() / file, options);
     const StateDict part = read_file(shard, options.key);
     for (const std::string& name : names) {
-      if (!part.contains(name)) throw shard.damaged(fmt::format("it lacks '{}', which {} names", name, index.name));
+      if (!part.contains(name) && !part.unreadable().contains(name))
+        throw shard.damaged(fmt::format("it lacks '{}', which {} names", name, index.name));
     }
     for (const auto& [name, tensor] : part) {
       if (state.contains(name)) throw shard.damaged(fmt::format("'{}' is in another shard too", name));
       state.insert(name, tensor);
     }
+    for (const auto& [name, what] : part.unreadable()) state.leave_out(name, what);
+    state.pass_over(part.passed_over());
   }
-  return without_module_prefix(std::move(state));
+  return without_module_prefix(state);
 }
 
 }  // namespace detail
@@ -99,12 +112,14 @@ namespace detail {
 /// (`torch.jit.save`, and LibTorch's `torch::save`), a safetensors file, or of all files that an index
 /// ("model.safetensors.index.json") names beside itself; which of them it is, its content tells, not its name.
 ///
-/// Nothing in the file is executed: of a pickle's objects only tensors are understood, any other is an error that
-/// names it. Entries beside the tensors (an epoch, an optimizer) are left out, and so is a "module." that begins every
-/// name. The tensors are on the CPU, without gradient; those that shared their storage still do. They lie in the
-/// mapped file, from which only what is used is read: see ReadOptions::map.
+/// Nothing in the file is executed: of a pickle's objects only tensors are understood, and any other is passed over
+/// without being made; StateDict::passed_over names it. Entries beside the tensors (an epoch, an optimizer) are left
+/// out, and so is a "module." that begins every name, with the `n_averaged` of an AveragedModel. The tensors are on the
+/// CPU, without gradient; those that shared their storage still do. They lie in the mapped file, from which only what
+/// is used is read: see ReadOptions::map.
 ///
-/// Throws FileError for a file that is missing, damaged, unsafe, of another kind, or of several dicts of tensors.
+/// Throws FileError for a file that is missing, damaged, made to attack Python, of another kind, of several dicts of
+/// tensors, or of whole modules in place of their tensors.
 /// Example: `auto state = thaw::read_weights("checkpoint.pth", {.key = "ema"});`
 [[nodiscard]] inline StateDict read_weights(const std::filesystem::path& path, const ReadOptions& options = {}) {
   const detail::Source source = detail::open_file(path, options);

@@ -14,6 +14,7 @@
 #include <thaw/weights/detail/source.hpp>
 #include <thaw/weights/detail/tensor_spec.hpp>
 #include <thaw/weights/state_dict.hpp>
+#include <utility>
 
 namespace thaw {
 
@@ -34,10 +35,10 @@ struct SafetensorsParts {
 [[nodiscard]] inline StateDict read_safetensors(const Source& source) {
   const auto [header, data] = split_safetensors(source);
   StateDict state;
-  for (const SafeTensor& entry : parse_tensors(source, header, data.size())) {
+  for (SafeTensor& entry : parse_tensors(source, header, data.size())) {
     const c10::Storage storage = storage_of(source, data.substr(entry.begin, entry.end - entry.begin));
-    at::Tensor tensor = at::empty({0}, at::TensorOptions().dtype(entry.dtype)).set_(storage);
-    state.insert(entry.name, tensor.view(entry.shape));
+    at::Tensor tensor = at::empty({0}, at::TensorOptions().dtype(entry.dtype));
+    state.insert(std::move(entry.name), tensor.set_(storage, 0, entry.shape));
   }
   return state;
 }

@@ -4,10 +4,13 @@
 #include <fmt/format.h>
 
 #include <cstddef>
+#include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <thaw/core/error.hpp>
 #include <thaw/core/names.hpp>
+#include <thaw/weights/passed_over.hpp>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -55,6 +58,15 @@ class StateDict {
     return all;
   }
 
+  /// What the file holds beside the tensors.
+  [[nodiscard]] const PassedOver& passed_over() const noexcept { return passed_over_; }
+  void pass_over(const PassedOver& objects) { passed_over_.add(objects); }
+
+  /// The tensors of the file that were not read, for they are sparse, quantised, nested or of a class with a layout of
+  /// its own: names, and what makes each in Python, as "torch._utils._rebuild_sparse_tensor".
+  [[nodiscard]] const std::map<std::string, std::string>& unreadable() const noexcept { return unreadable_; }
+  void leave_out(std::string name, std::string what) { unreadable_.emplace(std::move(name), std::move(what)); }
+
   [[nodiscard]] std::size_t size() const noexcept { return entries_.size(); }
   [[nodiscard]] bool empty() const noexcept { return entries_.empty(); }
   [[nodiscard]] const_iterator begin() const noexcept { return entries_.begin(); }
@@ -63,6 +75,26 @@ class StateDict {
  private:
   std::vector<value_type> entries_;
   std::unordered_map<std::string, std::size_t> places_;
+  std::map<std::string, std::string> unreadable_;
+  PassedOver passed_over_;
 };
+
+namespace detail {
+
+/// The same, under other names: `name_of(name)` gives the new one, or nullopt to leave the tensor out.
+template <class NameOf>
+[[nodiscard]] StateDict with_names(const StateDict& state, NameOf name_of) {
+  StateDict result;
+  for (const auto& [name, tensor] : state) {
+    if (std::optional<std::string> other = name_of(name)) result.insert(std::move(*other), tensor);
+  }
+  for (const auto& [name, what] : state.unreadable()) {
+    if (std::optional<std::string> other = name_of(name)) result.leave_out(std::move(*other), what);
+  }
+  result.pass_over(state.passed_over());
+  return result;
+}
+
+}  // namespace detail
 
 }  // namespace thaw

@@ -13,6 +13,7 @@
 #include <thaw/weights/detail/tensor_spec.hpp>
 #include <thaw/weights/state_dict.hpp>
 #include <unordered_map>
+#include <utility>
 
 namespace thaw::detail {
 
@@ -64,7 +65,7 @@ class LegacyFile {
     std::unordered_map<std::string_view, std::uint64_t> sizes;
     const SpecReader reader(source_, object_);
     for (const Node& node : object_.nodes) {
-      if (node.kind != Node::Kind::persistent) continue;
+      if (node.kind != Node::Kind::persistent || is_class(node)) continue;
       const StorageRef ref = reader.storage(&node);
       if (!sizes.emplace(ref.key, ref.bytes).second && sizes[ref.key] != ref.bytes) throw wrong_size(ref.key);
       widths_.emplace(ref.key, c10::elementSize(ref.dtype));
@@ -77,6 +78,12 @@ class LegacyFile {
       if (size == sizes.end()) throw source_.damaged("it lists a storage that no tensor uses");
       take_storage(size->first, size->second);
     }
+  }
+
+  /// ("module", class, file, source): a torch.nn.Module that was pickled whole, and is passed over.
+  [[nodiscard]] bool is_class(const Node& persistent) const {
+    const Node* id = object_.node(persistent.items[0], Node::Kind::tuple);
+    return id != nullptr && !id->items.empty() && id->items[0] == Value(std::string_view("module"));
   }
 
   void take_storage(std::string_view key, std::uint64_t size) {
@@ -101,8 +108,9 @@ class LegacyFile {
 
 [[nodiscard]] inline StateDict read_legacy(const Source& source, const std::string& key) {
   LegacyFile file(source);
-  const auto found = dict_tensors(source, file.object(), key);
-  return read_state_dict(source, file.object(), found, [&](const StorageRef& ref) { return file.storage(ref); });
+  FoundTensors found = dict_tensors(source, file.object(), key);
+  return read_state_dict(source, file.object(), std::move(found),
+                         [&](const StorageRef& ref) { return file.storage(ref); });
 }
 
 }  // namespace thaw::detail

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <optional>
 #include <regex>
 #include <span>
 #include <string>
@@ -18,6 +19,7 @@
 #include <thaw/weights/rename.hpp>
 #include <thaw/weights/state_dict.hpp>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -37,10 +39,9 @@ inline void check_memory(const StateDict& model) {
 [[nodiscard]] inline StateDict with_prefix(const StateDict& state, const std::string& prefix,
                                            const std::string& where) {
   if (prefix.empty()) return state;
-  StateDict rest;
-  for (const auto& [name, tensor] : state) {
-    if (name.starts_with(prefix)) rest.insert(name.substr(prefix.size()), tensor);
-  }
+  StateDict rest = with_names(state, [&](const std::string& name) {
+    return name.starts_with(prefix) ? std::optional(name.substr(prefix.size())) : std::nullopt;
+  });
   if (rest.empty()) {
     constexpr std::string_view stripped = "module.";
     std::string fix = fmt::format("its names are: {}", join_names(state.names(), 6));
@@ -59,6 +60,7 @@ inline void check_memory(const StateDict& model) {
 /// The same tensors under the names that the rules make, one rule after the other.
 [[nodiscard]] inline StateDict renamed(const StateDict& state, std::span<const Rename> rules,
                                        const std::string& where) {
+  if (rules.empty()) return state;
   std::vector<std::pair<std::regex, std::string>> compiled;
   for (const auto& [from, to] : rules) {
     try {
@@ -68,17 +70,16 @@ inline void check_memory(const StateDict& model) {
                         "write an ECMAScript regular expression");
     }
   }
-  StateDict result;
-  for (const auto& [old_name, tensor] : state) {
+  std::unordered_set<std::string> taken;
+  return with_names(state, [&](const std::string& old_name) {
     std::string name = old_name;
     for (const auto& [from, to] : compiled) name = std::regex_replace(name, from, to);
-    if (result.contains(name)) {
+    if (!taken.insert(name).second) {
       throw ConfigError(where, fmt::format(".rename makes '{}' out of two tensors, one of them '{}'", name, old_name),
                         "write narrower expressions");
     }
-    result.insert(std::move(name), tensor);
-  }
-  return result;
+    return std::optional(std::move(name));
+  });
 }
 
 /// What goes where: the report of a load that has not happened yet.
@@ -148,9 +149,12 @@ class TiedNames {
       result.copies.emplace_back(tensor, *found);
     }
   }
-  for (const auto& [name, tensor] : file) {
+  const auto surplus = [&](const std::string& name) {
     if (!model.contains(name)) (dropped(name) ? report.dropped : report.unexpected).push_back(name);
-  }
+  };
+  for (const auto& [name, tensor] : file) surplus(name);
+  for (const auto& [name, what] : file.unreadable()) surplus(name);
+  report.passed_over = file.passed_over();
   return result;
 }
 

@@ -2,63 +2,34 @@
 
 #include <fmt/format.h>
 
-#include <bit>
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <thaw/weights/detail/pickle_globals.hpp>
+#include <thaw/weights/detail/pickle_stack.hpp>
+#include <thaw/weights/detail/pickle_value.hpp>
 #include <thaw/weights/detail/source.hpp>
-#include <unordered_map>
 #include <utility>
 #include <variant>
 #include <vector>
 
 namespace thaw::detail {
 
-enum class NodeId : std::uint32_t {};
-
-/// A Python value: None, small ones as they are, texts and bytes as views of the file, the rest by its node.
-/// An integer of more than 64 bits stays what it is in the file: its bytes.
-using Value = std::variant<std::monostate, bool, std::int64_t, double, std::string_view, NodeId>;
-
-/// A Python object, described but not made.
-struct Node {
-  enum class Kind { tuple, list, dict, global, call, persistent, object };
-  Kind kind;
-  const Global* global = nullptr;  ///< of a global, and of the one that a call would call
-  std::vector<Value> items = {};   ///< elements; a dict's keys and values in turn; a call's argument tuple; an id;
-                                   ///< the attributes of a TorchScript object
-};
-
-/// One unpickled object with all that it refers to. Nodes refer by number, so nothing here recurses, however deep.
-struct Pickle {
-  std::vector<Node> nodes;
-  Value root;
-  std::size_t size = 0;  ///< bytes that it takes in the file
-
-  [[nodiscard]] const Node* node(const Value& value) const {
-    const auto* id = std::get_if<NodeId>(&value);
-    return id == nullptr ? nullptr : &nodes[static_cast<std::size_t>(*id)];
-  }
-  [[nodiscard]] const Node* node(const Value& value, Node::Kind kind) const {
-    const Node* found = node(value);
-    return found != nullptr && found->kind == kind ? found : nullptr;
-  }
-};
-
-/// Reads one pickle, protocols 2 to 5, without running anything: calls are recorded, and may only name
-/// `pickle_globals`.
-class Unpickler {
+/// Reads one pickle, protocols 2 to 5, without running anything: what it would call is recorded, whatever it is. Of all
+/// its objects, those alone are understood that describe tensors, and the dicts, lists and tuples around them.
+class Unpickler : private PickleStack {
  public:
-  Unpickler(const Source& source, std::string_view bytes) : source_(source), bytes_(bytes) {}
+  Unpickler(const Source& source, std::string_view bytes) : PickleStack(source, bytes) {}
 
   [[nodiscard]] Pickle read() {
     for (;;) {
-      spend(1);
       const auto op = static_cast<unsigned char>(take(1)[0]);
       if (op == '.') break;
       if (!constant(op) && !number(op) && !text(op) && !memo(op) && !container(op) && !object(op)) {
-        throw damaged(fmt::format("unknown instruction 0x{:02x}", op));
+        const std::string_view why = refusal(op);
+        throw damaged(why.empty() ? fmt::format("unknown instruction 0x{:02x}", op) : std::string(why));
       }
     }
     pickle_.root = pop();
@@ -76,7 +47,7 @@ class Unpickler {
       case 'N': push({}); return true;
       case 0x88: push(true); return true;
       case 0x89: push(false); return true;
-      case ')': push_node({Kind::tuple}); return true;
+      case ')': push_empty_tuple(); return true;
       case ']':
       case 0x8f: push_node({Kind::list}); return true;  // a set is read as a list
       case '}': push_node({Kind::dict}); return true;
@@ -88,7 +59,7 @@ class Unpickler {
     switch (op) {
       case 'K': push(unsigned_number<std::uint8_t>()); return true;
       case 'M': push(unsigned_number<std::uint16_t>()); return true;
-      case 'J': push(std::int64_t{std::bit_cast<std::int32_t>(raw<std::uint32_t>())}); return true;
+      case 'J': push(std::int64_t{static_cast<std::int32_t>(raw<std::uint32_t>())}); return true;
       case 'G': push(big_endian_double()); return true;
       case 0x8a: push(integer(take(raw<std::uint8_t>()))); return true;
       case 0x8b: push(integer(take(raw<std::uint32_t>()))); return true;
@@ -113,9 +84,9 @@ class Unpickler {
 
   bool memo(unsigned char op) {
     switch (op) {
-      case 'q': memo_[raw<std::uint8_t>()] = top(); return true;
-      case 'r': memo_[raw<std::uint32_t>()] = top(); return true;
-      case 0x94: memo_[memo_.size()] = top(); return true;
+      case 'q': remember(raw<std::uint8_t>()); return true;
+      case 'r': remember(raw<std::uint32_t>()); return true;
+      case 0x94: remember(remembered_); return true;
       case 'h': push(remembered(raw<std::uint8_t>())); return true;
       case 'j': push(remembered(raw<std::uint32_t>())); return true;
       default: return false;
@@ -124,18 +95,19 @@ class Unpickler {
 
   bool container(unsigned char op) {
     switch (op) {
-      case '(': marks_.push_back(stack_.size()); return true;
+      case '(': mark(); return true;
       case 't': push_node({Kind::tuple, nullptr, pop_to_mark()}); return true;
+      case 0x91:  // a frozenset
       case 'l': push_node({Kind::list, nullptr, pop_to_mark()}); return true;
       case 'd': push_node({Kind::dict, nullptr, pairs(pop_to_mark())}); return true;
       case 0x85: push_node({Kind::tuple, nullptr, pop(1)}); return true;
       case 0x86: push_node({Kind::tuple, nullptr, pop(2)}); return true;
       case 0x87: push_node({Kind::tuple, nullptr, pop(3)}); return true;
-      case 'a': append(Kind::list, pop(1)); return true;
-      case 's': append(Kind::dict, pop(2)); return true;
+      case 'a': append(Kind::list, last(1)); return true;
+      case 's': append(Kind::dict, last(2)); return true;
       case 'e':
-      case 0x90: append(Kind::list, pop_to_mark()); return true;
-      case 'u': append(Kind::dict, pairs(pop_to_mark())); return true;
+      case 0x90: append(Kind::list, take_mark()); return true;
+      case 'u': append(Kind::dict, take_mark()); return true;
       default: return false;
     }
   }
@@ -144,37 +116,71 @@ class Unpickler {
     switch (op) {
       case 0x80: check_protocol(raw<std::uint8_t>()); return true;
       case 0x95: take(sizeof(std::uint64_t)); return true;  // a frame's length
-      case 'c': {
-        const std::string_view module = line();
-        push_global(module, line());
-        return true;
-      }
+      case 'c': push(named_global()); return true;
       case 0x93: {
         const Value name = pop(), module = pop();
-        push_global(as_text(module), as_text(name));
+        push(add_global(as_text(module), as_text(name)));
         return true;
       }
+      case 'i': {  // a class by its name, and arguments down to the mark
+        const NodeId type = named_global();
+        call(type, add({Kind::tuple, nullptr, pop_to_mark()}));
+        return true;
+      }
+      case 'o': {
+        std::vector<Value> arguments = pop_to_mark();
+        if (arguments.empty()) throw damaged("a call of no function");
+        const Value type = arguments.front();
+        arguments.erase(arguments.begin());
+        call(type, add({Kind::tuple, nullptr, std::move(arguments)}));
+        return true;
+      }
+      case 0x92: (void)pop(); [[fallthrough]];  // named arguments
       case 'R':
-      case 0x81: call(); return true;
+      case 0x81: {
+        const Value arguments = pop();
+        call(pop(), arguments);
+        return true;
+      }
       case 'b': build(); return true;
       case 'Q': push_node({Kind::persistent, nullptr, pop(1)}); return true;
       case '0': (void)pop(); return true;
+      case '1': (void)pop_to_mark(); return true;
+      case '2': push(Value(top())); return true;
       default: return false;
     }
   }
+
   // clang-format on
 
-  /// A call of an allowed global stays a description of it; only OrderedDict becomes a dict at once, to take items.
-  void call() {
-    const Value arguments = pop(), callee = pop();
-    const Node* global = pickle_.node(callee, Kind::global);
-    if (global == nullptr || pickle_.node(arguments, Kind::tuple) == nullptr) throw damaged("a call of no function");
-    if (global->global->role == Role::object) {
-      push_node({Kind::object, global->global});
-    } else if (global->global->role == Role::ordered_dict) {
-      push_node({Kind::dict, nullptr, ordered_items(*pickle_.node(arguments))});
-    } else {
-      push_node({Kind::call, global->global, {arguments}});
+  /// Why a known instruction is not followed; empty for all others.
+  static std::string_view refusal(unsigned char op) {
+    constexpr std::string_view of_protocol_0 = "PILFSVpg";
+    if (op >= 0x82 && op <= 0x84) return "a number from Python's extension registry (EXT) in place of a class";
+    if (op == 0x97 || op == 0x98) return "a buffer that lies outside of the file";
+    if (of_protocol_0.find(static_cast<char>(op)) == std::string_view::npos) return {};
+    return "an instruction of pickle protocol 0; save with protocol 2 or above";
+  }
+
+  /// A call stays a description of itself. Dicts are dicts at once, to take items.
+  void call(const Value& callee, const Value& arguments) {
+    const Node *called = pickle_.node(callee), *tuple = pickle_.node(arguments, Kind::tuple);
+    const bool is_callable = called != nullptr && (called->kind == Kind::global || called->kind == Kind::call ||
+                                                   called->kind == Kind::persistent);
+    if (!is_callable || tuple == nullptr) throw damaged("a call of no function");
+    const Global* global = called->kind == Kind::global ? called->global : &unknown_global;
+    switch (global->role) {
+      case Role::object:
+        return push_node({Kind::object, global});
+      case Role::ordered_dict:
+        return push_node({Kind::dict, nullptr, ordered_items(*tuple)});
+      case Role::default_dict:
+        return push_node({Kind::dict});
+      case Role::typed:
+        if (tuple->items.empty()) throw damaged("a type of nothing");
+        return push(tuple->items[0]);
+      default:
+        push_node({Kind::call, global, {arguments, callee}});
     }
   }
 
@@ -184,7 +190,7 @@ class Unpickler {
     if (arguments.items.empty()) return items;
     const Node* pairs_list = pickle_.node(arguments.items[0], Kind::list);
     if (pairs_list == nullptr) throw damaged("an OrderedDict of something else than pairs");
-    spend(2 * pairs_list->items.size());
+    spend(2 * pairs_list->items.size() * sizeof(Value));
     for (const Value& item : pairs_list->items) {
       const Node* pair = pickle_.node(item);
       if (pair == nullptr || pair->items.size() != 2) throw damaged("an OrderedDict of something else than pairs");
@@ -196,31 +202,60 @@ class Unpickler {
   /// Attributes are of use in TorchScript alone; others, such as a state dict's `_metadata`, are not.
   void build() {
     const Value attributes = pop();
-    const auto* id = std::get_if<NodeId>(&top());
-    Node* target = id == nullptr ? nullptr : &pickle_.nodes[static_cast<std::size_t>(*id)];
+    Node* target = top_node();
     if (target != nullptr && target->kind == Kind::object) {
       target->items = {attributes};
+    } else if (target != nullptr && target->kind == Kind::call && target->global == &unknown_global) {
+      if (is_of_module(pickle_.node(attributes, Kind::dict))) target->global = &module_global;
     } else if (target == nullptr || (target->kind != Kind::dict && target->kind != Kind::call)) {
       throw damaged("attributes of something that has none");
     }
   }
 
-  void push_global(std::string_view module, std::string_view name) {
-    const Global* global = find_global(module, name);
-    if (global == nullptr) {
-      throw FileError(source_.name,
-                      fmt::format("holds the Python object '{}.{}', which is no part of a state dict; nothing was run",
-                                  module, name),
-                      "save the tensors alone in Python: torch.save(model.state_dict(), path)");
+  /// Whether these are the attributes of a torch.nn.Module: they begin with "training" and "_parameters".
+  static bool is_of_module(const Node* attributes) {
+    constexpr std::size_t looked_at = 16;
+    if (attributes == nullptr) return false;
+    const std::size_t end = std::min(looked_at, attributes->items.size());
+    for (std::size_t i = 0; i < end; i += 2) {
+      if (attributes->items[i] == Value(std::string_view("_parameters"))) return true;
     }
-    push_node({Kind::global, global});
+    return false;
   }
 
-  void append(Kind kind, std::vector<Value> items) {
-    const auto* id = std::get_if<NodeId>(&top());
+  NodeId named_global() {
+    const std::string_view module = line();
+    return add_global(module, line());
+  }
+
+  NodeId add_global(std::string_view module, std::string_view name) {
+    const Global* global = find_global(module, name);
+    if (global->role == Role::harmful) {
+      throw FileError(source_.name,
+                      fmt::format("holds the Python object '{}.{}', which is no part of a state dict; nothing was run",
+                                  module, shown_name(name)),
+                      "do not load it in Python, which would run that; fetch the file from a source that you trust");
+    }
+    if (!global->name.empty()) return add({Kind::global, global});
+    return add({Kind::global, global, {module, name}});
+  }
+
+  /// Gives what lies on the stack from `begin` to the object below it. What an opaque object is given, as a list or a
+  /// dict of a class of its own, is left out with it.
+  void append(Kind kind, std::size_t begin) {
+    if (begin <= floor()) throw damaged("it takes more than there is");
+    const auto first = stack_.begin() + static_cast<std::ptrdiff_t>(begin);
+    const auto* id = std::get_if<NodeId>(&stack_[begin - 1]);
     Node* target = id == nullptr ? nullptr : &pickle_.nodes[static_cast<std::size_t>(*id)];
-    if (target == nullptr || target->kind != kind) throw damaged("items for something that holds none");
-    target->items.insert(target->items.end(), items.begin(), items.end());
+    if (target == nullptr || (target->kind != kind && target->kind != Kind::call)) {
+      throw damaged("items for something that holds none");
+    }
+    if (target->kind == kind) {
+      if (kind == Kind::dict && (stack_.size() - begin) % 2 != 0) throw damaged("a key without a value");
+      spend((stack_.size() - begin) * sizeof(Value));
+      target->items.insert(target->items.end(), first, stack_.end());
+    }
+    stack_.erase(first, stack_.end());
   }
 
   std::vector<Value> pairs(std::vector<Value> items) const {
@@ -228,76 +263,40 @@ class Unpickler {
     return items;
   }
 
-  // The stack. What lies below the last mark is out of reach.
-  void push(Value value) { stack_.push_back(value); }
-  void push_node(Node node) {
+  void push_node(Node node) { push(add(std::move(node))); }
+  NodeId add(Node node) {
+    spend(sizeof(Node) + sizeof(Value) + node.items.size() * sizeof(Value));
     pickle_.nodes.push_back(std::move(node));
-    push(NodeId{static_cast<std::uint32_t>(pickle_.nodes.size() - 1)});
+    return NodeId{static_cast<std::uint32_t>(pickle_.nodes.size() - 1)};
   }
-  Value& top() {
-    if (stack_.size() <= floor()) throw damaged("it takes more than there is");
-    return stack_.back();
+  /// There is one, as in Python: it stays empty.
+  void push_empty_tuple() {
+    if (empty_tuple_ == none) empty_tuple_ = add({Kind::tuple});
+    push(empty_tuple_);
   }
-  Value pop() {
+  /// The object that the next instruction fills, or nullptr if what is there is no object.
+  Node* top_node() {
+    const auto* id = std::get_if<NodeId>(&top());
+    return id == nullptr ? nullptr : &pickle_.nodes[static_cast<std::size_t>(*id)];
+  }
+  /// Picklers count from 0 or 1, so that no number is greater than the instructions before it.
+  void remember(std::size_t place) {
+    if (place > at_) throw damaged(fmt::format("something remembered as {}", place));
     const Value value = top();
-    stack_.pop_back();
-    return value;
+    if (place >= memo_.size()) {
+      spend((place + 1 - memo_.size()) * sizeof(Value));
+      memo_.resize(place + 1, none);
+    }
+    remembered_ += memo_[place] == Value(none) ? 1 : 0;
+    memo_[place] = value;
   }
-  std::vector<Value> pop(std::size_t count) {
-    if (stack_.size() < floor() + count) throw damaged("it takes more than there is");
-    const auto first = stack_.end() - static_cast<std::ptrdiff_t>(count);
-    std::vector<Value> items(first, stack_.end());
-    stack_.erase(first, stack_.end());
-    return items;
-  }
-  std::vector<Value> pop_to_mark() {
-    if (marks_.empty()) throw damaged("no mark");
-    auto items = pop(stack_.size() - marks_.back());
-    marks_.pop_back();
-    return items;
-  }
-  [[nodiscard]] std::size_t floor() const { return marks_.empty() ? 0 : marks_.back(); }
   [[nodiscard]] const Value& remembered(std::uint64_t place) const {
-    const auto found = memo_.find(place);
-    if (found == memo_.end()) throw damaged(fmt::format("nothing remembered as {}", place));
-    return found->second;
+    if (place >= memo_.size() || memo_[place] == Value(none)) {
+      throw damaged(fmt::format("nothing remembered as {}", place));
+    }
+    return memo_[place];
   }
 
-  // The bytes.
-  std::string_view take(std::uint64_t count) {
-    if (count > bytes_.size() - at_) throw damaged("it ends too early");
-    const auto taken = bytes_.substr(at_, static_cast<std::size_t>(count));
-    at_ += taken.size();
-    return taken;
-  }
-  std::string_view line() {
-    const auto end = bytes_.find('\n', at_);
-    if (end == std::string_view::npos) throw damaged("it ends too early");
-    const auto text = take(end - at_);
-    take(1);
-    return text;
-  }
-  template <std::unsigned_integral Number>
-  Number raw() {
-    return little_endian<Number>(take(sizeof(Number)));
-  }
-  template <std::unsigned_integral Number>
-  std::int64_t unsigned_number() {
-    return std::int64_t{raw<Number>()};
-  }
-  double big_endian_double() {
-    std::uint64_t bits = 0;
-    for (const char byte : take(sizeof bits)) bits = bits << 8 | static_cast<unsigned char>(byte);
-    return std::bit_cast<double>(bits);
-  }
-  /// A two's complement number, least byte first.
-  static Value integer(std::string_view bytes) {
-    if (bytes.size() > sizeof(std::uint64_t)) return bytes;
-    const bool negative = !bytes.empty() && (static_cast<unsigned char>(bytes.back()) & 0x80) != 0;
-    std::uint64_t bits = negative ? ~std::uint64_t{0} : 0;
-    for (std::size_t i = bytes.size(); i-- > 0;) bits = bits << 8 | static_cast<unsigned char>(bytes[i]);
-    return std::bit_cast<std::int64_t>(bits);
-  }
   std::string_view as_text(const Value& value) const {
     const auto* text = std::get_if<std::string_view>(&value);
     if (text == nullptr) throw damaged("a name that is no text");
@@ -307,22 +306,10 @@ class Unpickler {
     if (protocol < 2 || protocol > 5) throw damaged(fmt::format("pickle protocol {}", protocol));
   }
 
-  /// Bounds time and memory: real files need some fifty steps for a tensor.
-  void spend(std::size_t steps) {
-    constexpr std::size_t most = std::size_t{1} << 22;
-    if (steps > most - spent_) throw damaged(fmt::format("more than {} pickle instructions", most));
-    spent_ += steps;
-  }
-  [[nodiscard]] FileError damaged(std::string_view how) const {
-    return source_.damaged(fmt::format("its pickle is malformed at byte {}: {}", at_, how));
-  }
-
-  const Source& source_;
-  std::string_view bytes_;
-  std::size_t at_ = 0, spent_ = 0;
-  std::vector<Value> stack_;
-  std::vector<std::size_t> marks_;
-  std::unordered_map<std::uint64_t, Value> memo_;
+  static constexpr NodeId none{UINT32_MAX};
+  std::size_t remembered_ = 0;
+  std::vector<Value> memo_;
+  NodeId empty_tuple_ = none;
   Pickle pickle_;
 };
 

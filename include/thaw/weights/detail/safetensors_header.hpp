@@ -8,11 +8,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
-#include <nlohmann/json.hpp>
-#include <set>
 #include <string>
 #include <string_view>
 #include <thaw/weights/detail/find_state_dict.hpp>
+#include <thaw/weights/detail/json_events.hpp>
 #include <thaw/weights/detail/source.hpp>
 #include <thaw/weights/detail/tensor_spec.hpp>
 #include <utility>
@@ -23,9 +22,9 @@ namespace thaw::detail {
 /// One tensor of a safetensors file: `begin` and `end` count bytes from the end of the header.
 struct SafeTensor {
   std::string name;
-  at::ScalarType dtype;
-  std::vector<std::int64_t> shape;
-  std::uint64_t begin, end;
+  at::ScalarType dtype = at::ScalarType::Undefined;
+  std::vector<std::int64_t> shape = {};
+  std::uint64_t begin = 0, end = 0;
 };
 
 /// The types of safetensors that LibTorch has too.
@@ -55,77 +54,107 @@ inline constexpr std::array<std::pair<std::string_view, at::ScalarType>, 16> saf
   return {};
 }
 
-[[nodiscard]] inline at::ScalarType safetensors_dtype(const Source& source, const std::string& name) {
+[[nodiscard]] inline at::ScalarType safetensors_dtype(const Source& source, std::string_view name) {
   for (const auto& [known, type] : safetensors_types) {
     if (known == name) return type;
   }
-  throw FileError(source.name, fmt::format("holds tensors of type '{}', which thaw does not know", name),
+  throw FileError(source.name, fmt::format("holds tensors of type '{}', which thaw does not know", shown_name(name)),
                   "convert them to F32, F16 or BF16 in Python");
 }
 
-/// JSON whose objects at this depth (1 is the outermost) name nothing twice.
-[[nodiscard]] inline nlohmann::json parse_json(const Source& source, std::string_view text, int unique_depth = 1) {
-  using nlohmann::json;
-  std::set<std::string> names;
-  const auto only_once = [&](int depth, json::parse_event_t event, json& parsed) {
-    if (event != json::parse_event_t::key) return true;
-    if (depth < unique_depth) names.clear();  // another object begins
-    if (depth == unique_depth && !names.insert(parsed.get<std::string>()).second) {
-      throw source.damaged(fmt::format("tensor '{}' is there twice", parsed.get<std::string>()));
+/// The header of a safetensors file: names and, for each, type, shape and place. Names are not compared yet.
+class HeaderEvents : public JsonEvents {
+ public:
+  using JsonEvents::JsonEvents;
+
+  std::vector<SafeTensor> tensors;
+
+ private:
+  enum class Field { dtype, shape, offsets, other };
+  static constexpr std::size_t most_dimensions = 64;
+
+  void on_key(int depth, const std::string& key) override {
+    if (depth == 1) {
+      is_metadata_ = key == "__metadata__";
+      if (is_metadata_ && std::exchange(had_metadata_, true)) throw there_twice(source_, key);
+      if (key.size() > longest_name) throw malformed("(a long name)");
+      if (!is_metadata_) current_ = {.name = key};
+      given_ = {};
+      offsets_ = 0;
+    } else if (depth == 2) {
+      field_ = key == "dtype"          ? Field::dtype
+               : key == "shape"        ? Field::shape
+               : key == "data_offsets" ? Field::offsets
+                                       : Field::other;
+      bool& given = given_[static_cast<std::size_t>(field_)];
+      if (!is_metadata_ && field_ != Field::other && std::exchange(given, true)) throw malformed(current_.name);
     }
-    return true;
-  };
-  try {
-    json header = json::parse(text, only_once);
-    if (!header.is_object()) throw source.damaged("its header is no JSON object");
-    return header;
-  } catch (const json::exception& error) {
-    throw source.damaged(fmt::format("its header is no JSON: {}", error.what()));
   }
-}
 
-/// A number of a header that must be a whole one.
-[[nodiscard]] inline std::uint64_t whole_number(const Source& source, const nlohmann::json& value) {
-  if (!value.is_number_unsigned() || value.get<std::uint64_t>() > INT64_MAX) {
-    throw source.damaged("its header has a size or an offset that is no whole number");
+  void on_value(int depth, const Value& value) override {
+    if (is_metadata_) return;
+    if (depth == 1) {
+      field_ = Field::other;
+      if (value.kind != Kind::object && value.kind != Kind::array)
+        throw malformed(current_.name);  // an array lacks all
+    } else if (depth == 2) {
+      if (field_ == Field::other) return;
+      if (value.kind != (field_ == Field::dtype ? Kind::text : Kind::array)) throw malformed(current_.name);
+      if (field_ == Field::dtype) current_.dtype = safetensors_dtype(source_, *value.text);
+    } else if (depth == 3 && field_ != Field::other) {
+      if (value.kind != Kind::whole || value.number > INT64_MAX) {
+        throw source_.damaged("its header has a size or an offset that is no whole number");
+      }
+      if (field_ == Field::shape) {
+        if (current_.shape.size() == most_dimensions) throw malformed(current_.name);
+        current_.shape.push_back(static_cast<std::int64_t>(value.number));
+      } else {
+        if (offsets_ == 2) throw malformed(current_.name);
+        (offsets_++ == 0 ? current_.begin : current_.end) = value.number;
+      }
+    }
   }
-  return value.get<std::uint64_t>();
-}
 
-[[nodiscard]] inline SafeTensor parse_tensor(const Source& source, const std::string& name,
-                                             const nlohmann::json& entry) {
-  constexpr std::size_t most_dimensions = 64;
-  const auto malformed = [&] { return source.damaged(fmt::format("its header describes '{}' wrongly", name)); };
-  if (name.size() > longest_name || !entry.is_object()) throw malformed();
-  const auto dtype = entry.find("dtype"), shape = entry.find("shape"), offsets = entry.find("data_offsets");
-  if (dtype == entry.end() || shape == entry.end() || offsets == entry.end()) throw malformed();
-  if (!dtype->is_string() || !shape->is_array() || !offsets->is_array() || offsets->size() != 2) throw malformed();
-  if (shape->size() > most_dimensions) throw malformed();
-
-  SafeTensor tensor{name,
-                    safetensors_dtype(source, dtype->get<std::string>()),
-                    {},
-                    whole_number(source, (*offsets)[0]),
-                    whole_number(source, (*offsets)[1])};
-  std::uint64_t bytes = c10::elementSize(tensor.dtype), bytes_if_not_empty = bytes;
-  for (const auto& value : *shape) {
-    const std::uint64_t size = whole_number(source, value);
-    bytes = multiply_add(source, bytes, size);
-    bytes_if_not_empty = multiply_add(source, bytes_if_not_empty, std::max<std::uint64_t>(size, 1));
-    tensor.shape.push_back(static_cast<std::int64_t>(size));
+  void on_end(int depth) override {
+    if (depth != 2 || is_metadata_) return;
+    if (!given_[0] || !given_[1] || offsets_ != 2) throw malformed(current_.name);
+    std::uint64_t bytes = c10::elementSize(current_.dtype), bytes_if_not_empty = bytes;
+    for (const std::int64_t each : current_.shape) {
+      const auto size = static_cast<std::uint64_t>(each);
+      bytes = multiply_add(source_, bytes, size);
+      bytes_if_not_empty = multiply_add(source_, bytes_if_not_empty, std::max<std::uint64_t>(size, 1));
+    }
+    if (current_.end < current_.begin || current_.end - current_.begin != bytes) throw malformed(current_.name);
+    tensors.push_back(std::move(current_));
   }
-  if (tensor.end < tensor.begin || tensor.end - tensor.begin != bytes) throw malformed();
-  return tensor;
+
+  [[nodiscard]] FileError malformed(std::string_view name) const {
+    return source_.damaged(fmt::format("its header describes '{}' wrongly", name));
+  }
+
+  SafeTensor current_;
+  Field field_ = Field::other;
+  std::array<bool, 4> given_ = {};
+  int offsets_ = 0;
+  bool is_metadata_ = false, had_metadata_ = false;
+};
+
+inline void check_names_differ(const Source& source, const std::vector<SafeTensor>& tensors) {
+  std::vector<std::string_view> names;
+  names.reserve(tensors.size());
+  for (const SafeTensor& tensor : tensors) names.push_back(tensor.name);
+  std::ranges::sort(names);
+  const auto twice = std::ranges::adjacent_find(names);
+  if (twice != names.end()) throw there_twice(source, *twice);
 }
 
 /// All tensors in the order of their bytes, which must cover `data_size` without gap or overlap.
 [[nodiscard]] inline std::vector<SafeTensor> parse_tensors(const Source& source, std::string_view text,
                                                            std::uint64_t data_size) {
-  std::vector<SafeTensor> tensors;
-  const nlohmann::json header = parse_json(source, text);
-  for (const auto& [name, entry] : header.items()) {
-    if (name != "__metadata__") tensors.push_back(parse_tensor(source, name, entry));
-  }
+  HeaderEvents header(source);
+  header.read(text);
+  std::vector<SafeTensor> tensors = std::move(header.tensors);
+  check_names_differ(source, tensors);
   std::ranges::stable_sort(tensors, {}, [](const SafeTensor& tensor) { return std::pair(tensor.begin, tensor.end); });
   std::uint64_t at = 0;
   for (const SafeTensor& tensor : tensors) {
@@ -138,17 +167,33 @@ inline constexpr std::array<std::pair<std::string_view, at::ScalarType>, 16> saf
 }
 
 /// What a header holds beside the tensors, which is texts alone.
-[[nodiscard]] inline std::map<std::string, std::string> parse_metadata(const Source& source, std::string_view text) {
-  const nlohmann::json header = parse_json(source, text);
+class MetadataEvents : public JsonEvents {
+ public:
+  using JsonEvents::JsonEvents;
+
   std::map<std::string, std::string> metadata;
-  const auto found = header.find("__metadata__");
-  if (found == header.end()) return metadata;
-  if (!found->is_object()) throw source.damaged("its metadata is no JSON object");
-  for (const auto& [key, value] : found->items()) {
-    if (!value.is_string()) throw source.damaged(fmt::format("its metadata '{}' is no text", key));
-    metadata.emplace(key, value.get<std::string>());
+
+ private:
+  void on_key(int depth, const std::string& key) override {
+    if (depth == 1) is_metadata_ = key == "__metadata__";
+    if (depth == 2 && is_metadata_) key_ = key;
   }
-  return metadata;
+  void on_value(int depth, const Value& value) override {
+    if (!is_metadata_ || depth > 2) return;
+    if (depth == 1 && value.kind != Kind::object) throw source_.damaged("its metadata is no JSON object");
+    if (depth == 1) return;
+    if (value.kind != Kind::text) throw source_.damaged(fmt::format("its metadata '{}' is no text", key_));
+    metadata.insert_or_assign(key_, *value.text);
+  }
+
+  std::string key_;
+  bool is_metadata_ = false;
+};
+
+[[nodiscard]] inline std::map<std::string, std::string> parse_metadata(const Source& source, std::string_view text) {
+  MetadataEvents header(source);
+  header.read(text);
+  return std::move(header.metadata);
 }
 
 }  // namespace thaw::detail

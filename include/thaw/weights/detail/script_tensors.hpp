@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <string>
 #include <string_view>
@@ -27,9 +28,9 @@ class ScriptWalk {
     }
     for (std::size_t i = 0; attributes != nullptr && i + 1 < attributes->items.size(); i += 2) {
       const Node* value = pickle_.node(attributes->items[i + 1]);
-      const bool is_tensor = SpecReader::describes_tensor(value);
+      const bool is_tensor = (SpecReader::form(pickle_, value).kind == TensorKind::plain);
       if (!is_tensor && (value == nullptr || value->kind != Node::Kind::object)) continue;
-      std::string name = prefix + std::string(tensor_name(source_, attributes->items[i]));
+      std::string name = prefix + tensor_name(source_, pickle_, attributes->items[i]);
       if (name.size() > longest_name) throw source_.damaged("a tensor's name is too long");
       text_ += name.size();
       if (text_ > most_text) throw source_.damaged("the names of its tensors take more than 64 MB");
@@ -58,19 +59,32 @@ class ScriptWalk {
   std::size_t spent_ = 0, text_ = 0;
 };
 
+/// tch-rs saves each variable as an attribute of one module, with | for the dots of its name.
+inline void put_dots_back(std::vector<NamedNode>& tensors) {
+  const auto has_dot = [](const NamedNode& each) { return each.first.find('.') != std::string::npos; };
+  if (std::ranges::any_of(tensors, has_dot)) return;
+  for (auto& [name, node] : tensors) std::ranges::replace(name, '|', '.');
+}
+
 /// The tensors of a TorchScript program under the names of its state dict. LibTorch's torch::save writes such files
-/// too.
-[[nodiscard]] inline std::vector<NamedNode> script_tensors(const Source& source, const Pickle& pickle,
-                                                           const std::string& key) {
+/// too, and so does tch-rs.
+[[nodiscard]] inline FoundTensors script_tensors(const Source& source, const Pickle& pickle, const std::string& key) {
+  const Node* root = pickle.node(pickle.root, Node::Kind::object);
+  if (root == nullptr && !candidates(pickle).empty()) return dict_tensors(source, pickle, key);  // torch::pickle_save
   if (!key.empty() && key != ".") {
     throw FileError(source.name, fmt::format("is a TorchScript archive, which has nothing under the key '{}'", key),
                     "leave the key empty, and map names with .prefix or .rename");
   }
-  const Node* root = pickle.node(pickle.root, Node::Kind::object);
   if (root == nullptr) throw source.damaged("its TorchScript program holds no module");
   ScriptWalk walk(source, pickle);
   walk.visit(*root, "");
-  return std::move(walk.found);
+  if (walk.found.empty()) {
+    throw FileError(source.name,
+                    "is a TorchScript program without parameters or buffers: torch.jit.freeze makes constants of them",
+                    "save the module before it is frozen: torch.jit.script(model.eval()).save(path)");
+  }
+  put_dots_back(walk.found);
+  return {.tensors = std::move(walk.found)};
 }
 
 }  // namespace thaw::detail

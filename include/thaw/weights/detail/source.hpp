@@ -17,6 +17,7 @@
 #include <system_error>
 #include <thaw/core/error.hpp>
 #include <thaw/core/first_line.hpp>
+#include <thaw/weights/detail/other_formats.hpp>
 
 namespace thaw::detail {
 
@@ -55,9 +56,7 @@ inline void check_readable(const std::filesystem::path& path) {
   if (!std::filesystem::exists(status)) {
     throw FileError(path.string(), "does not exist", "check the path; it is relative to the working directory");
   }
-  if (std::filesystem::is_directory(status)) {
-    throw FileError(path.string(), "is a directory, not a file of weights", "name the file inside it");
-  }
+  if (std::filesystem::is_directory(status)) throw other_folder(path).error(path.string());
   if (!std::filesystem::is_regular_file(status)) {
     throw FileError(path.string(), "is not a regular file", "write the weights to a file first");
   }

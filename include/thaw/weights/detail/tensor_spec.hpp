@@ -45,38 +45,64 @@ struct TensorSpec {
   return sum;
 }
 
+enum class TensorKind {
+  none,    ///< no tensor
+  plain,   ///< dense: it can be read
+  foreign  ///< sparse, quantised, nested, on the meta device, of a class with a layout of its own
+};
+
 /// Reads tensors and storages out of the descriptions that the Unpickler leaves.
 class SpecReader {
  public:
   SpecReader(const Source& source, const Pickle& pickle) : source_(source), pickle_(pickle) {}
 
-  [[nodiscard]] static bool describes_tensor(const Node* node) {
-    return node != nullptr && node->kind == Node::Kind::call && node->global->role >= Role::tensor;
+  /// What a call makes, seen through Parameter and through subclasses of Tensor.
+  struct Form {
+    TensorKind kind = TensorKind::none;
+    Role role = Role::opaque;  ///< of a plain one: tensor or tensor_v3
+    const std::vector<Value>* arguments = nullptr;
+    const Node* named = nullptr;  ///< what tells a foreign one: its class, or the function that would make it
+  };
+
+  /// A call that is malformed counts as one of a plain tensor: reading it says what is wrong.
+  [[nodiscard]] static Form form(const Pickle& pickle, const Node* node) {
+    constexpr int deepest = 8;  // a parameter of a parameter of ...: PyTorch writes two
+    if (node == nullptr || node->kind != Node::Kind::call) return {};
+    Form form{.kind = TensorKind::plain, .role = node->global->role, .named = node};
+    const Value* arguments = &node->items[0];
+    for (int i = 0; i < deepest; ++i) {
+      if (form.role == Role::foreign_tensor) return {.kind = TensorKind::foreign, .named = form.named};
+      if (form.role < Role::tensor) return i == 0 ? Form{} : Form{.kind = TensorKind::plain};
+      const Node* tuple = pickle.node(*arguments, Node::Kind::tuple);
+      if (tuple == nullptr) return {.kind = TensorKind::plain};
+      form.arguments = &tuple->items;
+      if (form.role == Role::tensor || form.role == Role::tensor_v3) return form;
+      const bool is_parameter = form.role == Role::parameter;
+      if (tuple->items.size() < (is_parameter ? 1U : 3U)) return {.kind = TensorKind::plain};
+      const Node* inner = pickle.node(tuple->items[0], is_parameter ? Node::Kind::call : Node::Kind::global);
+      if (inner == nullptr) return {.kind = TensorKind::plain};
+      if (is_parameter) {
+        form.named = inner;
+      } else if (const Node* type = pickle.node(tuple->items[1], Node::Kind::global)) {
+        form.named = type;
+      }
+      form.role = inner->global->role;
+      arguments = is_parameter ? &inner->items[0] : &tuple->items[2];
+    }
+    return {.kind = TensorKind::plain};
   }
 
-  /// The tensor inside a call of one of PyTorch's rebuilding functions.
+  /// The tensor that a call of one of PyTorch's rebuilding functions makes.
   [[nodiscard]] TensorSpec tensor(const Node* call) const {
-    Role role = call->global->role;
-    const std::vector<Value>* arguments = &tuple(call->items[0]);
-    while (role == Role::parameter || role == Role::subclass) {  // ends: a call's arguments are older than the call
-      if (role == Role::parameter) {
-        const Node* inner = pickle_.node(argument(*arguments, 0));
-        if (!describes_tensor(inner)) throw malformed();
-        role = inner->global->role;
-        arguments = &tuple(inner->items[0]);
-      } else {
-        const Node* function = pickle_.node(argument(*arguments, 0), Node::Kind::global);
-        if (function == nullptr || function->global->role < Role::tensor) throw malformed();
-        role = function->global->role;
-        arguments = &tuple(argument(*arguments, 2));
-      }
-    }
+    const auto [kind, role, arguments, named] = form(pickle_, call);
+    if (kind != TensorKind::plain || arguments == nullptr) throw malformed();
     TensorSpec spec{.storage = storage(pickle_.node(argument(*arguments, 0), Node::Kind::persistent)),
                     .offset = number(argument(*arguments, 1)),
                     .sizes = numbers(argument(*arguments, 2)),
                     .strides = numbers(argument(*arguments, 3))};
     const std::size_t flags = role == Role::tensor_v3 ? 7 : 6;
     spec.dtype = role == Role::tensor_v3 ? dtype(argument(*arguments, 6), Role::dtype) : spec.storage.dtype;
+    if (c10::isQIntType(spec.dtype)) throw malformed();
     if (arguments->size() > flags && !std::holds_alternative<std::monostate>((*arguments)[flags])) {
       throw FileError(source_.name, "holds a tensor with the conjugate or the negative bit",
                       "save `tensor.resolve_conj().resolve_neg()` in Python");
@@ -125,6 +151,7 @@ class SpecReader {
   [[nodiscard]] std::vector<std::int64_t> numbers(const Value& value) const {
     constexpr std::size_t most_dimensions = 64;  // LibTorch's own bound for many operations
     const Node* call = pickle_.node(value, Node::Kind::call);
+    if (call != nullptr && call->global->role != Role::size) throw malformed();
     const auto& values = call == nullptr ? tuple(value) : tuple(argument(tuple(call->items[0]), 0));
     if (values.size() > most_dimensions) throw malformed();
     std::vector<std::int64_t> all;
@@ -134,8 +161,12 @@ class SpecReader {
   }
   [[nodiscard]] at::ScalarType dtype(const Value& value, Role role) const {
     const Node* node = pickle_.node(value, Node::Kind::global);
-    if (node == nullptr || node->global->role != role) throw malformed();
-    return node->global->dtype;
+    if (node == nullptr) throw malformed();
+    if (node->global->role == role) return node->global->dtype;
+    if (node->global->role != Role::opaque) throw malformed();
+    throw FileError(source_.name,
+                    fmt::format("holds elements of type '{}', which thaw does not know", pickle_.global_name(*node)),
+                    "convert the tensors in Python: tensor.float()");
   }
   [[nodiscard]] FileError malformed() const {
     return source_.damaged("a tensor is described in a way that PyTorch never writes");

@@ -25,6 +25,12 @@ class ZipArchive {
 
   [[nodiscard]] bool has(std::string_view record) const { return records_.contains(record); }
 
+  /// Whether the name of a record passes a test.
+  template <class Test>
+  [[nodiscard]] bool any(Test test) const {
+    return std::ranges::any_of(records_, [&](const auto& record) { return test(record.first); });
+  }
+
   /// The bytes of a record, named without the folder.
   [[nodiscard]] std::string_view read(std::string_view name) const {
     const auto found = records_.find(name);

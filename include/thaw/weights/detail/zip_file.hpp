@@ -16,6 +16,7 @@
 #include <thaw/weights/detail/zip_archive.hpp>
 #include <thaw/weights/state_dict.hpp>
 #include <unordered_map>
+#include <utility>
 
 namespace thaw::detail {
 
@@ -65,8 +66,7 @@ class ZipStorages {
 [[nodiscard]] inline StateDict read_zip(const Source& source, const std::string& key) {
   const ZipArchive archive(source);
   if (!archive.has("data.pkl")) {
-    throw FileError(source.name, "is a zip archive, but torch.save did not write it",
-                    "unpack it and name the file inside it");
+    throw other_archive([&](auto test) { return archive.any(test); }).error(source.name);
   }
   if (archive.has("byteorder") && archive.read("byteorder") != "little") {
     throw FileError(source.name, "was written by a big-endian machine",
@@ -74,8 +74,8 @@ class ZipStorages {
   }
   const Pickle pickle = Unpickler(source, archive.read("data.pkl")).read();
   const bool is_program = archive.has("constants.pkl");
-  const auto found = is_program ? script_tensors(source, pickle, key) : dict_tensors(source, pickle, key);
-  return read_state_dict(source, pickle, found, ZipStorages(source, archive));
+  FoundTensors found = is_program ? script_tensors(source, pickle, key) : dict_tensors(source, pickle, key);
+  return read_state_dict(source, pickle, std::move(found), ZipStorages(source, archive));
 }
 
 }  // namespace thaw::detail
