@@ -1,4 +1,5 @@
 #include <thaw/report/console.hpp>
+#include <thaw/report/detail/progress_line.hpp>
 
 #include <ATen/ops/ones.h>
 #include <ATen/ops/scalar_tensor.h>

@@ -45,15 +45,15 @@ World with_other(double failed = 0, std::string words = "") {
 
 TEST_CASE("a process alone is the first of one, and asks nobody") {
   const World alone;
-  CHECK(alone.alone());
-  CHECK(alone.first());
+  CHECK(alone.is_single());
+  CHECK(alone.is_rank_zero());
   CHECK(alone.size() == 1);
   CHECK(alone.shard().all());
   CHECK(alone.norm_sees_all());
-  CHECK(alone.sums({1, 2}) == std::vector<double>{1, 2});
+  CHECK(alone.all_reduce({1, 2}) == std::vector<double>{1, 2});
   CHECK(alone.any(true));
   CHECK_FALSE(alone.any(false));
-  CHECK(alone.texts("here") == std::vector<std::string>{"here"});
+  CHECK(alone.all_gather("here") == std::vector<std::string>{"here"});
   const thaw::RunState state{{"a", at::arange(3)}};
   CHECK(alone.state_of(0, state).at("a").is_same(state.at("a")));
   CHECK_THROWS_AS(alone.together([] { throw thaw::DataError("here", "b", "c"); }), thaw::DataError);
@@ -69,6 +69,6 @@ TEST_CASE("what fails here is thrown here, what fails elsewhere says where and h
 }
 
 TEST_CASE("every process's text is known by its rank") {
-  CHECK(with_other(0, "there").texts("") == std::vector<std::string>{"", "there"});
-  CHECK(with_other(0, "").texts("here") == std::vector<std::string>{"here", ""});
+  CHECK(with_other(0, "there").all_gather("") == std::vector<std::string>{"", "there"});
+  CHECK(with_other(0, "").all_gather("here") == std::vector<std::string>{"here", ""});
 }

@@ -71,9 +71,9 @@ THAW_INLINE EpochRecord Learner::run(std::span<const Stage> plan, std::vector<Ca
 
   for (auto i = static_cast<std::size_t>(cursor_.stage); i < plan.size(); ++i) {
     detail::RunningStage run{.stage = plan[i],
-            .optimizer = OptimizerGroups(*optimizer_, groups_),
-            .plan = planned[i],
-            .callbacks = callbacks};
+                             .optimizer = OptimizerGroups(*optimizer_, groups_),
+                             .plan = planned[i],
+                             .callbacks = callbacks};
     running.last = run_stage(run);
     if (i + 1 == plan.size()) running.end();
     announce(callbacks, SafePoint{.learner = *this, .after = SafePoint::After::stage});
