@@ -37,7 +37,7 @@ int or_throw(int result, const std::string& what) {
 /// This thread is in that namespace from then on.
 int open_far0(const std::string& name) {
   const int place = or_throw(::open(("/var/run/netns/" + name).c_str(), O_RDONLY | O_CLOEXEC), name);
-  or_throw(::setns(cursor, CLONE_NEWNET), "setns " + name);
+  or_throw(::setns(place, CLONE_NEWNET), "setns " + name);
   ::close(place);
   const int device = or_throw(::open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC), "/dev/net/tun");
   ifreq request{};
