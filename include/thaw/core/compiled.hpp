@@ -11,6 +11,7 @@
 // thaw::thaw is header-only: every file that includes the header compiles them. thaw::compiled defines THAW_COMPILED,
 // and its own file for each room compiles the definitions of that room, once; all others see the declarations alone.
 
+// NOLINTBEGIN(cppcoreguidelines-macro-usage): what a macro alone can do
 #ifdef THAW_COMPILED
 #define THAW_INLINE
 #define THAW_DEFINES(room) THAW_DEFINES_##room
@@ -18,3 +19,4 @@
 #define THAW_INLINE inline
 #define THAW_DEFINES(room) 1
 #endif
+// NOLINTEND(cppcoreguidelines-macro-usage)
