@@ -215,7 +215,7 @@ class Learner {
   };
 
   Learner(detail::Task task, const std::shared_ptr<torch::nn::Module>& module, LayerGroups&& groups,
-          LearnerOptions&& options);
+          LearnerOptions options);
 
   using Drawn = detail::Drawn;
   using StepLoss = detail::StepLoss;

@@ -14,7 +14,7 @@
 namespace thaw {
 
 THAW_INLINE Learner::Learner(detail::Task task, const std::shared_ptr<torch::nn::Module>& module, LayerGroups&& groups,
-                             LearnerOptions&& options)
+                             LearnerOptions options)
     : world_(std::move(options.world)),
       groups_(std::move(groups)),
       mode_(std::make_shared<detail::ComputeMode>(detail::ComputeMode{options.layout, options.precision})),

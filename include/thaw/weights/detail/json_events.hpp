@@ -25,7 +25,7 @@ class JsonEvents : public nlohmann::json_sax<nlohmann::json> {
  protected:
   enum class Kind { null, boolean, whole, number, text, object, array };
   struct Value {
-    Kind kind;
+    Kind kind = Kind::null;
     std::uint64_t number = 0;           ///< of a whole one, which is not negative
     const std::string* text = nullptr;  ///< of a text
   };

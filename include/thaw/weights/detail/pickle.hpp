@@ -258,7 +258,7 @@ class Unpickler : private PickleStack {
     stack_.erase(first, stack_.end());
   }
 
-  std::vector<Value> pairs(std::vector<Value> items) const {
+  [[nodiscard]] std::vector<Value> pairs(std::vector<Value> items) const {
     if (items.size() % 2 != 0) throw damaged("a key without a value");
     return items;
   }
@@ -297,7 +297,7 @@ class Unpickler : private PickleStack {
     return memo_[place];
   }
 
-  std::string_view as_text(const Value& value) const {
+  [[nodiscard]] std::string_view as_text(const Value& value) const {
     const auto* text = std::get_if<std::string_view>(&value);
     if (text == nullptr) throw damaged("a name that is no text");
     return *text;
