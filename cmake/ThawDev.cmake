@@ -68,5 +68,8 @@ function(thaw_executable name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;LINK")
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE thaw_dev ${arg_LINK})
+  if(THAW_SANITIZE) # as the precompiled header
+    target_link_libraries(${name} PRIVATE thaw::compiled)
+  endif()
   target_precompile_headers(${name} REUSE_FROM ${thaw_precompiled})
 endfunction()
