@@ -1,6 +1,6 @@
 """PyTorch's side of image_loading: torchvision's ImageFolder and transforms, PyTorch's DataLoader. One line of JSON.
 
-    .deps/python/bin/python benchmarks/peers/torch_images.py --read DIR --workers N
+    .deps/python/bin/python benchmarks/peers/torch_images.py --read DIR --workers N --resize N
 """
 
 import argparse
@@ -31,10 +31,12 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--read")
     parser.add_argument("--workers", type=int)
+    parser.add_argument("--resize", type=int, help="0: a random part at 224 px")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    whole = [transforms.Resize(options.resize or 224), transforms.CenterCrop(options.resize or 224)]
     steps = [
-        transforms.RandomResizedCrop(224),
+        *(whole if options.resize else [transforms.RandomResizedCrop(224)]),
         transforms.RandomHorizontalFlip(),
         transforms.ToTensor(),
         transforms.Normalize(MEAN, STD),

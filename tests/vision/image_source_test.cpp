@@ -9,6 +9,7 @@
 #include <torch/nn/modules/linear.h>
 #include <torch/nn/modules/pooling.h>
 #include <opencv2/core.hpp>
+#include <opencv2/imgproc.hpp>
 
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_exception.hpp>
@@ -35,6 +36,7 @@ using Catch::Matchers::ContainsSubstring;
 using Catch::Matchers::MessageMatches;
 using thaw::test::all;
 using thaw::test::Folder;
+using thaw::test::same;
 using thaw::vision::ImageItem;
 using thaw::vision::ImageList;
 using thaw::vision::ImageSource;
@@ -427,4 +429,50 @@ TEST_CASE("what cannot be read is dropped, with the name of its format") {
   thaw::test::write_text(folder / "1.png", thaw::test::tiff({.samples = 4, .extra = {0, 0, 0}, .pixels = "abcd"}));
   CHECK(thaw::vision::drop_unreadable(list).size() == 0);
   CHECK(thaw::vision::drop_unreadable(list, nullptr, thaw::vision::Channels::rgba).size() == 1);
+}
+
+TEST_CASE("a JPEG that becomes much smaller is decoded smaller, and looks nearly the same") {
+  const Folder folder;
+  cv::Mat coarse = thaw::test::picture(12, 16), photo, grain(375, 500, CV_8UC3);
+  cv::resize(coarse, photo, {500, 375}, 0, 0, cv::INTER_CUBIC);
+  cv::RNG(1).fill(grain, cv::RNG::NORMAL, 12, 6);
+  thaw::vision::write_image(photo + grain, folder / "photo.jpg");
+  const auto seen = [&](int size, bool scaled, thaw::vision::Channels channels = thaw::vision::Channels::rgb) {
+    const bool gray = channels == thaw::vision::Channels::gray;
+    return ImageSource({.images = {.classes = {"a"}, .items = {{.path = folder / "photo.jpg", .labels = {0}}}},
+                        .transforms = {Resize{size}},
+                        .normalization = gray ? thaw::vision::Normalization{{0}, {1}} : bytes_to_unit,
+                        .channels = channels,
+                        .scaled_decoding = scaled})
+        .sample(0)
+        .image;
+  };
+  for (const int size : {128, 96, 64, 48, 32}) {
+    const cv::Mat scaled = seen(size, true), whole = seen(size, false);
+    INFO(size << " px");
+    REQUIRE(scaled.size() == whole.size());
+    REQUIRE(scaled.type() == whole.type());
+    const double difference = cv::norm(scaled, whole, cv::NORM_L1) / static_cast<double>(scaled.total() * 3);
+    CHECK(difference > 0);
+    CHECK(difference < 1.5);  // of 255
+  }
+  CHECK(same(seen(200, true), seen(200, false)));
+  CHECK(seen(64, true, thaw::vision::Channels::gray).type() == CV_8UC1);
+  const cv::Mat gray = seen(64, true, thaw::vision::Channels::gray);
+  CHECK(cv::norm(gray, seen(64, false, thaw::vision::Channels::gray), cv::NORM_L1) / 64 / 64 < 1.5);
+
+  SECTION("turned upright all the same") {
+    thaw::test::write_text(folder / "photo.jpg",
+                           thaw::test::with_orientation(thaw::test::text_of(folder / "photo.jpg"), 6));
+    const cv::Mat scaled = seen(64, true), whole = seen(64, false);
+    CHECK(cv::norm(scaled, whole, cv::NORM_L1) / 64 / 64 / 3 < 1.5);
+    CHECK(cv::norm(scaled, whole.t(), cv::NORM_L1) / 64 / 64 / 3 > 5);
+  }
+  SECTION("and refused where it ends too early, or lacks pixels") {
+    const std::string bytes = thaw::test::text_of(folder / "photo.jpg");
+    thaw::test::write_text(folder / "photo.jpg", bytes.substr(0, bytes.size() / 2));
+    CHECK_THROWS_AS(seen(64, true), thaw::FileError);
+    thaw::test::write_text(folder / "photo.jpg", bytes.substr(0, bytes.size() / 2) + "\xFF\xD9");
+    CHECK_THROWS_AS(seen(64, true), thaw::FileError);
+  }
 }

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <string>
 
+#include <thaw/vision/aug_transforms.hpp>
 #include <thaw/vision/geometry.hpp>
 #include <thaw/vision/lighting.hpp>
 #include <thaw/vision/resize.hpp>
@@ -108,4 +109,31 @@ TEST_CASE("warps with different borders are not joined") {
     cv::rotate(expected, turned, cv::ROTATE_90_CLOCKWISE);
     return turned;
   }()));
+}
+
+TEST_CASE("how many times smaller an image may be read") {
+  using thaw::vision::CenterCrop, thaw::vision::Fit, thaw::vision::Flip, thaw::vision::RandomResizedCrop;
+  using thaw::vision::Resize;
+  const cv::Size photo(500, 375);
+  CHECK(Transforms{Resize{128}}.reduction(photo) == 2);
+  CHECK(Transforms{Resize{187}}.reduction(photo) == 2);
+  CHECK(Transforms{Resize{188}}.reduction(photo) == 1);
+  CHECK(Transforms{Resize{64}, Flip{}}.reduction(photo) == 4);
+  CHECK(Transforms{Resize{16}}.reduction(photo) == 8);
+  CHECK(Transforms{Resize{128}}.reduction({130, 130}) == 1);
+  CHECK(Transforms{Resize{.size = 100, .width = 250}}.reduction(photo) == 2);
+  CHECK(Transforms{Resize{.size = 150, .fit = Fit::pad}}.reduction(photo) == 2);  // 500 become 150
+  CHECK(Transforms{Resize{.size = 150, .fit = Fit::shorter}}.reduction(photo) == 2);
+  CHECK(Transforms{Resize{128}, thaw::vision::aug_transforms()}.reduction(photo) == 2);
+  // A part may be enlarged: what it looks at must still be there.
+  CHECK(Transforms{Resize{128}, thaw::vision::Zoom{.max = 2}}.reduction(photo) == 1);
+  CHECK(Transforms{Resize{64}, RandomResizedCrop{.size = 64, .min_scale = 0.25}}.reduction(photo) == 2);
+  CHECK(Transforms{Resize{64}, RandomResizedCrop{.size = 64}}.reduction(photo) == 1);
+  // Nobody knows what these do, or there is no Resize to begin with.
+  CHECK(Transforms{Resize{64}, [](thaw::vision::Sample&, Random&) {}}.reduction(photo) == 1);
+  CHECK(Transforms{Resize{64}, [](cv::Size size, Random&) { return thaw::vision::Warp{.size = size}; }}.reduction(
+            photo) == 1);
+  CHECK(Transforms{Resize{64}, [](cv::Mat&, Random&) {}}.reduction(photo) == 4);
+  CHECK(Transforms{CenterCrop{64}, Resize{32}}.reduction(photo) == 1);
+  CHECK(Transforms{}.reduction(photo) == 1);
 }

@@ -4,6 +4,7 @@
 #include <opencv2/imgproc.hpp>
 
 #include <array>
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <numbers>
@@ -17,6 +18,7 @@ namespace thaw::vision {
 struct Flip {
   double p = 0.5;
 
+  [[nodiscard]] double zoom() const { return 1; }
   [[nodiscard]] Warp operator()(cv::Size size, Random& random) const {
     if (!random.chance(p)) return {.size = size};
     return {.matrix = about_middle(cv::Matx33d::diag({-1, 1, 1}), size), .size = size};
@@ -27,6 +29,7 @@ struct Flip {
 struct FlipVertical {
   double p = 0.5;
 
+  [[nodiscard]] double zoom() const { return 1; }
   [[nodiscard]] Warp operator()(cv::Size size, Random& random) const {
     if (!random.chance(p)) return {.size = size};
     return {.matrix = about_middle(cv::Matx33d::diag({1, -1, 1}), size), .size = size};
@@ -37,6 +40,7 @@ struct FlipVertical {
 struct Dihedral {
   double p = 1;
 
+  [[nodiscard]] double zoom() const { return 1; }
   [[nodiscard]] Warp operator()(cv::Size size, Random& random) const {
     if (!random.chance(p)) return {.size = size};
     const std::int64_t way = random.below(8);
@@ -57,6 +61,7 @@ struct Rotate {
   Beyond beyond = Beyond::mirrored;
   cv::Scalar color = {};
 
+  [[nodiscard]] double zoom() const { return 1; }
   [[nodiscard]] Warp operator()(cv::Size size, Random& random) const {
     if (!random.chance(p)) return {.size = size};
     const double angle = random.uniform(-max_degrees, max_degrees) * std::numbers::pi / 180;
@@ -72,6 +77,7 @@ struct Zoom {
   Beyond beyond = Beyond::mirrored;
   cv::Scalar color = {};
 
+  [[nodiscard]] double zoom() const { return std::max(1.0, max); }
   [[nodiscard]] Warp operator()(cv::Size size, Random& random) const {
     if (!random.chance(p)) return {.size = size};
     const double s = random.uniform(min, max);
@@ -110,6 +116,7 @@ struct Perspective {
   Beyond beyond = Beyond::mirrored;
   cv::Scalar color = {};
 
+  [[nodiscard]] double zoom() const { return 1 + magnitude; }
   [[nodiscard]] Warp operator()(cv::Size size, Random& random) const {
     if (!random.chance(p)) return {.size = size};
     const double x = random.uniform(-magnitude, magnitude), y = random.uniform(-magnitude, magnitude);

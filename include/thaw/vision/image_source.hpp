@@ -38,6 +38,10 @@ struct ImageSourceOptions {
   Normalization normalization = {};  ///< what the network expects; has to be said
   Channels channels = Channels::rgb;
   Predict predict = Predict::label;
+  /// JPEGs that `transforms` make at least twice smaller are decoded at a half, a quarter or an eighth of their size,
+  /// not below that at which the network sees them. Takes less time; what the network sees differs little
+  /// (docs/vision.md). Not for masks and keypoints.
+  bool scaled_decoding = true;
   /// Which way up masks and keypoints were drawn. If unset, images and masks are turned upright, each as its own EXIF
   /// says, and an image that is turned without its mask, or with keypoints, is an error.
   std::optional<Orientation> orientation = {};
@@ -182,8 +186,11 @@ class ImageSource {
 
   static Sample sample(const ImageSourceOptions& options, std::int64_t i, std::int64_t epoch) {
     const ImageItem& item = options.images.items.at(static_cast<std::size_t>(i));
-    const auto [image, orientation] =
-        detail::read_oriented(item.path, options.channels, options.orientation.value_or(Orientation::upright));
+    detail::Reduction reduction;
+    if (options.scaled_decoding && options.predict != Predict::mask && options.predict != Predict::keypoints)
+      reduction = [&](cv::Size size) { return options.transforms.reduction(size); };
+    const auto [image, orientation] = detail::read_oriented(
+        item.path, options.channels, options.orientation.value_or(Orientation::upright), reduction);
     Sample sample{.image = image};
     if (options.predict == Predict::mask) {
       const auto [mask, mask_orientation] = ImageSource::mask(options, item);

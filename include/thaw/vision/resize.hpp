@@ -28,6 +28,13 @@ struct Resize {
   cv::Scalar color = {};           ///< as the image's pixels are
   std::uint8_t mask_beyond = 255;  ///< the class of what `pad` fills a mask with
 
+  /// How many times smaller it makes an image.
+  [[nodiscard]] double shrink(cv::Size from) const {
+    const double x = static_cast<double>(from.width) / (width == 0 ? size : width);
+    const double y = static_cast<double>(from.height) / size;
+    return fit == Fit::pad ? std::max(x, y) : std::min(x, y);
+  }
+
   [[nodiscard]] Warp operator()(cv::Size from, Random&) const {
     const cv::Size to(width == 0 ? size : width, size);
     double x = static_cast<double>(to.width) / from.width, y = static_cast<double>(to.height) / from.height;
@@ -52,6 +59,8 @@ struct CenterCrop {
   int size = 224;
   int width = 0;
 
+  [[nodiscard]] double zoom() const { return 1; }
+
   [[nodiscard]] Warp operator()(cv::Size from, Random&) const {
     const cv::Size to(width == 0 ? size : width, size);
     return {
@@ -67,6 +76,8 @@ struct RandomResizedCrop {
   int size = 224;
   double min_scale = 0.08, max_scale = 1;
   double min_ratio = 3.0 / 4, max_ratio = 4.0 / 3;
+
+  [[nodiscard]] double zoom() const { return 1 / std::sqrt(min_scale); }
 
   [[nodiscard]] Warp operator()(cv::Size from, Random& random) const {
     const cv::Rect part = choose(from, random);
@@ -103,6 +114,7 @@ struct RandomCrop {
   cv::Scalar color = {};
   std::uint8_t mask_beyond = 255;
 
+  [[nodiscard]] double zoom() const { return 1; }
   [[nodiscard]] Warp operator()(cv::Size from, Random& random) const {
     const auto offset = [&](int length) {
       const int room = length + 2 * padding - size;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <concepts>
+#include <cstddef>
 #include <functional>
 #include <initializer_list>
 #include <optional>
@@ -41,6 +42,8 @@ class Transforms {
   struct Step {
     std::function<Warp(cv::Size, Random&)> warp;   ///< either this
     std::function<void(Sample&, Random&)> change;  ///< or this
+    std::function<double(cv::Size)> shrink = {};   ///< of a Resize: how many times smaller it makes an image
+    std::optional<double> zoom = {};               ///< how many times larger it may make a part of one, where that is known
   };
 
   Transforms() = default;
@@ -56,7 +59,12 @@ class Transforms {
     if constexpr (std::same_as<T, Transforms>) {
       steps_.insert(steps_.end(), transform.steps_.begin(), transform.steps_.end());
     } else if constexpr (GeometricTransform<T>) {
-      steps_.push_back({.warp = std::move(transform), .change = {}});
+      Step step;
+      if constexpr (requires(cv::Size size) { transform.shrink(size); })
+        step.shrink = [transform](cv::Size size) { return transform.shrink(size); };
+      if constexpr (requires { transform.zoom(); }) step.zoom = transform.zoom();
+      step.warp = std::move(transform);
+      steps_.push_back(std::move(step));
     } else if constexpr (SampleTransform<T>) {
       steps_.push_back({.warp = {}, .change = std::move(transform)});
     } else {
@@ -65,11 +73,26 @@ class Transforms {
                     "void(cv::Mat&, Random&) or as void(Sample&, Random&)");
       steps_.push_back({.warp = {}, .change = [transform = std::move(transform)](Sample& sample, Random& random) {
                           transform(sample.image, random);
-                        }});
+                        },
+                        .zoom = 1});
     }
   }
 
   [[nodiscard]] bool empty() const { return steps_.empty(); }
+
+  /// How many times smaller an image of this size may be read: 1, 2, 4 or 8, so that it has no fewer pixels than the
+  /// transforms look at. 1 where they do not begin with a Resize, or one of them does not say how much it may enlarge.
+  [[nodiscard]] int reduction(cv::Size from) const {
+    if (steps_.empty() || !steps_[0].shrink || from.empty()) return 1;
+    double shrink = steps_[0].shrink(from);
+    for (std::size_t i = 1; i < steps_.size(); ++i) {
+      if (!steps_[i].zoom) return 1;
+      shrink /= *steps_[i].zoom;
+    }
+    int times = 1;
+    while (times < 8 && 2 * times <= shrink) times *= 2;
+    return times;
+  }
 
   void operator()(Sample& sample, Random& random) const {
     std::optional<Warp> pending;

@@ -80,6 +80,19 @@ class JpegMarkers {
   return whole_or_no_jpeg(std::span<const std::uint8_t>(bytes));
 }
 
+/// Its size as the pixels are stored; none for what is no JPEG that says it.
+[[nodiscard]] inline cv::Size size_of_jpeg(std::span<const std::uint8_t> bytes) {
+  cv::Size found;
+  if (is_jpeg(bytes))
+    JpegMarkers(bytes).each([&](std::uint8_t marker, std::size_t at, std::size_t size) {
+      const bool frame = marker >= 0xC0 && marker <= 0xCF && marker != 0xC4 && marker != 0xC8 && marker != 0xCC;
+      if (frame && size >= 5)
+        found = cv::Size(bytes[at + 3] << 8 | bytes[at + 4], bytes[at + 1] << 8 | bytes[at + 2]);
+      return frame || marker == JpegMarkers::scan;
+    });
+  return found;
+}
+
 /// Whether pixels of a JPEG are missing though it has its end: libjpeg makes gray of them, and says nothing. `image` is
 /// what `decode(bytes)` gave. Bytes put before the end would stand for what is missing; behind all pixels they are
 /// passed over. What lacks within the last block of pixels alone is not seen. Tried only where the last pixel is such a
