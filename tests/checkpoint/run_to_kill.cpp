@@ -25,6 +25,7 @@
 #include <map>
 #include <string>
 #include <thaw/checkpoint/checkpoint.hpp>
+#include <thaw/checkpoint/detail/checksum.hpp>
 #include <thaw/data/in_memory.hpp>
 #include <thaw/data/prefetch.hpp>
 #include <thaw/groups/gradual_unfreeze.hpp>
