@@ -86,8 +86,9 @@ class Transforms {
     if (steps_.empty() || !steps_[0].shrink || from.empty()) return 1;
     double shrink = steps_[0].shrink(from);
     for (std::size_t i = 1; i < steps_.size(); ++i) {
-      if (!steps_[i].zoom) return 1;
-      shrink /= *steps_[i].zoom;
+      const std::optional<double> zoom = steps_[i].zoom;
+      if (!zoom) return 1;
+      shrink /= *zoom;
     }
     int times = 1;
     while (times < 8 && 2 * times <= shrink) times *= 2;
