@@ -26,7 +26,7 @@ set(dependencies
 
 # What costs a user another library, and the rooms that may ask for it.
 set(libraries "nlohmann/ -> weights checkpoint" "xxhash -> weights checkpoint" "opencv2/ -> vision" "unicode/ -> text"
-           "torch/csrc/distributed/ -> distributed")
+              "torch/csrc/distributed/ -> distributed")
 
 string(CONCAT torch_free "^(schedule/|find/(suggest|lr_curve)\\.hpp|train/stage\\.hpp|"
        "groups/(freeze_(policy|combine)|gradual_unfreeze|rates)\\.hpp|report/schedule_plot\\.hpp)")

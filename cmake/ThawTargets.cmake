@@ -36,7 +36,7 @@ function(thaw_component name)
 endfunction()
 
 thaw_component(io ROOMS weights checkpoint NEEDS nlohmann_json::nlohmann_json xxHash::xxhash
-                   FOR "weight files, checkpoints")
+               FOR "weight files, checkpoints")
 thaw_component(vision ROOMS vision NEEDS ThawOpenCV::ThawOpenCV FOR "images from disk")
 thaw_component(text ROOMS text NEEDS ICU::uc FOR "tokenizers")
 thaw_component(distributed ROOMS distributed NEEDS ThawGloo::ThawGloo FOR "several processes")

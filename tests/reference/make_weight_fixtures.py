@@ -22,36 +22,10 @@ import zipfile
 import numpy
 import safetensors.torch
 import torch
+from weight_net import Net, net, numbers  # noqa: F401  pickles name the class in this program
 
 OUT = pathlib.Path(__file__).resolve().parent.parent / "fixtures" / "weights"
 SEEDS = OUT.parent.parent / "fuzz" / "seeds"
-
-
-def numbers(*shape, dtype=torch.float32):
-    """0, 0.5, 1, ... : exact in every floating type here."""
-    count = torch.Size(shape).numel()
-    return (torch.arange(count, dtype=torch.float64) / 2).to(dtype).reshape(shape)
-
-
-class Net(torch.nn.Module):
-    """The network that tests/weights/load_test.cpp builds too."""
-
-    def __init__(self):
-        super().__init__()
-        self.conv = torch.nn.Conv2d(1, 2, 3, bias=False)
-        self.bn = torch.nn.BatchNorm2d(2)
-        self.fc = torch.nn.Linear(2, 3)
-
-    def forward(self, x):
-        return self.fc(self.bn(self.conv(x)).mean((2, 3)))
-
-
-def net():
-    model = Net()
-    with torch.no_grad():
-        for place, tensor in enumerate(model.state_dict().values()):
-            tensor.copy_(numbers(*tensor.shape).to(tensor.dtype) + place)
-    return model
 
 
 INTEGERS = [torch.int8, torch.int16, torch.int32, torch.int64, torch.uint8, torch.uint16, torch.uint32, torch.uint64]

@@ -23,34 +23,12 @@ import tarfile
 import warnings
 
 import torch
+from weight_net import Net, net  # noqa: F401  pickles name the class in this program
 
 OUT = pathlib.Path(sys.argv[1])
 WRITERS = []
 torch.manual_seed(0)
 warnings.simplefilter("ignore")
-
-
-class Net(torch.nn.Module):
-    """The network that writers_test.cpp builds."""
-
-    def __init__(self):
-        super().__init__()
-        self.conv = torch.nn.Conv2d(1, 2, 3, bias=False)
-        self.bn = torch.nn.BatchNorm2d(2)
-        self.fc = torch.nn.Linear(2, 3)
-
-    def forward(self, x):
-        return self.fc(self.bn(self.conv(x)).mean((2, 3)))
-
-
-def net():
-    """The network with weights by formula: in each tensor 0, 0.5, 1, ... plus its place."""
-    model = Net()
-    with torch.no_grad():
-        for place, tensor in enumerate(model.state_dict().values()):
-            values = torch.arange(tensor.numel(), dtype=torch.float64).reshape(tensor.shape) / 2 + place
-            tensor.copy_(values.to(tensor.dtype))
-    return model
 
 
 def optimizer_of(model, kind=torch.optim.AdamW):

@@ -36,16 +36,21 @@ struct PassedOver {
 
 namespace detail {
 
-/// "args: argparse.Namespace, size: torch.Size, ... (7 more)"
-[[nodiscard]] inline std::string passed_over_text(const PassedOver& passed, std::size_t most) {
+/// The first `most` of them as `words(object)` gives each: "a, b, ... (7 more)".
+template <class Words>
+[[nodiscard]] std::string listed(const PassedOver& passed, std::size_t most, Words words) {
   std::string text;
   const std::size_t shown = std::min(most, passed.objects.size());
-  for (std::size_t i = 0; i < shown; ++i) {
-    const auto& [path, what, whole] = passed.objects[i];
-    text += fmt::format("{}{}: {}{}", i == 0 ? "" : ", ", path, what, whole ? " (a whole module)" : "");
-  }
+  for (std::size_t i = 0; i < shown; ++i) text += (i == 0 ? "" : ", ") + words(passed.objects[i]);
   if (passed.count > shown) text += fmt::format(", ... ({} more)", passed.count - shown);
   return text;
+}
+
+/// "args: argparse.Namespace, size: torch.Size, ... (7 more)"
+[[nodiscard]] inline std::string passed_over_text(const PassedOver& passed, std::size_t most) {
+  return listed(passed, most, [](const PassedOver::Object& each) {
+    return fmt::format("{}: {}{}", each.path, each.what, each.is_module ? " (a whole module)" : "");
+  });
 }
 
 }  // namespace detail

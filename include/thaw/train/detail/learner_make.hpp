@@ -27,9 +27,7 @@ THAW_INLINE Learner::Learner(detail::Task task, const std::shared_ptr<torch::nn:
   if (module != groups_.module())
     throw ConfigError("Learner", "the layer groups were made from another model",
                       "make them from the model given here");
-  if (frozen_ && !task_.parts)
-    throw ConfigError("LearnerOptions::frozen_prefix", "the model cannot be run in parts",
-                      "let it be a torch::nn::Sequential, or give it forward_parts(): see thaw::ForwardPart");
+  if (frozen_) detail::check_has_parts(task_, "LearnerOptions::frozen_prefix");
   if (cuda_graphs_ && options.run_parts)
     throw ConfigError("LearnerOptions::cuda_graphs", "what run_parts does in a step cannot be captured",
                       "leave one of the two off");

@@ -46,9 +46,7 @@ THAW_INLINE void Learner::check_cache(const Stage& stage, const detail::PlannedS
     throw ConfigError(where + ", cache", problem, fix);
   };
   if (stage.cache.passes < 1) refuse(std::to_string(stage.cache.passes) + " passes", "keep at least 1");
-  if (!task_.parts)
-    refuse("the model cannot be run in parts",
-           "let it be a torch::nn::Sequential, or give it forward_parts(): see thaw::ForwardPart");
+  detail::check_has_parts(task_, where + ", cache");
   for (const DataSource* source : {&data_.train, &data_.valid})
     if (*source && !source->indexed())
       refuse("the data does not number its samples", "give thaw::InMemory, or a source like it: thaw::IndexedSource");
@@ -68,9 +66,7 @@ THAW_INLINE void Learner::check_cache(const Stage& stage, const detail::PlannedS
 }
 
 THAW_INLINE FrozenSplit Learner::split_frozen() {
-  if (!task_.parts)
-    throw ConfigError("model", "it cannot be run in parts",
-                      "let it be a torch::nn::Sequential, or give it forward_parts(): see thaw::ForwardPart");
+  detail::check_has_parts(task_, "Learner::split_frozen");
   check_data();
   const std::optional<Batch> first = data_.train.first(epochs_begun_, world_.shard());
   if (!first) throw DataError("training data", "there are no batches", "give LearnerOptions::train at least one batch");

@@ -3,8 +3,9 @@
 #include <c10/core/GradMode.h>
 
 #include <list>
-#include <memory>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include <thaw/core/error.hpp>
 #include <thaw/core/forward_part.hpp>
@@ -15,6 +16,13 @@
 #include <thaw/train/frozen_split.hpp>
 
 namespace thaw::detail {
+
+/// Throws ConfigError for a model that cannot be run in parts, where `where` asks for that.
+inline void check_has_parts(const Task& task, const std::string& where) {
+  if (!task.parts)
+    throw ConfigError(where, "the model cannot be run in parts",
+                      "let it be a torch::nn::Sequential, or give it forward_parts(): see thaw::ForwardPart");
+}
 
 /// Throws ConfigError where the parts, one after the other, do not give what the whole model gives.
 inline void check_parts(const Task& task, const Fields& input) {
@@ -34,9 +42,7 @@ inline void check_parts(const Task& task, const Fields& input) {
 /// The same task, whose model is run by its parts where gradients are wanted.
 inline Task run_in_parts(Task task, RunParts run) {
   if (!run) return task;
-  if (!task.parts)
-    throw ConfigError("LearnerOptions::run_parts", "the model cannot be run in parts",
-                      "let it be a torch::nn::Sequential, or give it forward_parts(): see thaw::ForwardPart");
+  check_has_parts(task, "LearnerOptions::run_parts");
   Task result = task;
   result.forward = [task = std::move(task), run = std::move(run), checked = false](const Fields& input) mutable {
     if (!c10::GradMode::is_enabled()) return task.forward(input);

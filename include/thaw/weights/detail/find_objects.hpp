@@ -135,15 +135,10 @@ namespace thaw::detail {
 
 /// The first objects for an error: "'args' is 'argparse.Namespace', ... (7 more)".
 [[nodiscard]] inline std::string quoted_text(const PassedOver& passed, std::size_t most) {
-  std::string text;
-  const std::size_t shown = std::min(most, passed.objects.size());
-  for (std::size_t i = 0; i < shown; ++i) {
-    const auto& [path, what, whole] = passed.objects[i];
-    text += fmt::format("{}{}'{}'{}", i == 0 ? "" : ", ", path.empty() ? "" : fmt::format("'{}' is ", path), what,
-                        whole ? " (a whole module)" : "");
-  }
-  if (passed.count > shown) text += fmt::format(", ... ({} more)", passed.count - shown);
-  return text;
+  return listed(passed, most, [](const PassedOver::Object& each) {
+    return fmt::format("{}'{}'{}", each.path.empty() ? "" : fmt::format("'{}' is ", each.path), each.what,
+                       each.is_module ? " (a whole module)" : "");
+  });
 }
 
 }  // namespace thaw::detail
