@@ -39,7 +39,7 @@ targets = [
     ("groups/freeze_combine.hpp", None, None),
     ("groups/gradual_unfreeze.hpp", None, None),
     ("groups/rates.hpp", None, None),
-    ("train/detail/place.hpp", ["train/place_test.cpp"], ["train/resume_test.cpp"]),
+    ("train/detail/training_cursor.hpp", ["train/training_cursor_test.cpp"], ["train/resume_test.cpp"]),
     ("train/detail/plan_text.hpp", ["train/plan_text_test.cpp"], ["train/resume_test.cpp"]),
     ("train/detail/visit_history.hpp", ["train/visit_history_test.cpp"], ["train/resume_test.cpp"]),
     ("train/detail/optimizer_state.hpp", ["train/optimizer_state_test.cpp"], ["train/resume_test.cpp"]),
@@ -237,6 +237,8 @@ class Builder:
         command = next(each["command"] for each in self.commands if f"test_{room}.dir" in each["output"])
         words, kept = shlex.split(command), []
         for i, word in enumerate(words[1:], 1):
+            if word == "-DTHAW_COMPILED":  # a mutant's definitions are in its own file, not in the library
+                continue
             if word.startswith(("-D", "-I", "-std", "-isystem")):
                 kept += words[i:i + 2] if word == "-isystem" else [word]
         return [words[0], f"-I{self.work}/include", *kept, "-O0", "-w"]
@@ -273,7 +275,7 @@ class Builder:
         link = subprocess.run(["ninja", "-C", self.build, "-t", "commands", f"tests/test_{unit.room}"], check=True,
                               capture_output=True, text=True).stdout.splitlines()[-1]
         words = shlex.split(link.removeprefix(": && ").removesuffix(" && :"))
-        libraries = words[words.index("-o") + 2:]
+        libraries = [word for word in words[words.index("-o") + 2:] if "thaw_compiled" not in word]
         if not torch:
             libraries = [word for word in libraries if word.endswith(".a")]
         done = subprocess.run([words[0], f"{binary_file}.o", self.work / "json.o", "-o", binary_file, *libraries], cwd=self.build,

@@ -64,7 +64,7 @@ template <class Augment>
 }
 
 /// The same where the source itself augments, each pass otherwise: beta `plain` + (1 - beta) mean of passes 0, 1, ...
-/// of `augmented`, which has the same samples. Both are NumberedSources, as vision::ImageSource and InMemory are; the
+/// of `augmented`, which has the same samples. Both are IndexedSources, as vision::ImageSource and InMemory are; the
 /// result is in the order of their samples. Throws ConfigError for other sources, DataError for different numbers of
 /// samples.
 [[nodiscard]] inline at::Tensor predict_augmented(Learner& learner, const DataSource& plain,
