@@ -292,7 +292,7 @@ class Learner {
   detail::Task task_;
   std::unique_ptr<detail::GradScaler> grad_scaler_;  // for Precision::float16
   bool cuda_graphs_;
-  std::unique_ptr<detail::PassGraph> graph_;  // of the running fit or sweep
+  std::unique_ptr<detail::PassGraph> graph_;  // of the running fit or LR finder
   LearnerData data_;
   std::vector<Metric> metrics_;
   std::vector<Callback> callbacks_;
