@@ -156,6 +156,24 @@ TEST_CASE("a plan is run as it was changed by hand") {
   CHECK(job.learner->lr_curves().empty());
 }
 
+TEST_CASE("no state of the model is validated twice") {
+  std::int64_t passes = 0;
+  const Points valid(120, 12);
+  Job job(
+      {.valid = thaw::InMemory(
+           {.input = valid.input, .target = valid.centre % 3, .batch_size = 120, .transform = [&](const at::Tensor& x) {
+              ++passes;
+              return x;
+            }})});
+  thaw::RecipePlan plan = thaw::make_plan(*job.learner, {.epochs = 2, .line = 3});
+  plan.stages.erase(plan.stages.begin());
+  plan.stages[0].find.reset();
+  passes = 0;
+  const thaw::RecipeResult result = thaw::run_plan(*job.learner, plan);
+  CHECK(passes == 1 + 2 + 3 + 1);  // as it begins, each epoch, points on the line; and one batch to try the data
+  CHECK(result.valid.loss == job.learner->validate().loss);
+}
+
 TEST_CASE("a stage that explodes at its rate begins again at a third of it") {
   struct ExplodesAbove {
     double lr, times;

@@ -52,8 +52,12 @@ RecipeResult run_plan(Learner& learner, RecipePlan plan, Callbacks... callbacks)
   learner.data(plan.data);
   Monitor monitor{plan.metric};
   monitor.settle(learner, "run_plan");
+  std::optional<Evaluation> valid;  // of the model as it is, where it was measured by this process
   const auto value = [&] {
-    return learner.decide_once([&] { return std::vector{monitor.value({.valid = learner.validate()})}; })[0];
+    return learner.decide_once([&] {
+      if (!valid) valid = learner.validate();
+      return std::vector{monitor.value({.valid = valid})};
+    })[0];
   };
   const OptimizerGroups optimizer(learner.optimizer(), learner.groups());
   const std::size_t head = learner.groups().size() - 1;
@@ -79,21 +83,21 @@ RecipeResult run_plan(Learner& learner, RecipePlan plan, Callbacks... callbacks)
       above.most = detail::most_loss(curve);
     }
     if (planned.head_decay) optimizer.set_weight_decay(head, *planned.head_decay);
-    const KeepBest keep{.monitor = monitor,
-                        .line = planned.line,
-                        .on_kept = [&](const std::string& what, const Evaluation&) { told.what = what; }};
+    const auto told_what = [&](const std::string& what, const Evaluation& kept) { told.what = what, valid = kept; };
     for (int slower = 0; slower < 4; ++slower) {
       if (slower > 0) {
         stage.lr = detail::a_third_of(stage.lr(learner.groups().size()));
         stage.reset_optimizer = true;
       }
+      const KeepBest keep{
+          .monitor = monitor, .line = planned.line, .as_it_begins = std::exchange(valid, {}), .on_kept = told_what};
       if (learner.fit(stage, keep, above, callbacks...).stop != above.reason()) break;
     }
     told.lr = stage.lr(learner.groups().size()).back();
     if (own_decay) optimizer.set_weight_decay(head, *own_decay);
     told.after = before = value();
   }
-  result.valid = learner.validate();
+  result.valid = valid ? *valid : learner.validate();
   return result;
 }
 

@@ -35,6 +35,9 @@ namespace thaw {
 struct KeepBest {
   Monitor monitor = {};
   std::int64_t line = 0;  ///< points to try between the stage's begin and its end
+  /// What the weights that the stage begins with give on its validation data: where this is known, they are not
+  /// validated again.
+  std::optional<Evaluation> as_it_begins = {};
   /// Hears, as the stage ends, what was kept: in words, and what it gives on the validation data.
   std::function<void(const std::string& what, const Evaluation& valid)> on_kept = {};
 
@@ -70,7 +73,7 @@ THAW_INLINE void KeepBest::on_stage_planned(const StagePlanned& event) {
 }
 
 THAW_INLINE void KeepBest::on_stage_begin(const StageBegin& event) {
-  keep(event.learner, "as it began", event.learner.validate());
+  keep(event.learner, "as it began", as_it_begins ? *as_it_begins : event.learner.validate());
   if (line > 0) begin_.emplace(*event.learner.groups().module());
 }
 
