@@ -43,7 +43,7 @@ targets = [
     ("train/detail/plan_text.hpp", ["train/plan_text_test.cpp"], ["train/resume_test.cpp"]),
     ("train/detail/visit_history.hpp", ["train/visit_history_test.cpp"], ["train/resume_test.cpp"]),
     ("train/detail/optimizer_state.hpp", ["train/optimizer_state_test.cpp"], ["train/resume_test.cpp"]),
-    ("train/detail/learner_state.hpp", ["train/resume_test.cpp"], ["checkpoint/*_test.cpp"]),
+    ("train/detail/resume.hpp", ["train/resume_test.cpp"], ["checkpoint/*_test.cpp"]),
     ("train/run_state.hpp", ["train/resume_test.cpp"], ["checkpoint/*_test.cpp"]),
     ("checkpoint/checkpoint.hpp", None, None),
     ("checkpoint/file.hpp", None, None),

@@ -28,7 +28,7 @@ struct Other final : World::Backend {
   }
   void broadcast(const std::vector<at::Tensor>&, std::int64_t) override {}
   void backward(const at::Tensor&) override {}
-  [[nodiscard]] std::shared_ptr<void> in_forward(bool) override { return {}; }
+  [[nodiscard]] std::unique_ptr<thaw::World::ForwardScope> in_forward(bool) override { return {}; }
   [[nodiscard]] bool norm_sees_all() const override { return false; }
   void step() override {}
   [[nodiscard]] bool shards_optimizer() const override { return false; }

@@ -48,8 +48,8 @@ class DataParallel final : public World::Backend {
     if (options_.shard_optimizer) sharded_.emplace(processes_, optimizer);
   }
   void backward(const at::Tensor& loss) override { mean_.value().backward(loss); }
-  [[nodiscard]] std::shared_ptr<void> in_forward(bool counts) override {
-    return options_.sync_batch_norm ? std::make_shared<SyncBatchNorm>(processes_, counts) : nullptr;
+  [[nodiscard]] std::unique_ptr<World::ForwardScope> in_forward(bool counts) override {
+    return options_.sync_batch_norm ? std::make_unique<SyncBatchNorm>(processes_, counts) : nullptr;
   }
   [[nodiscard]] bool norm_sees_all() const override { return options_.sync_batch_norm; }
   void step() override {

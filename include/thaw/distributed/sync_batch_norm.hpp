@@ -24,6 +24,7 @@
 
 #include <thaw/core/error.hpp>
 #include <thaw/distributed/processes.hpp>
+#include <thaw/train/world.hpp>
 
 namespace thaw::distributed {
 
@@ -167,14 +168,14 @@ inline void intercept_batch_norm() {
 /// the inner one is the one that holds. Throws c10::Error where all processes together have no two values per channel,
 /// ProcessError as Processes::sum does, and in backward ConfigError where it shall have a graph (create_graph).
 /// Source: PyTorch's torch.nn.SyncBatchNorm; Ioffe & Szegedy 2015, arXiv:1502.03167.
-class SyncBatchNorm {
+class SyncBatchNorm final : public World::ForwardScope {
  public:
   explicit SyncBatchNorm(Processes processes, bool counts = true)
       : together_{.processes = std::move(processes), .counts = counts}, outer_(detail::together()) {
     detail::intercept_batch_norm();
     detail::together() = &together_;
   }
-  ~SyncBatchNorm() { detail::together() = outer_; }
+  ~SyncBatchNorm() override { detail::together() = outer_; }
   SyncBatchNorm(const SyncBatchNorm&) = delete;
   SyncBatchNorm& operator=(const SyncBatchNorm&) = delete;
 

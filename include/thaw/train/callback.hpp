@@ -35,6 +35,24 @@ struct HearerOf<std::shared_ptr<C>> {
   static C& of(const std::shared_ptr<C>& handler) { return *handler; }
 };
 
+// Every event and its handler. A new one is a struct in events.hpp and a line here.
+#define THAW_EVENTS(X)                  \
+  X(StagePlanned, on_stage_planned)     \
+  X(FitBegin, on_fit_begin)             \
+  X(StageBegin, on_stage_begin)         \
+  X(EpochBegin, on_epoch_begin)         \
+  X(BatchReady, on_batch_ready)         \
+  X(LossReady, on_loss_ready)           \
+  X(GradientsReady, on_gradients_ready) \
+  X(StepEnd, on_step_end)               \
+  X(EpochTrained, on_epoch_trained)     \
+  X(EpochEnd, on_epoch_end)             \
+  X(StageEnd, on_stage_end)             \
+  X(FitEnd, on_fit_end)                 \
+  X(LRFindEnd, on_lr_find_end)          \
+  X(SafePoint, on_safe_point)           \
+  X(RunStateVisit, on_run_state)
+
 #define THAW_EVENT(Event, handler)                                                          \
   template <>                                                                               \
   struct HandlerOf<Event> {                                                                 \
@@ -50,25 +68,20 @@ struct HearerOf<std::shared_ptr<C>> {
     static void call(C& c, const Event& event) {                                            \
       c.handler(event);                                                                     \
     }                                                                                       \
-  }
+  };
 
-THAW_EVENT(StagePlanned, on_stage_planned);
-THAW_EVENT(FitBegin, on_fit_begin);
-THAW_EVENT(StageBegin, on_stage_begin);
-THAW_EVENT(EpochBegin, on_epoch_begin);
-THAW_EVENT(BatchReady, on_batch_ready);
-THAW_EVENT(LossReady, on_loss_ready);
-THAW_EVENT(GradientsReady, on_gradients_ready);
-THAW_EVENT(StepEnd, on_step_end);
-THAW_EVENT(EpochTrained, on_epoch_trained);
-THAW_EVENT(EpochEnd, on_epoch_end);
-THAW_EVENT(StageEnd, on_stage_end);
-THAW_EVENT(FitEnd, on_fit_end);
-THAW_EVENT(LRFindEnd, on_lr_find_end);
-THAW_EVENT(SafePoint, on_safe_point);
-THAW_EVENT(RunStateVisit, on_run_state);
+THAW_EVENTS(THAW_EVENT)
 
+#define THAW_SLOT(Event, handler) , std::function<void(const Event&)>
+
+/// A slot for each of them.
+template <class, class... Slot>
+using TupleBehind = std::tuple<Slot...>;
+using EventSlots = TupleBehind<void THAW_EVENTS(THAW_SLOT)>;
+
+#undef THAW_SLOT
 #undef THAW_EVENT
+#undef THAW_EVENTS
 
 }  // namespace detail
 
@@ -114,7 +127,7 @@ class Callback {
     static_assert(
         []<class... Event>(std::type_identity<std::tuple<std::function<void(const Event&)>...>>) {
           return (detail::HandlerOf<Event>::template takes<Class> || ...);
-        }(std::type_identity<Slots>{}),
+        }(std::type_identity<detail::EventSlots>{}),
         "thaw: a callback needs at least one of on_stage_begin, on_step_end, on_epoch_end, on_stage_end, or another "
         "handler that thaw/train/callback.hpp lists");
   }
@@ -143,11 +156,6 @@ class Callback {
   }
 
  private:
-  template <class... Event>
-  using SlotsOf = std::tuple<std::function<void(const Event&)>...>;
-  using Slots = SlotsOf<StagePlanned, FitBegin, StageBegin, EpochBegin, BatchReady, LossReady, GradientsReady, StepEnd,
-                        EpochTrained, EpochEnd, StageEnd, FitEnd, LRFindEnd, SafePoint, RunStateVisit>;
-
   template <class Class, class Handler, class Event>
   static void bind(const std::shared_ptr<Handler>& self, std::function<void(const Event&)>& slot) {
     using Of = detail::HandlerOf<Event>;
@@ -159,7 +167,7 @@ class Callback {
       };
   }
 
-  Slots slots_;
+  detail::EventSlots slots_;
   std::string name_;
   bool first_process_only_ = false;
 };

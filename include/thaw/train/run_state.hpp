@@ -22,7 +22,16 @@
 
 namespace thaw {
 
-/// All that a run needs to go on from where it is, by name: what a checkpoint holds.
+/// All that a run needs to go on from where it is, by name: what a checkpoint holds. Parameters, buffers, optimizer,
+/// frozen groups, rates, history, what callbacks remember, random generators, the place in the plan and in the data.
+/// Tensors are handles: what is trained on meanwhile changes them. Not in it: what a module keeps outside of parameters
+/// and buffers, the optimizer's options but rates and momentum, and data sources that cannot be run through again.
+/// <thaw/checkpoint/checkpoint.hpp> writes it to files.
+///
+/// A program that resumes (Learner::resume) makes the same calls again, from its beginning: each `fit` that was done is
+/// left out and gives the record that it gave, the one that was running goes on at its next step, and `find_lr` before
+/// it gives the curve that it gave. Weights, optimizer, history and all that follows are, bit for bit, those of a run
+/// that was never interrupted; on the same number of threads, and if the data gives the same batches again.
 using RunState = std::map<std::string, at::Tensor>;
 
 struct ResumeOptions {

@@ -41,6 +41,15 @@ template <class Call>
 /// process failed or ended is a ProcessError.
 class World {
  public:
+  /// Held while the model runs on a batch that it trains on.
+  class ForwardScope {
+   public:
+    ForwardScope() = default;
+    ForwardScope(const ForwardScope&) = delete;
+    ForwardScope& operator=(const ForwardScope&) = delete;
+    virtual ~ForwardScope() = default;
+  };
+
   /// How the processes reach each other. See thaw/distributed/data_parallel.hpp.
   class Backend {
    public:
@@ -62,7 +71,7 @@ class World {
     /// The backward pass from `loss`, which makes the gradients their mean over all processes.
     virtual void backward(const at::Tensor& loss) = 0;
     /// See World::in_forward.
-    [[nodiscard]] virtual std::shared_ptr<void> in_forward(bool counts) = 0;
+    [[nodiscard]] virtual std::unique_ptr<ForwardScope> in_forward(bool counts) = 0;
     /// Whether norm layers that train see the samples of all processes.
     [[nodiscard]] virtual bool norm_sees_all() const = 0;
     /// A step of the optimizer.
@@ -88,16 +97,38 @@ class World {
   /// Whether norm layers that train see the samples of all processes.
   [[nodiscard]] bool norm_sees_all() const { return is_single() || backend_->norm_sees_all(); }
   /// Held while the model runs on a batch that it trains on; one that does not `count` is a stand-in.
-  [[nodiscard]] std::shared_ptr<void> in_forward(bool counts) const {
+  [[nodiscard]] std::unique_ptr<ForwardScope> in_forward(bool counts) const {
     return is_single() ? nullptr : backend_->in_forward(counts);
   }
-  /// Null for a process alone.
-  [[nodiscard]] Backend* backend() const { return backend_.get(); }
+
+  // What a Learner does, in all processes.
+  void begin(const LayerGroups& groups, torch::optim::Optimizer& optimizer) const {
+    if (!is_single()) backend_->begin(groups, optimizer);
+  }
+  /// The backward pass from `loss`; with the `last` one of a step the gradients become their mean over all processes.
+  void backward(const at::Tensor& loss, bool last) const {
+    if (last && !is_single())
+      backend_->backward(loss);
+    else
+      loss.backward();
+  }
+  void step(torch::optim::Optimizer& optimizer) const {
+    if (is_single())
+      optimizer.step();
+    else
+      backend_->step();
+  }
+  [[nodiscard]] bool shards_optimizer() const { return !is_single() && backend_->shards_optimizer(); }
+  void keep_own_state() const {
+    if (!is_single()) backend_->keep_own_state();
+  }
 
   /// The sum over all processes, in place.
   void sum(at::Tensor& values) const {
     if (!is_single()) backend_->sum(values);
   }
+  /// The mean over all processes.
+  [[nodiscard]] at::Tensor mean(const at::Tensor& values) const;
   /// What every process has, one behind the other along dimension 0.
   [[nodiscard]] at::Tensor gather(const at::Tensor& values) const {
     return is_single() ? values : backend_->gather(values);

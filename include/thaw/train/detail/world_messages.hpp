@@ -2,6 +2,7 @@
 
 // What processes tell each other: members of World. Included by thaw/train/world.hpp alone.
 
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/tensor.h>
@@ -62,6 +63,13 @@ THAW_INLINE std::vector<double> World::all_reduce(std::vector<double> here, cons
   throw ProcessError("rank " + std::to_string(rank()) + " of " + std::to_string(size()),
                      "rank " + std::to_string(first - said.begin()) + " failed: " + *first,
                      "do there what its error says; all processes ended together");
+}
+
+THAW_INLINE at::Tensor World::mean(const at::Tensor& values) const {
+  if (is_single()) return values;
+  at::Tensor sum = values / static_cast<double>(size());
+  backend_->sum(sum);
+  return sum;
 }
 
 THAW_INLINE std::vector<std::string> World::all_gather(const std::string& here) const {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <mutex>
+#include <optional>
 #include <string>
 
 #include <thaw/core/mixed_seed.hpp>
@@ -26,6 +27,27 @@ inline void draw_apart(const World& world) {
   }
   seed(seed_of(drawn, world.rank()));
 }
+
+/// While it lives, a process draws what the first one draws: a loader that shuffles must do so alike in all.
+class CommonRandom {
+ public:
+  explicit CommonRandom(const World& world) {
+    if (world.is_single()) return;
+    at::Tensor first = generator_state(at::kCPU).state;
+    world.broadcast({first});
+    if (world.is_rank_zero()) return;
+    own_ = generator_state(at::kCPU);
+    set_generator_states({{at::kCPU, first}});
+  }
+  ~CommonRandom() {
+    if (own_) set_generator_states({*own_});
+  }
+  CommonRandom(const CommonRandom&) = delete;
+  CommonRandom& operator=(const CommonRandom&) = delete;
+
+ private:
+  std::optional<GeneratorState> own_ = {};
+};
 
 /// The states of the generators that the model draws from, of all processes: [processes, bytes].
 inline void visit_generators_of(const World& world, const StateVisitor& state, at::Device device) {

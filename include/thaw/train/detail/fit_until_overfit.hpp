@@ -1,6 +1,6 @@
 #pragma once
 
-// The loop of loops: a member of Learner. Included by thaw/train/learner.hpp alone.
+// The loop of loops.
 
 #include <algorithm>
 #include <limits>
@@ -9,14 +9,16 @@
 #include <utility>
 #include <vector>
 
+#include <thaw/core/compiled.hpp>
 #include <thaw/core/names.hpp>
 #include <thaw/find/suggest.hpp>
 #include <thaw/find/suggestion.hpp>
+#include <thaw/train/detail/learner_parts.hpp>
 #include <thaw/train/learner.hpp>
 
-namespace thaw {
+#if THAW_DEFINES(train)
 
-namespace detail {
+namespace thaw::detail {
 
 /// Throws ConfigError for what no round could be run by.
 inline void check(const UntilOverfit& how) {
@@ -58,52 +60,53 @@ inline std::string out_of_rounds(const UntilOverfit& how, double train_loss, dou
                    : ": the network does not overfit yet");
 }
 
-}  // namespace detail
-
-THAW_INLINE UntilOverfitResult Learner::fit_until_overfit(const UntilOverfit& how) {
-  if (!data_.valid)
+THAW_INLINE UntilOverfitResult fit_until_overfit(LearnerParts& parts, const UntilOverfit& how) {
+  if (!parts.data.valid())
     throw DataError("Learner::fit_until_overfit", "there is no validation data",
                     "give LearnerOptions::valid: overfitting shows there alone");
-  detail::check(how);
+  check(how);
+  Learner& learner = parts.learner;
+  std::optional<WeightCopy>& best_round = parts.log.best_round;
   LRFinder finder = how.finder;
   finder.rates = DiscriminativeLR::slice(1 / how.lr_mult, 1);
   UntilOverfitResult result;
   double best_loss = std::numeric_limits<double>::infinity();
-  if (!resumed_) best_round_.reset();
+  if (!parts.log.resumed) best_round.reset();
   while (result.stop.empty()) {
     const auto round = static_cast<std::int64_t>(result.rounds.size());
-    unfreeze(how.norm);
-    OverfitRound next = detail::rate_of_round(how, find_lr(finder), result);
+    learner.unfreeze(how.norm);
+    OverfitRound next = rate_of_round(how, learner.find_lr(finder), result);
     const double lr = next.lr;
-    const EpochRecord last = fit({.name = "round " + std::to_string(round + 1),
-                                  .epochs = how.epochs,
-                                  .freeze = Unfrozen{},
-                                  .lr = DiscriminativeLR::slice(lr / how.lr_mult, lr),
-                                  .schedule = how.schedule,
-                                  .norm = how.norm});
+    const EpochRecord last = learner.fit({.name = "round " + std::to_string(round + 1),
+                                          .epochs = how.epochs,
+                                          .freeze = Unfrozen{},
+                                          .lr = DiscriminativeLR::slice(lr / how.lr_mult, lr),
+                                          .schedule = how.schedule,
+                                          .norm = how.norm});
     next.last = last;
     result.rounds.push_back(std::move(next));
     const double valid = last.valid.value().loss;
     if (valid < best_loss - how.min_delta || round == 0) {
       best_loss = valid;
       result.best = static_cast<std::size_t>(round);
-      if (how.restore_best && !replays()) best_round_.emplace(*groups_.module());  // else the checkpoint has it
+      if (how.restore_best && !parts.log.replays())
+        best_round.emplace(*parts.setup.groups.module());  // else the checkpoint has it
     }
     const auto best_stage = [&] { return result.rounds[result.best].last.stage; };
     const auto since_best = round - static_cast<std::int64_t>(result.best);
     if (!last.stop.empty())
       result.stop = last.stop;
     else if (last.train_loss < valid && since_best >= how.patience)
-      result.stop = "training loss " + detail::number(last.train_loss) + " is below validation loss " +
-                    detail::number(valid) + ", which was lowest in " + best_stage() + " (" + detail::number(best_loss) +
-                    ")";
+      result.stop = "training loss " + number(last.train_loss) + " is below validation loss " + number(valid) +
+                    ", which was lowest in " + best_stage() + " (" + number(best_loss) + ")";
     else if (round + 1 == how.max_rounds)
-      result.stop =
-          detail::out_of_rounds(how, last.train_loss, valid, best_stage() + " (" + detail::number(best_loss) + ")");
+      result.stop = out_of_rounds(how, last.train_loss, valid, best_stage() + " (" + number(best_loss) + ")");
   }
-  if (best_round_) best_round_->restore();
-  best_round_.reset();
+  if (best_round) best_round->restore();
+  best_round.reset();
   return result;
 }
 
-}  // namespace thaw
+}  // namespace thaw::detail
+
+#endif

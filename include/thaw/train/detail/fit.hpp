@@ -1,0 +1,185 @@
+#pragma once
+
+// A call of fit: planned as a whole, then stage by stage.
+
+#include <c10/util/Exception.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <thaw/core/compiled.hpp>
+#include <thaw/core/names.hpp>
+#include <thaw/train/detail/learner_parts.hpp>
+#include <thaw/train/detail/plan_text.hpp>
+
+namespace thaw::detail {
+
+/// Throws ConfigError for a stage that no data could make sense of.
+void check(const Stage& stage, const LayerGroups& groups, const std::string& where);
+
+/// What a plan does on `batches` batches of training data, `per_step` of which make a step. Throws ConfigError where a
+/// stage trains nothing, or at rates that no optimizer can take. Changes nothing.
+std::vector<PlannedStage> plan_stages(std::span<const Stage> plan, const LayerGroups& groups, std::int64_t batches,
+                                      std::int64_t per_step);
+
+}  // namespace thaw::detail
+
+#if THAW_DEFINES(train)
+
+namespace thaw::detail {
+
+inline std::string name_of(const Stage& stage) {
+  return "stage \"" + stage.name + "\"";
+}
+
+THAW_INLINE void check(const Stage& stage, const LayerGroups& groups, const std::string& where) {
+  if (stage.epochs < 1) throw ConfigError(where, std::to_string(stage.epochs) + " epochs", "train at least 1");
+  stage.schedule.check();
+  if (stage.freeze) stage.freeze.check(names_of(groups));
+  (void)stage.lr(groups.size());  // throws for rates that are none, or of other groups
+}
+
+THAW_INLINE std::vector<PlannedStage> plan_stages(std::span<const Stage> plan, const LayerGroups& groups,
+                                                  std::int64_t batches, std::int64_t per_step) {
+  std::vector<PlannedStage> planned;
+  std::vector<bool> frozen = groups.frozen();
+  NormRule norm = groups.norm_rule();
+  for (const Stage& stage : plan) {
+    norm = stage.norm.over(norm);
+    PlannedStage now{.peak_lr = stage.lr(groups.size()),
+                     .frozen = {{.step = 0, .frozen = frozen}},
+                     .norm = norm,
+                     .epochs = stage.epochs,
+                     .steps_per_epoch = (batches + per_step - 1) / per_step,
+                     .batches_per_step = per_step};
+    if (stage.freeze) now.frozen = frozen_over(stage.freeze, groups, now.steps(), now.steps_per_epoch);
+    check_trains(groups, now, name_of(stage));
+    check_schedule(stage.schedule, now, name_of(stage));
+    frozen = now.frozen.back().frozen;
+    planned.push_back(std::move(now));
+  }
+  return planned;
+}
+
+THAW_INLINE std::int64_t batches_per_step(LearnerParts& parts, const std::vector<Callback>& callbacks) {
+  std::int64_t batches = 1;
+  std::vector<std::string> sets_weights;
+  tell(callbacks, StagePlanned{.learner = parts.learner, .batches_per_step = batches, .sets_weights = sets_weights});
+  if (sets_weights.size() > 1)
+    throw ConfigError("callbacks", join_names(sets_weights) + " each put other weights into the model as a stage ends",
+                      "take one of them, or run the second in a stage of its own");
+  if (batches < 1)
+    throw ConfigError("callbacks", "they ask for " + std::to_string(batches) + " batches per step", "take at least 1");
+  return batches;
+}
+
+/// Finds everything that can be found wrong, and changes nothing.
+THAW_INLINE std::vector<PlannedStage> prepare(LearnerParts& parts, std::span<const Stage> plan,
+                                              const std::vector<Callback>& callbacks) {
+  if (plan.empty()) throw ConfigError("Learner::fit", "the plan has no stages", "give at least one");
+  const LayerGroups& groups = parts.setup.groups;
+  groups.check_current();
+  const std::int64_t per_step = batches_per_step(parts, callbacks);
+  parts.engine.check_graphs(callbacks);
+  for (const Stage& stage : plan) check(stage, groups, name_of(stage));
+  parts.data.check();
+  std::vector<PlannedStage> planned = plan_stages(plan, groups, parts.data.train().batches(), per_step);
+  for (std::size_t i = 0; i < plan.size(); ++i) {
+    parts.data.check_last_batch(planned[i], name_of(plan[i]));
+    if (plan[i].cache && plan[i].cache.required)
+      FrozenPart(parts.setup, parts.data).check_cache(plan[i], planned[i], name_of(plan[i]));
+  }
+  return planned;
+}
+
+THAW_INLINE std::vector<StageDescription> describe(LearnerParts& parts, std::span<const Stage> plan,
+                                                   const std::vector<Callback>& callbacks) {
+  const RandomState random;
+  const TrainingFlags flags{*parts.setup.groups.module()};
+  const TrainingData::OnlyTried tried{parts.data};
+  return describe(parts.setup.groups, plan, prepare(parts, plan, callbacks));
+}
+
+/// Ends a fit, however that comes.
+class FitScope {
+ public:
+  FitScope(LearnerParts& parts, const RunningFit& fit, std::string plan)
+      : parts_(parts), fit_(fit), plan_(std::move(plan)) {
+    parts_.fit = &fit_;
+  }
+  FitScope(const FitScope&) = delete;
+  FitScope& operator=(const FitScope&) = delete;
+  ~FitScope() {
+    end();
+    for (const Callback& callback : fit_.callbacks) try {
+        callback.on(FitEnd{.learner = parts_.learner});
+      } catch (const std::exception& error) {
+        TORCH_WARN("thaw: a callback failed as a fit ended: ", error.what());
+      } catch (...) {
+        TORCH_WARN("thaw: a callback failed as a fit ended");
+      }
+    parts_.fit = nullptr;
+    parts_.engine.forget_graph();
+  }
+
+  EpochRecord last = {};
+
+  void begin() { begun_ = true; }
+  void end() {
+    if (!std::exchange(begun_, false)) return;
+    RunLog& log = parts_.log;
+    log.fit_plans.push_back(plan_);
+    log.fit_records.push_back(last);
+    parts_.loop.cursor = {.fit = ++log.fits};
+  }
+
+ private:
+  LearnerParts& parts_;
+  const RunningFit& fit_;
+  std::string plan_;
+  bool begun_ = false;
+};
+
+THAW_INLINE EpochRecord run_fit(LearnerParts& parts, std::span<const Stage> plan, std::vector<Callback> given) {
+  parts.refuse_in_callback("fit");
+  Setup& setup = parts.setup;
+  RunLog& log = parts.log;
+  TrainingCursor& cursor = parts.loop.cursor;
+  if (log.has_next_fit()) return done_before(parts, plan);
+  const bool goes_on = log.resumed && log.resumed->cursor.in_fit();
+  if (goes_on) (void)setup.groups.freeze(log.resumed->cursor.frozen, log.resumed->cursor.norm);  // as it was planned
+  cursor = {.fit = log.fits, .frozen = setup.groups.frozen(), .norm = setup.groups.norm_rule()};
+
+  const std::vector<Callback> callbacks = setup.all_callbacks(std::move(given));
+  const std::vector<PlannedStage> planned = prepare(parts, plan, callbacks);
+  const RunningFit running{.callbacks = callbacks, .plan = plan_text(setup.groups, plan, planned)};
+  FitScope scope{parts, running, in_short(plan)};
+  if (goes_on) go_on(parts, *log.resumed);  // if it refuses, the program may try again
+  log.resumed.reset();
+  log.lr_curves.skip_to_end();
+  log.decisions.skip_to_end();
+  scope.begin();
+  if (!goes_on && std::ranges::any_of(callbacks, &Callback::hears<FitBegin>)) {
+    const std::vector<StageDescription> stages = describe(setup.groups, plan, planned);
+    announce(setup.world, callbacks, FitBegin{.learner = parts.learner, .plan = stages});
+  }
+
+  for (auto i = static_cast<std::size_t>(cursor.stage); i < plan.size(); ++i) {
+    RunningStage run{.stage = plan[i],
+                     .optimizer = OptimizerGroups(*setup.optimizer, setup.groups),
+                     .plan = planned[i],
+                     .callbacks = callbacks};
+    scope.last = parts.loop.run_stage(run);
+    if (i + 1 == plan.size()) scope.end();
+    announce(setup.world, callbacks, SafePoint{.learner = parts.learner, .after = SafePoint::After::stage});
+  }
+  return scope.last;
+}
+
+}  // namespace thaw::detail
+
+#endif
