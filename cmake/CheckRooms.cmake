@@ -85,6 +85,9 @@ function(read_header file)
     endif()
   endforeach()
   math(EXPR line "${line} - 1") # what follows the last newline is no line
+  if(text MATCHES "^// SPDX-License-Identifier: ")
+    math(EXPR line "${line} - 1") # nor does the licence count
+  endif()
   set(lines_${file} ${line} PARENT_SCOPE)
   set(includes_${file} "${includes}" PARENT_SCOPE)
 endfunction()

@@ -17,3 +17,4 @@ install(FILES ${PROJECT_BINARY_DIR}/thaw-config.cmake ${PROJECT_BINARY_DIR}/thaw
               ${PROJECT_SOURCE_DIR}/cmake/FindThawOpenCV.cmake ${PROJECT_SOURCE_DIR}/cmake/FindThawGloo.cmake
               ${PROJECT_SOURCE_DIR}/cmake/FindThawNccl.cmake
         DESTINATION ${thaw_package_dir})
+install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DATADIR}/licenses/thaw)
