@@ -1,16 +1,15 @@
 #!/usr/bin/env python3
 """The reference of thaw's public headers: their doc comments and declarations, a Markdown page per room.
 
-As a program it lists the public names that have no doc comment, and fails where there are more than UNDOCUMENTED.
-Headers are read line by line: clang-format has put each declaration and each closing brace into its column.
-"""
+As a program it lists the public names that have no doc comment, and fails if there are more than UNDOCUMENTED.
+Headers are read by line: clang-format has put each declaration and each closing brace into its column."""
 import pathlib
 import re
 import sys
 
 INCLUDE = pathlib.Path(__file__).resolve().parent.parent / "include"
 UNDOCUMENTED = 52  # as many as there are: only ever to be lowered
-# No new names: forward declarations, specializations, definitions of members
+# These declare no new name: forward declarations, specializations, definitions of members.
 SKIPPED = re.compile(r"(class|struct) \w+;|template <>|static_assert|"
                      r"(?!using )[^(={\n]*\b[A-Z]\w+::(operator|\w+ ?[({=])")
 
@@ -39,9 +38,7 @@ def declarations(lines):
             doc, again = [] if not line else doc, False
         else:
             head, body = [line], []
-            while unfinished(head):
-                head, at = head + [lines[at]], at + 1
-            while lines[at : at + 1] and lines[at].strip().startswith("///<"):
+            while unfinished(head) or lines[at : at + 1] and lines[at].strip().startswith("///<"):
                 head, at = head + [lines[at]], at + 1
             if re.search(r" \{( *//.*)?$", head[-1]):
                 end = next(i for i in range(at, len(lines)) if lines[i].startswith("}"))
@@ -66,7 +63,6 @@ def shown(head, body):
 
 
 def name_of(head):
-    """The name that a declaration declares."""
     code = re.sub(r"^ *(template <.*>|requires .*)$|\[\[\w+\]\] | *//.*", "", "\n".join(head), flags=re.M)
     return re.search(r"^(?:class|struct|enum class|enum|concept|using) (\w+)|(operator *[^\s\w(]+|\w+)\(|"
                      r"(\w+)(?:\[\w*\])?(?: =| ?\{|,|;)|$", code.strip()).expand(r"\1\2\3")
@@ -75,7 +71,8 @@ def name_of(head):
 def prose(doc):
     """A doc comment as Markdown, in which no character outside of code has a meaning of its own."""
     parts = re.split(r"((?:^    .*$\n?)+|`[^`]*`)", "\n".join(doc), flags=re.M)
-    return "".join(part if i % 2 else re.sub(r"([<*\[\]])", r"\\\1", part) for i, part in enumerate(parts))
+    parts[::2] = [re.sub(r"([*\[\]])", r"\\\1", part).replace("<", "&lt;") for part in parts[::2]]
+    return "".join(parts)
 
 
 def headers():
@@ -90,7 +87,7 @@ def pages():
     result = {}
     for room, header, found in headers():
         page = result.setdefault(room, [f"# {room}/"])
-        page += ["", f"## {header}"] if found else []
+        page += ["", f"## {header}"] * bool(found)
         for doc, head, body, again in found:  # one block of code for all that a comment is about
             page[-1:] = [] if again else [page[-1], "", f"### {name_of(head)}", "", prose(doc), "", "```cpp"]
             page += shown(head, body) + ["```"]
