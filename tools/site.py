@@ -20,8 +20,8 @@ def place(path):
 
 
 def relinked(text, folder, at):
-    """Links to files of the repository, seen from `folder`, become links to their pages, seen from the page `at`. What belongs
-    to an item of a list gets Python-Markdown's four columns, and an empty line after its code."""
+    """Links to files of the repository, seen from `folder`, become links to their pages, seen from the page `at`. What
+    belongs to an item of a list gets Python-Markdown's four columns, and an empty line after its code."""
 
     def link(match):
         target = (ROOT / folder / match[1]).resolve()
