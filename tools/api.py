@@ -9,9 +9,8 @@ import sys
 
 INCLUDE = pathlib.Path(__file__).resolve().parent.parent / "include"
 UNDOCUMENTED = 52  # as many as there are: only ever to be lowered
-# These declare no new name: forward declarations, specializations, definitions of members.
-SKIPPED = re.compile(r"(class|struct) \w+;|template <>|static_assert|"
-                     r"(?!using )[^(={\n]*\b[A-Z]\w+::(operator|\w+ ?[({=])")
+NO_NEW_NAME = re.compile(r"(class|struct) \w+;|template <>|static_assert|"  # the last: members, defined outside
+                         r"(?!using )[^(={\n]*\b[A-Z]\w+::(operator|\w+ ?[({=])")
 
 
 def unfinished(head):
@@ -43,7 +42,7 @@ def declarations(lines):
             if re.search(r" \{( *//.*)?$", head[-1]):
                 end = next(i for i in range(at, len(lines)) if lines[i].startswith("}"))
                 body, at = lines[at:end] if lines[end].startswith("};") else [], end + 1
-            if public and not SKIPPED.match("\n".join(head)):
+            if public and not NO_NEW_NAME.match("\n".join(head)):
                 yield doc, head, body, again
                 again = True
 
@@ -78,7 +77,8 @@ def prose(doc):
 def headers():
     """Yields (room, name of the header, its declarations)."""
     for path in sorted(INCLUDE.glob("thaw/*/*.hpp")):
-        text = re.sub(r'R"(\w*)\(.*?\)\1"', '""', path.read_text().split("\n#if THAW_DEFINES")[0], flags=re.S)
+        text = path.read_text().split("\n#if THAW_DEFINES")[0]
+        text = re.sub(r'R"(\w*)\(.*?\)\1"', '""', re.sub(r"namespace detail \{[^{}]*\n\}\n", "", text), flags=re.S)
         yield path.parent.name, f"{path.parent.name}/{path.name}", list(declarations(text.splitlines()))
 
 
