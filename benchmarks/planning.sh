@@ -10,7 +10,7 @@ program=$root/build/bench/benchmarks/planning only=''
 while (($#)); do
   case $1 in
     --program | --only) declare "${1#--}=${2:?}" && shift 2 ;;
-    *) sed -n '2,5s/^# //p' "${BASH_SOURCE[0]}" >&2 && exit 2 ;;
+    *) grep -v SPDX "${BASH_SOURCE[0]}" | sed -n '2,5s/^# //p' >&2 && exit 2 ;;
   esac
 done
 [[ -x $program ]] || { echo "there is no $program: run ./dev bench, or name it by --program" >&2 && exit 2; }

@@ -4,7 +4,7 @@
 # LibTorch is found as ./dev finds it, or by CMAKE_PREFIX_PATH. The Python peers, fastai, Lightning and torchvision, are
 # installed into .deps; --quick leaves them out, and ends within five minutes on two quiet cores once all is built.
 set -euo pipefail
-usage() { sed -n '2,5s/^# //p' "${BASH_SOURCE[0]}" >&2 && exit 2; }
+usage() { grep -v SPDX "${BASH_SOURCE[0]}" | sed -n '2,5s/^# //p' >&2 && exit 2; }
 quick=() join=()
 while (($#)); do
   case $1 in

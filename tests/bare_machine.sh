@@ -12,7 +12,7 @@ for word; do
     bookworm | trixie) suites+=("$word") ;;
     setup | test | demo) commands+=("$word") ;;
     --libtorch=*) libtorch=${word#*=} ;;
-    *) sed -n '2,5s/^# //p' "${BASH_SOURCE[0]}" >&2 && exit 2 ;;
+    *) grep -v SPDX "${BASH_SOURCE[0]}" | sed -n '2,5s/^# //p' >&2 && exit 2 ;;
   esac
 done
 ((${#suites[@]})) || suites=(bookworm trixie)

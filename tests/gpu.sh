@@ -7,7 +7,7 @@
 # The Python must have PyTorch and torchvision; beside it there must be a C++20 compiler, CMake and Ninja, but no nvcc.
 # Without OpenCV and ICU their rooms are left out. --out gets a report, logs, and the benchmark's table and rows.
 set -euo pipefail
-usage() { sed -n '2,9s/^# //p' "${BASH_SOURCE[0]}" >&2 && exit 2; }
+usage() { grep -v SPDX "${BASH_SOURCE[0]}" | sed -n '2,9s/^# //p' >&2 && exit 2; }
 die() { echo "gpu: $*" >&2 && exit 2; }
 
 deps='' out='' device=cuda only='' seconds=570 jobs=$(nproc) python=python3 pack='' options=()

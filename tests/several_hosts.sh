@@ -10,7 +10,7 @@ tests=$root/build/dev/tests benchmarks=$root/build/bench/benchmarks
 while (($#)); do
   case $1 in
     --tests | --benchmarks) declare "${1#--}=${2:?}" && shift 2 ;;
-    *) sed -n '2,5s/^# //p' "${BASH_SOURCE[0]}" >&2 && exit 2 ;;
+    *) grep -v SPDX "${BASH_SOURCE[0]}" | sed -n '2,5s/^# //p' >&2 && exit 2 ;;
   esac
 done
 program=$tests/learner_run_in_processes

@@ -8,7 +8,7 @@ seconds=600 program=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../build/dev
 while (($#)); do
   case $1 in
     --seconds | --program | --seed) declare "${1#--}=${2:?}" && shift 2 ;;
-    *) sed -n '2,5s/^# //p' "${BASH_SOURCE[0]}" >&2 && exit 2 ;;
+    *) grep -v SPDX "${BASH_SOURCE[0]}" | sed -n '2,5s/^# //p' >&2 && exit 2 ;;
   esac
 done
 [[ -x $program ]] || { echo "there is no $program: run ./dev test, or name it by --program" >&2 && exit 2; }
