@@ -284,7 +284,8 @@ void run(const Arguments& arguments, const thaw::distributed::Processes& process
     learner.fit(three_stages(),
                 thaw::Checkpoint{.dir = folder + "/runs",
                                  .every = {.steps = 3},
-                                 .on_signal = is("ended") ? thaw::OnSignal::end : thaw::OnSignal::raise},
+                                 .on_signal = is("ended") ? thaw::OnSignal::end : thaw::OnSignal::raise,
+                                 .signals = {SIGINT, SIGUSR1, SIGUSR2, SIGXCPU, SIGTERM}},
                 thaw::CsvLog{folder + "/log.csv"});
   } else {
     learner.fit({.name = "all", .epochs = 3, .freeze = thaw::Unfrozen{}, .lr = 1e-2, .norm = thaw::hold_everywhere},

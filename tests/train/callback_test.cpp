@@ -202,3 +202,48 @@ TEST_CASE("a callback that is silenced hears the same events and does nothing; w
   bench.learner->fit({.lr = 0.1}, speaks);
   CHECK(steps == 5);
 }
+
+namespace {
+
+/// Counts the epochs of a stage; its sum over all stages goes to who made it.
+struct CountsEpochs {
+  std::vector<std::int64_t>* seen;
+  struct State {
+    std::int64_t epochs = 0;
+  };
+  void on_epoch_end(const thaw::EpochEnd&, State& now) const { seen->push_back(++now.epochs); }
+  static void on_run_state(const thaw::RunStateVisit& event, State& now) { event.state("epochs", now.epochs); }
+};
+
+}  // namespace
+
+TEST_CASE("what a callback remembers is made anew as each stage begins, also by reference and behind a pointer") {
+  std::vector<std::int64_t> seen;
+  thaw::test::Bench bench;
+  CountsEpochs named{&seen};
+  const std::vector<thaw::Stage> plan{{.epochs = 2, .lr = 0.1}, {.epochs = 1, .lr = 0.1}};
+  bench.learner->fit(plan, CountsEpochs{&seen});
+  bench.learner->fit(plan, std::ref(named));
+  bench.learner->fit(plan, std::make_shared<CountsEpochs>(named));
+  CHECK(seen == std::vector<std::int64_t>{1, 2, 1, 1, 2, 1, 1, 2, 1});
+}
+
+TEST_CASE("what a callback remembers goes on in the middle of a stage that is resumed") {
+  std::vector<std::int64_t> seen;
+  thaw::RunState state;
+  struct Keeps {
+    thaw::RunState* state;
+    void on_safe_point(const thaw::SafePoint& event) const {
+      if (event.after != thaw::SafePoint::After::epoch || !state->empty()) return;
+      for (const auto& [name, tensor] : event.learner.run_state()) (*state)[name] = tensor.clone();
+    }
+  };
+  const thaw::Stage stage{.epochs = 3, .lr = 0.1};
+  thaw::test::Bench bench;
+  bench.learner->fit(stage, CountsEpochs{&seen}, Keeps{&state});
+  thaw::test::Bench again;
+  thaw::RunState unused = state;
+  again.learner->resume(state);
+  again.learner->fit(stage, CountsEpochs{&seen}, Keeps{&unused});
+  CHECK(seen == std::vector<std::int64_t>{1, 2, 3, 2, 3});
+}

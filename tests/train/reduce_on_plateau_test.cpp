@@ -22,10 +22,11 @@ TEST_CASE("ReduceOnPlateau scales rates when torch's ReduceLROnPlateau does") {
         .cooldown = run["cooldown"].get<std::int64_t>(),
         .min_scale = run["min_lr"].get<double>()};
     const auto learner = thaw::test::idle_learner();
-    callback.on_stage_begin({.learner = *learner, .stage = "", .epochs = 1, .steps_per_epoch = 1, .groups = {}});
+    ReduceOnPlateau::State now;
+    callback.on_stage_begin({.learner = *learner, .stage = "", .epochs = 1, .steps_per_epoch = 1, .groups = {}}, now);
     for (std::size_t i = 0; i < run["values"].size(); ++i) {
       const thaw::EpochRecord record{.valid = thaw::Evaluation{.loss = run["values"][i].get<double>()}};
-      callback.on_epoch_end({.learner = *learner, .record = record});
+      callback.on_epoch_end({.learner = *learner, .record = record}, now);
       CHECK_THAT(learner->lr_scale(), WithinRel(run["lr"][i].get<double>(), 1e-12));
     }
   }

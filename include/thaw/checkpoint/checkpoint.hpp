@@ -2,6 +2,7 @@
 
 #include <c10/util/ScopeExit.h>
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <cstddef>
@@ -193,13 +194,13 @@ THAW_INLINE void Checkpoint::open(const Learner& learner) {
 THAW_INLINE std::pair<bool, int> Checkpoint::agreed(const World& world, bool due,
                                                     const std::exception_ptr& failed) const {
   const int seen = interrupts_ ? interrupts_->seen() : 0;
-  std::vector<double> mine{due ? 1.0 : 0.0};
-  for (const int signal : signals) mine.push_back(signal == seen ? 1 : 0);
-  const std::vector<double> any = world.all_reduce(mine, failed);
-  int agreed_on = 0;
-  for (std::size_t i = 0; i < signals.size(); ++i)
-    if (any[i + 1] > 0) agreed_on = signals[i];
-  return {any[0] > 0, agreed_on};
+  const std::vector<double> any = world.all_reduce({due ? 1.0 : 0.0, seen != 0 ? 1.0 : 0.0}, failed);
+  if (any[1] == 0) return {any[0] > 0, 0};
+  const std::vector<std::string> all = world.all_gather(std::to_string(seen));
+  const auto last = std::ranges::find_if(signals.rbegin(), signals.rend(), [&](int signal) {
+    return std::ranges::find(all, std::to_string(signal)) != all.end();
+  });
+  return {any[0] > 0, last == signals.rend() ? 0 : *last};
 }
 
 THAW_INLINE bool Checkpoint::is_due() const {

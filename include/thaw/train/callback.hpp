@@ -10,6 +10,7 @@
 #include <type_traits>
 #include <typeinfo>
 #include <utility>
+#include <variant>
 
 #include <thaw/core/error.hpp>
 #include <thaw/train/detail/foreign_events.hpp>
@@ -26,7 +27,7 @@ struct HandlerOf;
 /// The class that hears: of an object, a std::reference_wrapper or a std::shared_ptr to it.
 template <class Handler>
 struct HearerOf {
-  using type = std::unwrap_reference_t<Handler>;
+  using type = std::remove_reference_t<std::unwrap_reference_t<Handler>>;
   static type& of(Handler& handler) { return handler; }
 };
 template <class C>
@@ -53,21 +54,38 @@ struct HearerOf<std::shared_ptr<C>> {
   X(SafePoint, on_safe_point)           \
   X(RunStateVisit, on_run_state)
 
-#define THAW_EVENT(Event, handler)                                                          \
-  template <>                                                                               \
-  struct HandlerOf<Event> {                                                                 \
-    template <class C>                                                                      \
-    static constexpr bool takes = requires(C& c, const Event& event) { c.handler(event); }; \
-    template <class C>                                                                      \
-    static constexpr void check() {                                                         \
-      static_assert(                                                                        \
-          takes<C> || !requires { &C::handler; },                                           \
-          "thaw: a callback's " #handler " must take (const thaw::" #Event "&)");           \
-    }                                                                                       \
-    template <class C>                                                                      \
-    static void call(C& c, const Event& event) {                                            \
-      c.handler(event);                                                                     \
-    }                                                                                       \
+/// What a callback remembers while a stage runs, where it has a `struct State`: see Callback.
+template <class C>
+struct StateOf {
+  using type = std::monostate;
+};
+template <class C>
+  requires std::default_initializable<typename C::State>
+struct StateOf<C> {
+  using type = typename C::State;
+};
+
+#define THAW_EVENT(Event, handler)                                                                 \
+  template <>                                                                                      \
+  struct HandlerOf<Event> {                                                                        \
+    template <class C>                                                                             \
+    static constexpr bool takes = requires(C & c, const Event& event) {                            \
+      c.handler(event);                                                                            \
+    }                                                                                              \
+    || requires(C & c, const Event& event, typename C::State& state) { c.handler(event, state); }; \
+    template <class C>                                                                             \
+    static constexpr void check() {                                                                \
+      static_assert(                                                                               \
+          takes<C> || !requires { &C::handler; },                                                  \
+          "thaw: a callback's " #handler " must take (const thaw::" #Event "&)");                  \
+    }                                                                                              \
+    template <class C>                                                                             \
+    static void call(C& c, const Event& event, typename StateOf<C>::type& state) {                 \
+      if constexpr (requires { c.handler(event, state); })                                         \
+        c.handler(event, state);                                                                   \
+      else                                                                                         \
+        c.handler(event);                                                                          \
+    }                                                                                              \
   };
 
 THAW_EVENTS(THAW_EVENT)
@@ -108,6 +126,16 @@ using EventSlots = TupleBehind<void THAW_EVENTS(THAW_SLOT)>;
 /// another library's name for it (`on_batch_end`, `after_epoch`). A callback is copied; to keep its results, pass
 /// `std::ref(callback)` or a std::shared_ptr to it.
 ///
+/// Options are a callback's members. What it remembers while a stage runs is a `struct State` of it, which handlers
+/// take as a second argument. It is made anew as each stage begins; for checkpoints `on_run_state` visits it:
+///
+///     struct Patience {
+///       std::int64_t epochs = 3;
+///       struct State { std::int64_t waited = 0; };
+///       void on_epoch_end(const EpochEnd& event, State& now) const;
+///       void on_run_state(const RunStateVisit& event, State& now) const { event.state("waited", now.waited); }
+///     };
+///
 /// With several processes (World) each has its callbacks, which see the same losses and metrics. A class that writes
 /// files or speaks to people says `static constexpr bool first_process_only = true;` and is then told nothing in the
 /// others.
@@ -122,7 +150,7 @@ class Callback {
     detail::check_foreign_events<Class>();
     name_ = c10::demangle(typeid(Class).name());
     if constexpr (requires { Class::first_process_only; }) first_process_only_ = Class::first_process_only;
-    const auto self = std::make_shared<Handler>(std::move(handler));
+    const auto self = std::make_shared<Held<Handler, Class>>(Held<Handler, Class>{std::move(handler), {}});
     std::apply([&](auto&... slot) { (bind<Class>(self, slot), ...); }, slots_);
     static_assert(
         []<class... Event>(std::type_identity<std::tuple<std::function<void(const Event&)>...>>) {
@@ -156,14 +184,21 @@ class Callback {
   }
 
  private:
+  template <class Handler, class Class>
+  struct Held {
+    Handler handler;
+    typename detail::StateOf<Class>::type state;
+  };
+
   template <class Class, class Handler, class Event>
-  static void bind(const std::shared_ptr<Handler>& self, std::function<void(const Event&)>& slot) {
+  static void bind(const std::shared_ptr<Held<Handler, Class>>& self, std::function<void(const Event&)>& slot) {
     using Of = detail::HandlerOf<Event>;
     Of::template check<Class>();
-    if constexpr (Of::template takes<Class>)
+    if constexpr (Of::template takes<Class> || std::same_as<Event, StageBegin>)
       slot = [self](const Event& event) {
-        Class& object = detail::HearerOf<Handler>::of(*self);
-        Of::call(object, event);
+        if constexpr (std::same_as<Event, StageBegin>) self->state = {};
+        if constexpr (Of::template takes<Class>)
+          Of::call(detail::HearerOf<Handler>::of(self->handler), event, self->state);
       };
   }
 

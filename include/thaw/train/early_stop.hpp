@@ -16,27 +16,29 @@ struct EarlyStop {
   Monitor monitor = {};
   std::int64_t patience = 3;
 
+  struct State {
+    double best = 0;
+    std::int64_t since_best = 0;
+  };
+
   void on_stage_planned(const StagePlanned& event) {
     monitor.settle(event.learner, "EarlyStop");
     if (patience < 1)
       throw ConfigError("EarlyStop", "patience is " + std::to_string(patience), "give at least 1 epoch");
   }
-  void on_stage_begin(const StageBegin&) { best_ = monitor.worst(), since_best_ = 0; }
-  void on_epoch_end(const EpochEnd& event) {
+  void on_stage_begin(const StageBegin&, State& now) const { now.best = monitor.worst(); }
+  void on_epoch_end(const EpochEnd& event, State& now) const {
     const double value = monitor.value(event.record);
-    if (monitor.improves(value, best_))
-      best_ = value, since_best_ = 0;
-    else if (++since_best_ >= patience)
-      event.learner.stop(monitor.name + " has not become better than " + detail::number(best_) + " for " +
-                         std::to_string(since_best_) + (since_best_ == 1 ? " epoch" : " epochs"));
+    if (monitor.improves(value, now.best))
+      now = {.best = value};
+    else if (++now.since_best >= patience)
+      event.learner.stop(monitor.name + " has not become better than " + detail::number(now.best) + " for " +
+                         std::to_string(now.since_best) + (now.since_best == 1 ? " epoch" : " epochs"));
   }
-  void on_run_state(const RunStateVisit& event) {
-    event.state("best", best_);
-    event.state("since_best", since_best_);
+  static void on_run_state(const RunStateVisit& event, State& now) {
+    event.state("best", now.best);
+    event.state("since_best", now.since_best);
   }
-
-  double best_ = 0;  // run state, from one stage's begin to its end
-  std::int64_t since_best_ = 0;
 };
 
 }  // namespace thaw

@@ -41,20 +41,22 @@ struct KeepBest {
   /// Hears, as the stage ends, what was kept: in words, and what it gives on the validation data.
   std::function<void(const std::string& what, const Evaluation& valid)> on_kept = {};
 
+  struct State {
+    Evaluation best = {};
+    std::string what = {};  // where it is from
+    std::optional<WeightCopy> copy = {}, begin = {};
+  };
+
   void on_stage_planned(const StagePlanned& event);
-  void on_stage_begin(const StageBegin& event);
-  void on_epoch_end(const EpochEnd& event);
-  void on_stage_end(const StageEnd& event);
-  void on_run_state(const RunStateVisit& event);
+  void on_stage_begin(const StageBegin& event, State& now) const;
+  void on_epoch_end(const EpochEnd& event, State& now) const;
+  void on_stage_end(const StageEnd& event, State& now) const;
+  static void on_run_state(const RunStateVisit& event, State& now);
 
-  // ---- its own
-  [[nodiscard]] bool better(const Evaluation& valid) const;
-  void keep(const Learner& learner, std::string what, const Evaluation& valid);
-
-  // run state, from one stage's begin to its end
-  Evaluation best_ = {};
-  std::string what_ = {};
-  std::optional<WeightCopy> copy_ = {}, begin_ = {};
+ private:
+  /// Keeps the weights as they are, where they are better.
+  void offer(const Learner& learner, std::string what, const Evaluation& valid, State& now) const;
+  static void keep(const Learner& learner, std::string what, const Evaluation& valid, State& now);
 };
 
 }  // namespace thaw
@@ -72,49 +74,48 @@ THAW_INLINE void KeepBest::on_stage_planned(const StagePlanned& event) {
                       "watch a number of the validation data, and give LearnerOptions::valid");
 }
 
-THAW_INLINE void KeepBest::on_stage_begin(const StageBegin& event) {
-  keep(event.learner, "as it began", as_it_begins ? *as_it_begins : event.learner.validate());
-  if (line > 0) begin_.emplace(*event.learner.groups().module());
+THAW_INLINE void KeepBest::on_stage_begin(const StageBegin& event, State& now) const {
+  keep(event.learner, "as it began", as_it_begins ? *as_it_begins : event.learner.validate(), now);
+  if (line > 0) now.begin.emplace(*event.learner.groups().module());
 }
 
-THAW_INLINE void KeepBest::on_epoch_end(const EpochEnd& event) {
-  if (event.record.valid && better(*event.record.valid))
-    keep(event.learner, "epoch " + std::to_string(event.record.epoch), *event.record.valid);
+THAW_INLINE void KeepBest::on_epoch_end(const EpochEnd& event, State& now) const {
+  if (event.record.valid) offer(event.learner, "epoch " + std::to_string(event.record.epoch), *event.record.valid, now);
 }
 
-THAW_INLINE void KeepBest::on_stage_end(const StageEnd& event) {
-  if (const std::optional<WeightCopy> begin = std::exchange(begin_, {})) {
+THAW_INLINE void KeepBest::on_stage_end(const StageEnd& event, State& now) const {
+  if (now.begin) {
     const WeightCopy end(*event.learner.groups().module());
     for (std::int64_t i = 1; i <= line; ++i) {
       const double t = static_cast<double>(i) / static_cast<double>(line + 1);
-      begin->restore_between(end, t);
-      const Evaluation valid = event.learner.validate();
-      if (better(valid)) keep(event.learner, detail::number(t) + " of the way from its begin to its end", valid);
+      now.begin->restore_between(end, t);
+      offer(event.learner, detail::number(t) + " of the way from its begin to its end", event.learner.validate(), now);
     }
   }
-  if (copy_) copy_->restore();
-  if (on_kept && copy_) on_kept(what_, best_);
-  copy_.reset();
+  if (now.copy) now.copy->restore();
+  if (on_kept && now.copy) on_kept(now.what, now.best);
+  now = {};
 }
 
-THAW_INLINE void KeepBest::on_run_state(const RunStateVisit& event) {
-  std::vector<EpochRecord> best{{.stage = what_, .valid = best_}};
+THAW_INLINE void KeepBest::on_run_state(const RunStateVisit& event, State& now) {
+  std::vector<EpochRecord> best{{.stage = now.what, .valid = now.best}};
   detail::visit(event.state.in("best"), best);
-  if (event.state.reading() && !best.empty()) what_ = best[0].stage, best_ = best[0].valid.value_or(Evaluation());
-  detail::visit(event.state.in("copy"), copy_, *event.learner.groups().module());
-  detail::visit(event.state.in("begin"), begin_, *event.learner.groups().module());
+  if (event.state.reading() && !best.empty()) now.what = best[0].stage, now.best = best[0].valid.value_or(Evaluation());
+  detail::visit(event.state.in("copy"), now.copy, *event.learner.groups().module());
+  detail::visit(event.state.in("begin"), now.begin, *event.learner.groups().module());
 }
 
-THAW_INLINE bool KeepBest::better(const Evaluation& valid) const {
-  const double value = monitor.value({.valid = valid}), best = monitor.value({.valid = best_});
-  if (std::isnan(best)) return !std::isnan(value);
-  return monitor.improves(value, best) || (value == best && valid.loss < best_.loss);
+THAW_INLINE void KeepBest::offer(const Learner& learner, std::string what, const Evaluation& valid, State& now) const {
+  const double value = monitor.value({.valid = valid}), best = monitor.value({.valid = now.best});
+  const bool better = std::isnan(best) ? !std::isnan(value)
+                                       : monitor.improves(value, best) || (value == best && valid.loss < now.best.loss);
+  if (better) keep(learner, std::move(what), valid, now);
 }
 
-THAW_INLINE void KeepBest::keep(const Learner& learner, std::string what, const Evaluation& valid) {
-  best_ = valid;
-  what_ = std::move(what);
-  copy_.emplace(*learner.groups().module());
+THAW_INLINE void KeepBest::keep(const Learner& learner, std::string what, const Evaluation& valid, State& now) {
+  now.best = valid;
+  now.what = std::move(what);
+  now.copy.emplace(*learner.groups().module());
 }
 
 }  // namespace thaw

@@ -36,26 +36,27 @@ struct NaNGuard {
   std::int64_t patience = 10;
   std::int64_t every = 100;  ///< steps between copies of weights and optimizer, for roll_back
 
-  void on_stage_planned(const StagePlanned&) const;
-  void on_stage_begin(const StageBegin& event);
-  void on_batch_ready(const BatchReady& event);
-  void on_loss_ready(const LossReady& event) {
-    if (!std::isfinite(event.loss.item<double>())) leave_out(event.learner);
-  }
-  void on_gradients_ready(const GradientsReady& event);
-  void on_step_end(const StepEnd& event);
-  void on_run_state(const RunStateVisit& event);
+  struct State {
+    std::int64_t in_a_row = 0, since_copy = 0;
+    RunState copy = {};                                           // of the last good step that was copied
+    std::vector<std::pair<at::Tensor, at::Tensor>> buffers = {};  // as the step began
+    bool step_begun = false, bad = false;
+  };
 
-  std::int64_t in_a_row_ = 0, since_copy_ = 0;                   // run state
-  RunState copy_ = {};                                           // of the last good step that was copied
-  std::vector<std::pair<at::Tensor, at::Tensor>> buffers_ = {};  // as the step began
-  bool step_begun_ = false, bad_ = false;
+  void on_stage_planned(const StagePlanned&) const;
+  void on_stage_begin(const StageBegin& event, State& now) const;
+  static void on_batch_ready(const BatchReady& event, State& now);
+  static void on_loss_ready(const LossReady& event, State& now) {
+    if (!std::isfinite(event.loss.item<double>())) skip(event.learner, now);
+  }
+  static void on_gradients_ready(const GradientsReady& event, State& now);
+  void on_step_end(const StepEnd& event, State& now) const;
+  static void on_run_state(const RunStateVisit& event, State& now);
 
  private:
-  void leave_out(Learner& learner);
+  static void skip(Learner& learner, State& now);
   static void visit(const StateVisitor& state, Learner& learner);
-  void copy(Learner& learner);
-  void put_back(Learner& learner);
+  static void copy(Learner& learner, State& now);
 };
 
 }  // namespace thaw
@@ -71,56 +72,57 @@ THAW_INLINE void NaNGuard::on_stage_planned(const StagePlanned&) const {
                       "give at least 1 of each");
 }
 
-THAW_INLINE void NaNGuard::on_stage_begin(const StageBegin& event) {
-  in_a_row_ = since_copy_ = 0;
-  step_begun_ = bad_ = false;  // a finder's sweep may have ended within a step
-  if (then == OnNaN::roll_back) copy(event.learner);
+THAW_INLINE void NaNGuard::on_stage_begin(const StageBegin& event, State& now) const {
+  if (then == OnNaN::roll_back) copy(event.learner, now);
 }
 
-THAW_INLINE void NaNGuard::on_batch_ready(const BatchReady& event) {
-  if (std::exchange(step_begun_, true)) return;  // of a step with several batches, the first
-  bad_ = false;
-  buffers_.clear();
+THAW_INLINE void NaNGuard::on_batch_ready(const BatchReady& event, State& now) {
+  if (std::exchange(now.step_begun, true)) return;  // of a step with several batches, the first
+  now.bad = false;
+  now.buffers.clear();
   for (const LayerGroup& group : event.learner.groups())
     for (const auto& [name, buffer] : group.buffers)
-      if (buffer.defined()) buffers_.emplace_back(buffer, buffer.clone());
+      if (buffer.defined()) now.buffers.emplace_back(buffer, buffer.clone());
 }
 
-THAW_INLINE void NaNGuard::on_gradients_ready(const GradientsReady& event) {
+THAW_INLINE void NaNGuard::on_gradients_ready(const GradientsReady& event, State& now) {
   const std::vector<at::Tensor> gradients = event.learner.groups().gradients();
   if (gradients.empty()) return;
   const c10::NoGradGuard no_grad;
-  if (!std::isfinite(at::stack(at::_foreach_norm(gradients)).sum().item<double>())) leave_out(event.learner);
+  if (!std::isfinite(at::stack(at::_foreach_norm(gradients)).sum().item<double>())) skip(event.learner, now);
 }
 
-THAW_INLINE void NaNGuard::on_step_end(const StepEnd& event) {
-  step_begun_ = false;
-  bad_ = event.learner.world().any(bad_);
-  if (!bad_) {
-    in_a_row_ = 0;
-    if (then == OnNaN::roll_back && ++since_copy_ >= every) copy(event.learner);
+THAW_INLINE void NaNGuard::on_step_end(const StepEnd& event, State& now) const {
+  now.step_begun = false;
+  now.bad = event.learner.world().any(now.bad);
+  if (!now.bad) {
+    now.in_a_row = 0;
+    if (then == OnNaN::roll_back && ++now.since_copy >= every) copy(event.learner, now);
     return;
   }
   const c10::NoGradGuard no_grad;
-  for (auto& [buffer, value] : buffers_) buffer.copy_(value);
-  if (then == OnNaN::roll_back) put_back(event.learner);
-  if (++in_a_row_ >= patience)
-    event.learner.stop("losses or gradients were not finite in " + std::to_string(in_a_row_) +
-                       (in_a_row_ == 1 ? " step" : " steps in a row"));
+  for (auto& [buffer, value] : now.buffers) buffer.copy_(value);
+  if (then == OnNaN::roll_back) {
+    now.since_copy = 0;
+    visit({now.copy, /*reading=*/true}, event.learner);
+  }
+  if (++now.in_a_row >= patience)
+    event.learner.stop("losses or gradients were not finite in " + std::to_string(now.in_a_row) +
+                       (now.in_a_row == 1 ? " step" : " steps in a row"));
 }
 
-THAW_INLINE void NaNGuard::on_run_state(const RunStateVisit& event) {
-  event.state("in_a_row", in_a_row_);
-  event.state("since_copy", since_copy_);
+THAW_INLINE void NaNGuard::on_run_state(const RunStateVisit& event, State& now) {
+  event.state("in_a_row", now.in_a_row);
+  event.state("since_copy", now.since_copy);
   std::vector<std::string> names;
-  for (const auto& [name, tensor] : copy_) names.push_back(name);
+  for (const auto& [name, tensor] : now.copy) names.push_back(name);
   event.state("copied", names);
-  if (event.state.reading()) copy_.clear();
-  for (const std::string& name : names) event.state.in("copy")(name, copy_[name]);
+  if (event.state.reading()) now.copy.clear();
+  for (const std::string& name : names) event.state.in("copy")(name, now.copy[name]);
 }
 
-THAW_INLINE void NaNGuard::leave_out(Learner& learner) {
-  bad_ = true;
+THAW_INLINE void NaNGuard::skip(Learner& learner, State& now) {
+  now.bad = true;
   learner.skip_step();
 }
 
@@ -130,16 +132,11 @@ THAW_INLINE void NaNGuard::visit(const StateVisitor& state, Learner& learner) {
   detail::visit_optimizer(state.in("optimizer"), learner.optimizer(), learner.groups());
 }
 
-THAW_INLINE void NaNGuard::copy(Learner& learner) {
-  since_copy_ = 0;
-  copy_.clear();
-  visit({copy_, /*reading=*/false}, learner);
-  for (auto& [name, tensor] : copy_) tensor = tensor.clone();
-}
-
-THAW_INLINE void NaNGuard::put_back(Learner& learner) {
-  since_copy_ = 0;
-  visit({copy_, /*reading=*/true}, learner);
+THAW_INLINE void NaNGuard::copy(Learner& learner, State& now) {
+  now.since_copy = 0;
+  now.copy.clear();
+  visit({now.copy, /*reading=*/false}, learner);
+  for (auto& [name, tensor] : now.copy) tensor = tensor.clone();
 }
 
 }  // namespace thaw

@@ -18,6 +18,11 @@ struct ReduceOnPlateau {
   std::int64_t cooldown = 0;
   double min_scale = 0;  ///< never below this fraction of the stage's own rates
 
+  struct State {
+    double best = 0;
+    std::int64_t bad_epochs = 0, cooling = 0;
+  };
+
   void on_stage_planned(const StagePlanned& event) {
     monitor.settle(event.learner, "ReduceOnPlateau");
     if (!(factor > 0 && factor < 1))
@@ -27,28 +32,25 @@ struct ReduceOnPlateau {
                         "patience is " + std::to_string(patience) + ", cooldown " + std::to_string(cooldown),
                         "give 0 epochs or more");
   }
-  void on_stage_begin(const StageBegin&) { best_ = monitor.worst(), bad_epochs_ = 0, cooling_ = 0; }
-  void on_epoch_end(const EpochEnd& event) {
+  void on_stage_begin(const StageBegin&, State& now) const { now.best = monitor.worst(); }
+  void on_epoch_end(const EpochEnd& event, State& now) const {
     const double value = monitor.value(event.record);
-    if (monitor.improves(value, best_))
-      best_ = value, bad_epochs_ = 0;
+    if (monitor.improves(value, now.best))
+      now.best = value, now.bad_epochs = 0;
     else
-      ++bad_epochs_;
-    if (cooling_ > 0) --cooling_, bad_epochs_ = 0;
-    if (bad_epochs_ <= patience) return;
+      ++now.bad_epochs;
+    if (now.cooling > 0) --now.cooling, now.bad_epochs = 0;
+    if (now.bad_epochs <= patience) return;
     const double scale = event.learner.lr_scale();
     event.learner.scale_lr(std::max(scale * factor, min_scale) / scale);
-    cooling_ = cooldown;
-    bad_epochs_ = 0;
+    now.cooling = cooldown;
+    now.bad_epochs = 0;
   }
-  void on_run_state(const RunStateVisit& event) {
-    event.state("best", best_);
-    event.state("bad_epochs", bad_epochs_);
-    event.state("cooling", cooling_);
+  static void on_run_state(const RunStateVisit& event, State& now) {
+    event.state("best", now.best);
+    event.state("bad_epochs", now.bad_epochs);
+    event.state("cooling", now.cooling);
   }
-
-  double best_ = 0;  // run state, from one stage's begin to its end
-  std::int64_t bad_epochs_ = 0, cooling_ = 0;
 };
 
 }  // namespace thaw

@@ -19,28 +19,30 @@ struct SaveBest {
   Monitor monitor = {};
   bool restore = true;  ///< load the best at the stage's end
 
+  struct State {
+    double best = 0;
+    bool saved = false;
+  };
+
   void on_stage_planned(const StagePlanned& event) {
     monitor.settle(event.learner, "SaveBest");
     detail::check_folder_of(path);
     if (restore) event.sets_weights.emplace_back("SaveBest");
   }
-  void on_stage_begin(const StageBegin&) { best_ = monitor.worst(), saved_ = false; }
-  void on_epoch_end(const EpochEnd& event) {
+  void on_stage_begin(const StageBegin&, State& now) const { now.best = monitor.worst(); }
+  void on_epoch_end(const EpochEnd& event, State& now) const {
     const double value = monitor.value(event.record);
-    if (!monitor.improves(value, best_)) return;
+    if (!monitor.improves(value, now.best)) return;
     event.learner.world().together([&] { event.learner.save(path); });  // the first writes, all wait
-    best_ = value, saved_ = true;
+    now = {.best = value, .saved = true};
   }
-  void on_stage_end(const StageEnd& event) const {
-    if (restore && saved_) event.learner.load(path);
+  void on_stage_end(const StageEnd& event, State& now) const {
+    if (restore && now.saved) event.learner.load(path);
   }
-  void on_run_state(const RunStateVisit& event) {
-    event.state("best", best_);
-    event.state("saved", saved_);
+  static void on_run_state(const RunStateVisit& event, State& now) {
+    event.state("best", now.best);
+    event.state("saved", now.saved);
   }
-
-  double best_ = 0;  // run state, from one stage's begin to its end
-  bool saved_ = false;
 };
 
 }  // namespace thaw

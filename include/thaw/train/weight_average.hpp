@@ -56,17 +56,19 @@ struct EMA {
   double decay = 0.999;
   bool warm_up = true;
 
-  void on_stage_planned(const StagePlanned&) const;
-  void on_stage_begin(const StageBegin& event);
-  void on_epoch_begin(const EpochBegin&) {
-    if (average_.swapped()) average_.swap();
-  }
-  void on_step_end(const StepEnd&);
-  void on_epoch_trained(const EpochTrained&) { average_.swap(); }
-  void on_run_state(const RunStateVisit& event);
+  struct State {
+    detail::RunningAverage average = {};
+    std::int64_t steps = 0;
+  };
 
-  detail::RunningAverage average_ = {};  // run state, from one stage's begin to its end
-  std::int64_t steps_ = 0;
+  void on_stage_planned(const StagePlanned&) const;
+  static void on_stage_begin(const StageBegin& event, State& now);
+  static void on_epoch_begin(const EpochBegin&, State& now) {
+    if (now.average.swapped()) now.average.swap();
+  }
+  void on_step_end(const StepEnd&, State& now) const;
+  static void on_epoch_trained(const EpochTrained&, State& now) { now.average.swap(); }
+  static void on_run_state(const RunStateVisit& event, State& now);
 };
 
 /// Stochastic weight averaging (arXiv:1803.05407): the plain mean of the weights at the end of each of the stage's last
@@ -77,14 +79,16 @@ struct EMA {
 struct SWA {
   double start = 0.75;  ///< the fraction of the stage's epochs that is left out
 
-  void on_stage_planned(const StagePlanned& event) const;
-  void on_stage_begin(const StageBegin& event);
-  void on_epoch_trained(const EpochTrained& event);
-  void on_stage_end(const StageEnd& event);
-  void on_run_state(const RunStateVisit& event);
+  struct State {
+    detail::RunningAverage average = {};
+    std::int64_t count = 0;  // epochs that it is over
+  };
 
-  detail::RunningAverage average_ = {};  // run state, from one stage's begin to its end
-  std::int64_t count_ = 0;
+  void on_stage_planned(const StagePlanned& event) const;
+  static void on_stage_begin(const StageBegin& event, State& now);
+  void on_epoch_trained(const EpochTrained& event, State& now) const;
+  static void on_stage_end(const StageEnd& event, State& now);
+  static void on_run_state(const RunStateVisit& event, State& now);
 };
 
 }  // namespace thaw
@@ -152,20 +156,19 @@ THAW_INLINE void EMA::on_stage_planned(const StagePlanned&) const {
     throw ConfigError("EMA", "decay is " + detail::number(decay), "give a number in [0, 1), .999 say");
 }
 
-THAW_INLINE void EMA::on_stage_begin(const StageBegin& event) {
-  steps_ = 0;
-  average_.begin(event.learner.groups(), event.groups, /*statistics=*/true);
+THAW_INLINE void EMA::on_stage_begin(const StageBegin& event, State& now) {
+  now.average.begin(event.learner.groups(), event.groups, /*statistics=*/true);
 }
 
-THAW_INLINE void EMA::on_step_end(const StepEnd&) {
-  const auto n = static_cast<double>(++steps_);
+THAW_INLINE void EMA::on_step_end(const StepEnd&, State& now) const {
+  const auto n = static_cast<double>(++now.steps);
   const double d = warm_up ? std::min(decay, (1 + n) / (10 + n)) : decay;
-  average_.update(1 - d);
+  now.average.update(1 - d);
 }
 
-THAW_INLINE void EMA::on_run_state(const RunStateVisit& event) {
-  average_.visit(event.state.in("average"), event.learner.groups());
-  event.state("steps", steps_);
+THAW_INLINE void EMA::on_run_state(const RunStateVisit& event, State& now) {
+  now.average.visit(event.state.in("average"), event.learner.groups());
+  event.state("steps", now.steps);
 }
 
 THAW_INLINE void SWA::on_stage_planned(const StagePlanned& event) const {
@@ -174,26 +177,25 @@ THAW_INLINE void SWA::on_stage_planned(const StagePlanned& event) const {
     throw ConfigError("SWA", "start is " + detail::number(start), "give a fraction in [0, 1)");
 }
 
-THAW_INLINE void SWA::on_stage_begin(const StageBegin& event) {
+THAW_INLINE void SWA::on_stage_begin(const StageBegin& event, State& now) {
   detail::check_norms_can_be_measured(event.learner.groups(), "SWA");
-  count_ = 0;
-  average_.begin(event.learner.groups(), event.groups, /*statistics=*/false);
+  now.average.begin(event.learner.groups(), event.groups, /*statistics=*/false);
 }
 
-THAW_INLINE void SWA::on_epoch_trained(const EpochTrained& event) {
+THAW_INLINE void SWA::on_epoch_trained(const EpochTrained& event, State& now) const {
   if (static_cast<double>(event.epoch) <= start * static_cast<double>(event.epochs)) return;
-  average_.update(1 / static_cast<double>(++count_));
+  now.average.update(1 / static_cast<double>(++now.count));
 }
 
-THAW_INLINE void SWA::on_stage_end(const StageEnd& event) {
-  if (count_ == 0) return;
-  average_.swap();
+THAW_INLINE void SWA::on_stage_end(const StageEnd& event, State& now) {
+  if (now.count == 0) return;
+  now.average.swap();
   event.learner.update_norm_statistics();
 }
 
-THAW_INLINE void SWA::on_run_state(const RunStateVisit& event) {
-  average_.visit(event.state.in("average"), event.learner.groups());
-  event.state("count", count_);
+THAW_INLINE void SWA::on_run_state(const RunStateVisit& event, State& now) {
+  now.average.visit(event.state.in("average"), event.learner.groups());
+  event.state("count", now.count);
 }
 
 }  // namespace thaw
