@@ -3,6 +3,7 @@
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_exception.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,38 @@ TEST_CASE("classes are numbered as given, or in the order of their names") {
                                       ContainsSubstring("did you mean \"dog\"?")));
   CHECK_THROWS_MATCHES(thaw::ClassNumbers({"a", "b", "a"}, {}), thaw::ConfigError,
                        MessageMatches(ContainsSubstring("\"a\" is there twice")));
+}
+
+TEST_CASE("two spellings of one name are no two classes, unless they are given as such") {
+  const auto refused = [](const std::set<std::string>& names, const std::string& why) {
+    CHECK_THROWS_MATCHES(thaw::ClassNumbers({}, names, "a.csv"), thaw::DataError,
+                         MessageMatches(ContainsSubstring("a.csv: \"" + *names.begin() + "\" and \"" +
+                                                          *names.rbegin() + "\" " + why) &&
+                                        ContainsSubstring("name all classes")));
+    CHECK(thaw::ClassNumbers({names.begin(), names.end()}, names).of(*names.rbegin(), "", "") == 1);
+  };
+  refused({"Cat", "cat"}, "differ in case alone");
+  refused({"golden  retriever", "golden retriever"}, "differ in spaces or case alone");
+  refused({"Cat", "cat "}, "differ in spaces or case alone");
+  refused({"cat", "cat\xC2\xA0"}, "differ in spaces or case alone");
+  refused({"1", "1.0"}, "are one number");
+  refused({"01", "1"}, "are one number");
+  refused({"+10.50", "10.5"}, "are one number");
+  refused({"-2", "-2."}, "are one number");
+  for (const std::set<std::string>& names : std::vector<std::set<std::string>>{{"1", "-1", "10", "1.01", "0", "0.1"},
+                                                                               {"1.2.3", "01.2.3"},
+                                                                               {".", "-", "+", ".."},
+                                                                               {"1e5", "100000"},
+                                                                               {"catfish", "cat fish", "cat"},
+                                                                               {"\xC3\xA4", "\xC2\xA4"}})
+    CHECK(thaw::ClassNumbers({}, names).classes().size() == names.size());
+}
+
+TEST_CASE("an empty name is no class") {
+  const thaw::ClassNumbers numbers({}, {"", "cat"});
+  CHECK(numbers.classes() == std::vector<std::string>{"cat"});
+  CHECK_THROWS_MATCHES(numbers.of("", "a.csv, row 7", "the label"), thaw::DataError,
+                       MessageMatches(ContainsSubstring("a.csv, row 7: the label is empty")));
 }
 
 TEST_CASE("folders that are the parts of a data set are no classes") {

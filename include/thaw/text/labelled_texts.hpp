@@ -34,11 +34,11 @@ struct LabelledTexts {
 
 namespace detail {
 
-/// `names` are the texts' classes; `wheres` say where each is from.
+/// `names` are the texts' classes; `wheres` say where each is from, `where` where all are.
 [[nodiscard]] inline LabelledTexts number_classes(std::vector<std::string> texts, const std::vector<std::string>& names,
                                                   const std::vector<std::string>& wheres,
-                                                  std::vector<std::string> classes) {
-  const ClassNumbers numbers(std::move(classes), {names.begin(), names.end()});
+                                                  std::vector<std::string> classes, const std::string& where) {
+  const ClassNumbers numbers(std::move(classes), {names.begin(), names.end()}, where);
   LabelledTexts result{.classes = numbers.classes(), .texts = std::move(texts)};
   for (std::size_t i = 0; i < names.size(); ++i)
     result.labels.push_back(
@@ -85,7 +85,7 @@ struct TextCsvOptions {
   if (!named && !options.header && !known(names[0]))
     throw DataError(path.string(), "its first line may be one of names: no other has the label \"" + names[0] + '"',
                     "say which by header = true or false");
-  return detail::number_classes(std::move(texts), names, wheres, options.classes);
+  return detail::number_classes(std::move(texts), names, wheres, options.classes, path.string());
 }
 
 /// A folder with a folder per class, which may hold folders itself; each text is a file `.txt` (in any case) in it, in
@@ -116,7 +116,7 @@ struct TextCsvOptions {
     names.push_back(path.lexically_relative(folder).begin()->string());
     wheres.push_back(path.string());
   }
-  return detail::number_classes(std::move(texts), names, wheres, std::move(classes));
+  return detail::number_classes(std::move(texts), names, wheres, std::move(classes), folder.string());
 }
 
 }  // namespace thaw

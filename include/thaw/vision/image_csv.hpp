@@ -85,8 +85,9 @@ inline bool has_header(const std::filesystem::path& csv, const ImageCsvOptions& 
 }  // namespace detail
 
 /// Images that a CSV file lists, with one label each, several, or numbers. Throws FileError for a file that cannot be
-/// read; DataError for one that is no CSV, for a column that is not there, a label that is not in `classes`, a number
-/// that is none, and an image that does not exist, naming the file and the row; ConfigError for a column by its name
+/// read; DataError for one that is no CSV, for a column that is not there, a label that is empty or not in `classes`, two
+/// labels that are spellings of one (see ClassNumbers), a number that is none, and an image that does not exist, naming
+/// the file and the row; ConfigError for a column by its name
 /// where there is no header.
 /// Example: `image_csv("train.csv", {.folder = "train", .label = "tags", .separator = " ", .extension = ".jpg"})`
 [[nodiscard]] inline ImageList image_csv(const std::filesystem::path& csv, const ImageCsvOptions& options = {}) {
@@ -111,7 +112,7 @@ inline bool has_header(const std::filesystem::path& csv, const ImageCsvOptions& 
     names.push_back(detail::split(row[label], options.separator, options.trim));
     occurring.insert(names.back().begin(), names.back().end());
   }
-  const ClassNumbers numbers(options.classes, occurring);
+  const ClassNumbers numbers(options.classes, std::move(occurring), table.file);
   ImageList list{.classes = numbers.classes()};
   for (std::size_t i = 0; i < table.rows.size(); ++i) {
     const std::vector<std::string>& row = table.rows[i];

@@ -35,7 +35,7 @@ struct ImageData {
 ///
 /// Names of parts may be written in any case. Hidden folders and __MACOSX are left out. What was found and chosen is in
 /// ImageData::how. Throws FileError for what cannot be read; DataError, naming the folder, for a class without images,
-/// one class only, a class in another part that is not trained on, two names that differ in case alone, images in no
+/// one class only, a class in another part that is not trained on, two names that are spellings of one, images in no
 /// class's folder, and fewer images of a class than `per_class`; ConfigError for a fraction that is not between 0
 /// and 1.
 /// Example: `const auto [train, valid, test, how] = image_data("flowers");`
