@@ -8,8 +8,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <optional>
 #include <string>
 #include <utility>
@@ -19,6 +17,7 @@
 #include <thaw/data/class_names.hpp>
 #include <thaw/data/csv.hpp>
 #include <thaw/data/files_below.hpp>
+#include <thaw/data/text_file.hpp>
 
 namespace thaw {
 
@@ -90,7 +89,7 @@ struct TextCsvOptions {
 
 /// A folder with a folder per class, which may hold folders itself; each text is a file `.txt` (in any case) in it, in
 /// the order of their names. Links that lead nowhere or back up are passed over, and named in `passed_over`. Throws
-/// FileError for what cannot be read; DataError where there is no text, and for a
+/// FileError for what cannot be read; DataError where there is no text, for one that is no UTF-8, and for a
 /// class that is not in `classes`; without `classes` also for a class's folder without texts, and for train/ and test/,
 /// which are no classes.
 [[nodiscard]] inline LabelledTexts text_folder(const std::filesystem::path& folder,
@@ -110,9 +109,7 @@ struct TextCsvOptions {
     check_class_folders(folder, files, "a text", "name one of them, and give the others its classes");
   std::vector<std::string> texts, names, wheres;
   for (const std::filesystem::path& path : files) {
-    std::ifstream file(path, std::ios::binary);
-    if (!file) throw FileError(path.string(), "cannot be opened", "see that it may be read");
-    texts.emplace_back(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
+    texts.push_back(read_text(path, "see that it may be read"));
     names.push_back(path.lexically_relative(folder).begin()->string());
     wheres.push_back(path.string());
   }

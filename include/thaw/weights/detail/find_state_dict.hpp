@@ -10,10 +10,10 @@
 #include <string>
 #include <string_view>
 #include <thaw/core/names.hpp>
+#include <thaw/core/utf8.hpp>
 #include <thaw/weights/detail/find_objects.hpp>
 #include <thaw/weights/detail/pickle_value.hpp>
 #include <thaw/weights/detail/tensor_spec.hpp>
-#include <thaw/weights/detail/utf8.hpp>
 #include <thaw/weights/passed_over.hpp>
 #include <thaw/weights/state_dict.hpp>
 #include <unordered_map>
