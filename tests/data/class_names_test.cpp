@@ -34,6 +34,7 @@ TEST_CASE("two spellings of one name are no two classes, unless they are given a
   refused({"golden  retriever", "golden retriever"}, "differ in spaces or case alone");
   refused({"Cat", "cat "}, "differ in spaces or case alone");
   refused({"cat", "cat\xC2\xA0"}, "differ in spaces or case alone");
+  refused({"cat", "\xE2\x80\x8B" "cat"}, "differ in spaces or case alone");
   refused({"1", "1.0"}, "are one number");
   refused({"01", "1"}, "are one number");
   refused({"+10.50", "10.5"}, "are one number");
@@ -63,7 +64,21 @@ TEST_CASE("folders that are the parts of a data set are no classes") {
   refused({"train", "val"});
   refused({"Training", "TEST", "other"});
   refused({"train"});
+  refused({"train_set", "test_set"});
+  refused({"Trainset", "other", "testset"});
+  refused({"train", "eval"});
+  refused({"dev", "other", "train"});
   for (const std::vector<std::string>& classes :
-       {std::vector<std::string>{"invalid", "valid"}, {"train", "tram"}, {"a"}, {}})
+       {std::vector<std::string>{"invalid", "valid"}, {"train", "tram"}, {"dev", "ops"}, {"a"}, {}})
     CHECK_NOTHROW(thaw::refuse_parts_as_classes("vehicles", classes, "x"));
+}
+
+TEST_CASE("images and masks are no classes") {
+  for (const std::vector<std::string>& folders : {std::vector<std::string>{"images", "masks"}, {"Labels", "img"}})
+    CHECK_THROWS_MATCHES(thaw::refuse_parts_as_classes("cells", folders, "x"), thaw::DataError,
+                         MessageMatches(ContainsSubstring("has " + folders[0] + ", " + folders[1] + ": images and") &&
+                                        ContainsSubstring("mask_data")));
+  for (const std::vector<std::string>& classes :
+       {std::vector<std::string>{"images", "masks", "cat"}, {"images", "drawings"}, {"mask", "no mask"}})
+    CHECK_NOTHROW(thaw::refuse_parts_as_classes("shop", classes, "x"));
 }

@@ -19,11 +19,15 @@ namespace thaw {
 
 namespace detail {
 
-/// A name in small letters, with one space for each gap, no-break spaces among them.
+/// A name in small letters, with one space for each gap, no-break spaces among them, and none of width 0.
 [[nodiscard]] inline std::string loosely_spelled(const std::string& name, bool keep_spaces) {
   constexpr std::string_view no_break = "\xC2\xA0";
   std::string key;
   for (std::size_t i = 0; i < name.size(); ++i) {
+    if (!keep_spaces && (name.compare(i, 3, "\xE2\x80\x8B") == 0 || name.compare(i, 3, "\xEF\xBB\xBF") == 0)) {
+      i += 2;
+      continue;
+    }
     const bool wide = !keep_spaces && name.compare(i, no_break.size(), no_break) == 0;
     const auto c = static_cast<unsigned char>(wide ? ' ' : name[i]);
     i += wide ? 1 : 0;
@@ -106,18 +110,20 @@ class ClassNumbers {
   std::map<std::string, std::int64_t> number_of_;
 };
 
-/// "train", "valid" or "test" for a name that a part of a data set usually has, in any case; otherwise empty.
+/// "train", "valid" or "test" for a name that a part of a data set usually has, in any case, also as "train_set";
+/// otherwise empty.
 [[nodiscard]] inline std::string part_called(std::string name) {
   static const std::map<std::string, std::string> parts{
-      {"train", "train"}, {"training", "train"}, {"valid", "valid"},     {"val", "valid"},
-      {"test", "test"},   {"testing", "test"},   {"validation", "valid"}};
+      {"train", "train"}, {"training", "train"}, {"valid", "valid"}, {"val", "valid"},  {"validation", "valid"},
+      {"dev", "valid"},   {"eval", "valid"},     {"test", "test"},   {"testing", "test"}};
   for (char& c : name) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  if (name.ends_with("set")) name.resize(name.size() - 3 - (name.ends_with("_set") || name.ends_with("-set") ? 1 : 0));
   const auto found = parts.find(name);
   return found == parts.end() ? std::string() : found->second;
 }
 
 /// Throws DataError where the folders that would be classes are the parts of a data set: all of them are called so, or
-/// one is train/ and another valid/ or test/.
+/// one is train/ and another valid/ or test/; or they are images/ and masks/.
 inline void refuse_parts_as_classes(const std::string& where, std::span<const std::string> folders,
                                     const std::string& fix) {
   std::set<std::string> parts;
@@ -129,6 +135,16 @@ inline void refuse_parts_as_classes(const std::string& where, std::span<const st
     }
   if (!names.empty() && (names.size() == folders.size() || (parts.contains("train") && parts.size() > 1)))
     throw DataError(where, "has " + join_names(names) + ": parts of a data set, which are no classes", fix);
+  static const std::set<std::string> images{"images", "image", "imgs", "img", "jpegimages"},
+      masks{"masks", "mask", "labels", "label", "annotations", "segmentationclass"};
+  const auto one_of = [&](const std::set<std::string>& known) {
+    return std::ranges::count_if(folders, [&](const std::string& each) {
+      return known.contains(detail::loosely_spelled(each, true));
+    });
+  };
+  if (folders.size() == 2 && one_of(images) == 1 && one_of(masks) == 1)
+    throw DataError(where, "has " + join_names(folders) + ": images and what is drawn on them, which are no classes",
+                    "take mask_data, or name the classes");
 }
 
 }  // namespace thaw

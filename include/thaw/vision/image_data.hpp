@@ -28,8 +28,9 @@ struct ImageData {
 
 /// Images of a data set as it lies on disk, with one list of classes for all parts. `path` is one of
 ///
-/// - a folder with train/ and valid/ (or val/, validation/), with a folder for each class in each; test/ is read, too.
-///   Without a validation folder, test/ is held back in its place; without both, a part of train/ is.
+/// - a folder with train/ and valid/ (or val/, validation/, dev/, eval/; or train_set/ and so on), with a folder for
+///   each class in each; test/ is read, too. Without a validation folder, test/ is held back in its place; without
+///   both, a part of train/ is.
 /// - a folder with a folder for each class: of each class the fraction `valid` is held back.
 /// - a CSV file, or a folder with a single one (see image_csv): likewise, or as its column is_valid or split says.
 ///
