@@ -47,10 +47,11 @@ inline std::vector<std::uint8_t> bytes_of(const std::filesystem::path& path) {
   }
 }
 
-/// Empty for what OpenCV cannot read.
+/// Empty for what OpenCV cannot read; and for DICOM, since the library that reads it ends the program where such a file
+/// is damaged.
 inline cv::Mat decoded(const std::vector<std::uint8_t>& bytes, int flags) {
   try {
-    return bytes.empty() ? cv::Mat() : cv::imdecode(bytes, flags);
+    return bytes.empty() || is_dicom(bytes) ? cv::Mat() : cv::imdecode(bytes, flags);
   } catch (const cv::Exception&) {  // such as more pixels than OpenCV's limit
     return {};
   }
@@ -84,6 +85,11 @@ inline cv::Mat decoded(const std::vector<std::uint8_t>& bytes, Channels channels
     }
   }
   image = decoded(bytes, cv::IMREAD_COLOR | as_stored);
+  if (image.empty() && TiffTags(bytes).is_tiff()) {  // of floats, say, of which OpenCV makes no colours
+    image = decoded(bytes, cv::IMREAD_UNCHANGED);
+    if (image.channels() == 1 && !image.empty() && has_usual_pixels(image))
+      cv::cvtColor(image, image, cv::COLOR_GRAY2BGR);
+  }
   if (!image.empty() && has_usual_pixels(image))
     cv::cvtColor(image, image, channels == Channels::rgba ? cv::COLOR_BGR2RGBA : cv::COLOR_BGR2RGB);
   return image;
@@ -117,6 +123,9 @@ void check_decoded(const std::vector<std::uint8_t>& bytes, const cv::Mat& image,
                    Decode decode) {
   const std::string drop = "drop_unreadable from the list";
   if (image.empty()) {
+    if (holds(bytes, 0, "version https://git-lfs"))
+      throw FileError(where, "is a git-lfs pointer, not the image that it stands for",
+                      "run `git lfs pull` in its repository");
     const std::string format = format_of(bytes);
     if (!format.empty())
       throw FileError(where, "is " + format + ", which OpenCV " CV_VERSION " cannot read",
@@ -142,6 +151,8 @@ inline OrientedImage read_oriented(const std::filesystem::path& path, Channels c
   std::vector<std::uint8_t> bytes = bytes_of(path);
   OrientedImage read{.image = {}, .orientation = orientation_of(bytes)};
   prepare_tiff(bytes, channels, path.string());
+  const PnmMaximum most = pnm_maximum(bytes);
+  number_pnm(bytes);
   int times = 1;
   if (cv::Size size = size_of_jpeg(bytes); reduction && !size.empty() && channels != Channels::rgba) {
     if (orientation == Orientation::upright && read.orientation >= 5) std::swap(size.width, size.height);
@@ -153,6 +164,8 @@ inline OrientedImage read_oriented(const std::filesystem::path& path, Channels c
   if (!has_usual_pixels(read.image))
     throw FileError(path.string(), "its pixels are of the type " + cv::typeToString(read.image.type()),
                     "convert it to 8 or 16 bits per channel");
+  if (most.value > 0 && most.value != most.full())
+    read.image.convertTo(read.image, -1, static_cast<double>(most.full()) / most.value);
   if (orientation == Orientation::upright) read.image = upright(read.image, read.orientation);
   return read;
 }
