@@ -396,3 +396,22 @@ TEST_CASE("a pointer of git-lfs is said to be one") {
   CHECK_THROWS_MATCHES(read_image(folder / "a.jpg"), thaw::FileError,
                        MessageMatches(ContainsSubstring("is a git-lfs pointer") && ContainsSubstring("git lfs pull")));
 }
+
+TEST_CASE("a TIFF in CIE L*a*b* is refused: OpenCV would change its colours") {
+  const thaw::test::Folder folder;
+  thaw::test::write_text(folder / "a.tif",
+                         thaw::test::tiff({.samples = 3, .photometric = 8, .pixels = std::string("\xFF\0\0", 3)}));
+  CHECK_THROWS_MATCHES(read_image(folder / "a.tif"), thaw::FileError,
+                       MessageMatches(ContainsSubstring("CIE L*a*b*") && ContainsSubstring("convert it to RGB")));
+}
+
+TEST_CASE("a TIFF of four bands that is cut off is an error that names it, not OpenCV's own") {
+  const thaw::test::Folder folder;
+  std::string bytes = thaw::test::tiff(
+      {.width = 4, .height = 4, .samples = 4, .photometric = 2, .extra = {2}, .pixels = std::string(64, '\7')});
+  bytes.resize(bytes.size() - 32);
+  thaw::test::write_text(folder / "a.tif", bytes);
+  for (const Channels channels : {Channels::rgba, Channels::rgb, Channels::gray})
+    CHECK_THROWS_MATCHES(read_image(folder / "a.tif", channels), thaw::FileError,
+                         MessageMatches(ContainsSubstring("a.tif: is no image that OpenCV can read")));
+}

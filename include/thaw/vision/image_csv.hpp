@@ -85,7 +85,8 @@ inline bool has_header(const std::filesystem::path& csv, const ImageCsvOptions& 
   return true;
 }
 
-/// Throws DataError where a column is taken for that of the labels, and another is called so.
+/// Throws DataError where a column is taken for that of the labels, and another is called so; or where it is one of a
+/// column for each class, of which each row has a 1 in one.
 inline void check_label_column(const CsvTable& table, std::size_t taken) {
   const auto is_usual = [](std::string name) {
     static const std::set<std::string> usual{"label", "labels", "class", "classes", "target", "category", "tags"};
@@ -97,6 +98,16 @@ inline void check_label_column(const CsvTable& table, std::size_t taken) {
     throw DataError(table.file,
                     "the labels may be in its column \"" + table.names[taken] + "\", or in \"" + *other + "\"",
                     "say which by label = \"" + *other + "\"");
+  const auto is_one_hot = [&](const std::vector<std::string>& row) {
+    const auto from = row.begin() + static_cast<std::ptrdiff_t>(taken);
+    const auto ones = std::count(from, row.end(), "1");
+    return ones == 1 && std::count(from, row.end(), "0") + ones == row.end() - from;
+  };
+  if (table.names.size() >= taken + 2 && std::ranges::all_of(table.rows, is_one_hot))
+    throw DataError(table.file, "has a column for each class, " + table.names[taken] + ", " + table.names[taken + 1] +
+                                    ", ..., of 0 and 1",
+                    "write the classes' names in one column, or predict these numbers: values = {\"" +
+                        table.names[taken] + "\", ...}");
 }
 
 }  // namespace detail

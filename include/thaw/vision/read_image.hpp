@@ -51,7 +51,8 @@ inline std::vector<std::uint8_t> bytes_of(const std::filesystem::path& path) {
 /// is damaged.
 inline cv::Mat decoded(const std::vector<std::uint8_t>& bytes, int flags) {
   try {
-    return bytes.empty() || is_dicom(bytes) ? cv::Mat() : cv::imdecode(bytes, flags);
+    const cv::Mat image = bytes.empty() || is_dicom(bytes) ? cv::Mat() : cv::imdecode(bytes, flags);
+    return image.empty() ? cv::Mat() : image;  // not one that has channels, and no pixels
   } catch (const cv::Exception&) {  // such as more pixels than OpenCV's limit
     return {};
   }
@@ -96,14 +97,16 @@ inline cv::Mat decoded(const std::vector<std::uint8_t>& bytes, Channels channels
 }
 
 /// Makes OpenCV read from a TIFF what it holds: colours that are not multiplied by their alpha, four bands as four, and
-/// all as stored. Throws FileError for bands that would be left out.
+/// all as stored. Throws FileError for bands that would be left out, and colours that would be others.
 inline void prepare_tiff(std::vector<std::uint8_t>& bytes, Channels channels, const std::string& where) {
   using Tag = TiffTags::Tag;
   const TiffTags tags(bytes);
   if (!tags.is_tiff()) return;
   const std::uint64_t kind = tags.value(Tag::photometric, 1), samples = tags.value(Tag::samples, 1);
+  if (kind >= 8 && kind <= 10)
+    throw FileError(where, "a TIFF in CIE L*a*b*, of whose white OpenCV makes a yellow", "convert it to RGB");
   const bool deep = tags.value(Tag::bits, 1) > 8;
-  const std::uint64_t colors = kind == 2 || kind == 6 || kind == 8 ? 3 : kind == 5 ? 4 : 1;
+  const std::uint64_t colors = kind == 2 || kind == 6 ? 3 : kind == 5 ? 4 : 1;
   const std::uint64_t alpha = tags.value(Tag::extra_samples, 0);  // 1: colours are multiplied by it, 2: they are not
   const bool has_alpha = samples == colors + 1 && (alpha == 1 || alpha == 2);
   const bool four = samples == 4 && channels == Channels::rgba;
