@@ -31,9 +31,9 @@ inline void number_tiff(std::vector<std::uint8_t>& bytes) {
   const std::uint64_t packed = tags.is_tiff() ? tags.value(TiffTags::Tag::compression, 1) : 1;
   lossy = lossy || packed == 6 || packed == 7 || packed == 50001;  // JPEG, old and new; WebP
   constexpr std::array<std::uint8_t, 4> code_begins{0xFF, 0x4F, 0xFF, 0x51};
-  const auto code = std::ranges::search(bytes, code_begins);
-  if (code.empty() || (!holds(bytes, 4, "jP  ") && code.begin() != bytes.begin())) return lossy;
-  std::size_t at = static_cast<std::size_t>(code.begin() - bytes.begin()) + 2;
+  const auto code = std::search(bytes.begin(), bytes.end(), code_begins.begin(), code_begins.end());
+  if (code == bytes.end() || (!holds(bytes, 4, "jP  ") && code != bytes.begin())) return lossy;
+  std::size_t at = static_cast<std::size_t>(code - bytes.begin()) + 2;
   while (at + 14 <= bytes.size() && bytes[at] == 0xFF && bytes[at + 1] != 0x52)
     at += 2 + (std::size_t{bytes[at + 2]} << 8 | bytes[at + 3]);
   return at + 14 > bytes.size() || bytes[at + 13] == 0;  // the wavelet that is not reversible
