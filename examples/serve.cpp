@@ -73,6 +73,9 @@ void run(const Options& options) {
   if (known == files.size())  // a test set, then
     fmt::print(stderr, "ok: {:.3f} of them are what their folder says\n",
                static_cast<double>(right) / static_cast<double>(known));
+  else if (known > 0)
+    fmt::print(stderr, "{} of them are in a folder that is called as a class, {} are not: no accuracy\n", known,
+               files.size() - known);
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_exception.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,39 @@ TEST_CASE("classes are numbered as given, or in the order of their names") {
                        MessageMatches(ContainsSubstring("\"a\" is there twice")));
 }
 
+TEST_CASE("two spellings of one name are no two classes, unless they are given as such") {
+  const auto refused = [](const std::set<std::string>& names, const std::string& why) {
+    CHECK_THROWS_MATCHES(thaw::ClassNumbers({}, names, "a.csv"), thaw::DataError,
+                         MessageMatches(ContainsSubstring("a.csv: \"" + *names.begin() + "\" and \"" +
+                                                          *names.rbegin() + "\" " + why) &&
+                                        ContainsSubstring("name all classes")));
+    CHECK(thaw::ClassNumbers({names.begin(), names.end()}, names).of(*names.rbegin(), "", "") == 1);
+  };
+  refused({"Cat", "cat"}, "differ in case alone");
+  refused({"golden  retriever", "golden retriever"}, "differ in spaces or case alone");
+  refused({"Cat", "cat "}, "differ in spaces or case alone");
+  refused({"cat", "cat\xC2\xA0"}, "differ in spaces or case alone");
+  refused({"cat", "\xE2\x80\x8B" "cat"}, "differ in spaces or case alone");
+  refused({"1", "1.0"}, "are one number");
+  refused({"01", "1"}, "are one number");
+  refused({"+10.50", "10.5"}, "are one number");
+  refused({"-2", "-2."}, "are one number");
+  for (const std::set<std::string>& names : std::vector<std::set<std::string>>{{"1", "-1", "10", "1.01", "0", "0.1"},
+                                                                               {"1.2.3", "01.2.3"},
+                                                                               {".", "-", "+", ".."},
+                                                                               {"1e5", "100000"},
+                                                                               {"catfish", "cat fish", "cat"},
+                                                                               {"\xC3\xA4", "\xC2\xA4"}})
+    CHECK(thaw::ClassNumbers({}, names).classes().size() == names.size());
+}
+
+TEST_CASE("an empty name is no class") {
+  const thaw::ClassNumbers numbers({}, {"", "cat"});
+  CHECK(numbers.classes() == std::vector<std::string>{"cat"});
+  CHECK_THROWS_MATCHES(numbers.of("", "a.csv, row 7", "the label"), thaw::DataError,
+                       MessageMatches(ContainsSubstring("a.csv, row 7: the label is empty")));
+}
+
 TEST_CASE("folders that are the parts of a data set are no classes") {
   const auto refused = [](const std::vector<std::string>& folders) {
     CHECK_THROWS_MATCHES(thaw::refuse_parts_as_classes("flowers", folders, "x"), thaw::DataError,
@@ -30,7 +64,21 @@ TEST_CASE("folders that are the parts of a data set are no classes") {
   refused({"train", "val"});
   refused({"Training", "TEST", "other"});
   refused({"train"});
+  refused({"train_set", "test_set"});
+  refused({"Trainset", "other", "testset"});
+  refused({"train", "eval"});
+  refused({"dev", "other", "train"});
   for (const std::vector<std::string>& classes :
-       {std::vector<std::string>{"invalid", "valid"}, {"train", "tram"}, {"a"}, {}})
+       {std::vector<std::string>{"invalid", "valid"}, {"train", "tram"}, {"dev", "ops"}, {"a"}, {}})
     CHECK_NOTHROW(thaw::refuse_parts_as_classes("vehicles", classes, "x"));
+}
+
+TEST_CASE("images and masks are no classes") {
+  for (const std::vector<std::string>& folders : {std::vector<std::string>{"images", "masks"}, {"Labels", "img"}})
+    CHECK_THROWS_MATCHES(thaw::refuse_parts_as_classes("cells", folders, "x"), thaw::DataError,
+                         MessageMatches(ContainsSubstring("has " + folders[0] + ", " + folders[1] + ": images and") &&
+                                        ContainsSubstring("mask_data")));
+  for (const std::vector<std::string>& classes :
+       {std::vector<std::string>{"images", "masks", "cat"}, {"images", "drawings"}, {"mask", "no mask"}})
+    CHECK_NOTHROW(thaw::refuse_parts_as_classes("shop", classes, "x"));
 }

@@ -32,6 +32,7 @@ TEST_CASE("a CSV file is read as RFC 4180 has it") {
   CHECK(csv_rows("\xEF\xBB\xBF"
                  "a\n\n\r\nb\n\n") == CsvRows{{"a"}, {"b"}});
   CHECK(csv_rows("a\"b,c\rd\n") == CsvRows{{"a\"b", "c\rd"}});
+  CHECK(csv_rows("a,b\r1,\"x\"\r") == CsvRows{{"a", "b"}, {"1", "x"}});  // as old Macs end lines
   CHECK(csv_rows("").empty());
 }
 

@@ -142,3 +142,28 @@ TEST_CASE("train/ and test/ of texts are no classes") {
   CHECK_THROWS_MATCHES(thaw::text_folder(folder.path), thaw::DataError,
                        MessageMatches(ContainsSubstring("has test/, train/: parts of a data set")));
 }
+
+TEST_CASE("a text is UTF-8, without a byte order mark; what is none is an error that names it") {
+  const thaw::test::Folder folder;
+  write_text(folder.path / "pos/1.txt", "\xEF\xBB\xBFgood");
+  write_text(folder.path / "neg/1.txt", "bad");
+  CHECK(thaw::text_folder(folder.path).texts == Strings{"bad", "good"});
+  write_text(folder.path / "neg/1.txt", "na\xEFve");
+  CHECK_THROWS_MATCHES(thaw::text_folder(folder.path), thaw::DataError,
+                       MessageMatches(ContainsSubstring("neg/1.txt:1: no UTF-8")));
+}
+
+TEST_CASE("labels that are empty, or spellings of one, are errors") {
+  const thaw::test::Folder folder;
+  const auto refused = [&](const std::string& table, const std::string& what) {
+    write_text(folder.path / "a.csv", table);
+    CHECK_THROWS_MATCHES(thaw::text_csv(folder.path / "a.csv"), thaw::DataError,
+                         MessageMatches(ContainsSubstring(what)));
+  };
+  refused("text,label\nx,good\ny,\n", "a.csv, row 2: its class is empty");
+  refused("text,label\nx,1\ny,1.0\n", "a.csv: \"1\" and \"1.0\" are one number");
+  write_text(folder.path / "Pos/1.txt", "x");
+  write_text(folder.path / "pos/1.txt", "y");
+  CHECK_THROWS_MATCHES(thaw::text_folder(folder.path), thaw::DataError,
+                       MessageMatches(ContainsSubstring("\"Pos\" and \"pos\" differ in case alone")));
+}

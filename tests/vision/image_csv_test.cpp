@@ -62,6 +62,25 @@ TEST_CASE("a CSV file that does not fit is an error that names row and column") 
   refused("name,label\na.jpg,x\nb.jpg,x\n", {}, "row 2: the image");
   refused("name,label\na.jpg,x y\n", {.classes = {"x", "y"}}, "row 1: the label \"x y\" is none of x, y");
   refused("name,v\na.jpg,1.5m\n", {.values = {"v"}}, "row 1: \"1.5m\" is no number");
+  refused("name;label\na.jpg;x\n", {}, "say by delimiter");
+  refused("name,label\na.jpg,x\na.jpg,\n", {}, "row 2: the label is empty");
+  refused("name,label\n.,x\n", {}, "/. is no file");
+  refused("name,label\n,x\n", {}, "/ is no file");
+  refused("name,label\na.jpg,Cat\na.jpg,cat\n", {}, "list.csv: \"Cat\" and \"cat\" differ in case alone");
+  refused("name,label\na.jpg,x\n./a.jpg,y\n", {}, "row 2: the image ");
+  refused("name,label\na.jpg,x\n./a.jpg,y\n", {}, "has another label than in row 1");
+  refused("name,tags\na.jpg,x y\na.jpg,x\n", {.separator = " "}, "has another label than in row 1");
+  refused("name,fold,Label\na.jpg,1,x\n", {}, "in its column \"fold\", or in \"Label\"");
+  refused("name,cat,dog\na.jpg,1,0\na.jpg,0,1\n", {}, "has a column for each class, cat, dog, ..., of 0 and 1");
+  refused("b.jpg,x\na.jpg,y\n", {}, "row 1: the image ");  // a first line that looks like data is no header
+  write_text(folder / "list.csv", "name,label\na.jpg,x\na.jpg,x\n");
+  CHECK(image_csv(folder / "list.csv").size() == 2);  // twice, and the same
+  write_text(folder / "list.csv", "name,fold,Label\na.jpg,1,x\n");
+  CHECK(image_csv(folder / "list.csv", {.label = "fold"}).classes == std::vector<std::string>{"1"});
+  write_text(folder / "list.csv", "name,cat,dog\na.jpg,1,1\n");
+  CHECK(image_csv(folder / "list.csv").classes == std::vector<std::string>{"1"});
+  write_text(folder / "list.csv", "name,kind,other\na.jpg,1,x\n");
+  CHECK(image_csv(folder / "list.csv").classes == std::vector<std::string>{"1"});
 }
 
 TEST_CASE("spaces around names of columns, paths, labels and numbers are left out, unless they are to stay") {

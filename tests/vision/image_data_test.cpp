@@ -185,7 +185,7 @@ TEST_CASE("a CSV file's own column says what is held back") {
   write_text(folder / "l.csv", "name,label,split\n0.jpg,a,train\n1.jpg,b,train\n");
   refused(folder.path, "its column split puts all images into one part", "hold back some");
   write_text(folder / "l.csv", "name,label\n0.jpg,a\n1.jpg,\n2.jpg,b\n");
-  refused(folder.path, "has a row without a label", "label each image");
+  refused(folder.path, "row 2: the label is empty", "name its class");
   write_text(folder / "l.csv", "name,label\nnone.jpg,a\n1.jpg,b\n");
   refused(folder.path, "row 1: the image", "say by folder");
 }
@@ -252,11 +252,12 @@ TEST_CASE("parts that are not what they seem") {
 
 TEST_CASE("real data sets as they lie") {
   const auto how = [](const std::string& name) { return image_data(thaw::test::test_data(name)).how; };
-  CHECK(how("cats-dogs") == "200 images in train/, 500 in valid/, 2 classes");
-  CHECK(how("food-10") == "600 images in train/, 1000 in valid/, 10 classes");
-  CHECK(how("cifar-10") == "1000 images in train/, 1000 in valid/, 10 classes");
+  const std::string cats = how("cats-dogs"), food = how("food-10"), cifar = how("cifar-10"), signs = how("sign-digits");
+  CHECK(cats == "200 images in train/, 500 in valid/, 2 classes");
+  CHECK(food == "600 images in train/, 1000 in valid/, 10 classes");
+  CHECK(cifar == "1000 images in train/, 1000 in valid/, 10 classes");
   CHECK(
-      how("sign-digits") ==
+      signs ==
       "2062 images in 10 folders: 1651 to train on, 411 held back (20 % of each class, drawn by seed 42), 10 classes");
 }
 

@@ -20,6 +20,8 @@
 #include <string>
 #include <vector>
 
+#include <thaw/report/class_results.hpp>
+#include <thaw/report/confusion_matrix.hpp>
 #include <thaw/train/learner.hpp>
 #include <thaw/train/loss.hpp>
 #include <thaw/vision/aug_transforms.hpp>
@@ -414,6 +416,14 @@ TEST_CASE("training and validation with other lists of classes are an error that
       learner.fit({.epochs = 1}), thaw::DataError,
       MessageMatches(ContainsSubstring("its classes are a, c, and those of the training data a, b, c") &&
                      ContainsSubstring("train.classes")));
+  CHECK_THROWS_MATCHES(learner.validate(ImageSource(other)), thaw::DataError,
+                       MessageMatches(ContainsSubstring("its classes are a, c")));
+  CHECK_THROWS_MATCHES(thaw::ConfusionMatrix(learner, ImageSource(options), {.classes = {"b", "a", "c"}}),
+                       thaw::ConfigError,
+                       MessageMatches(ContainsSubstring("another order than the source's: a, b, c")));
+  CHECK_THROWS_MATCHES(thaw::class_results(learner, ImageSource(options), {.classes = {"b", "a", "c"}}),
+                       thaw::ConfigError, MessageMatches(ContainsSubstring("another order")));
+  CHECK(thaw::ConfusionMatrix(learner, ImageSource(options), {.classes = {"ant", "bee", "cow"}}).samples() == 6);
   options.predict = Predict::values;
   CHECK(ImageSource(options).classes().empty());
 }

@@ -110,6 +110,9 @@ TEST_CASE("images and masks that do not go together") {
   refused(folder, "without a mask in masks/: b.jpg, c/d.jpg", "a mask of its name");
   put(folder, "", "masks/b.png", {0}), put(folder, "", "masks/c/d.png", {0}), put(folder, "", "masks/e.png", {0});
   CHECK_THAT(mask_data(folder.path).how, ContainsSubstring("; 1 mask has no image;"));
+  put(folder, "images/b.png", "", {});
+  refused(folder, "b.png: has the same mask as b.jpg", "leave one of the two images");
+  std::filesystem::remove(folder / "images/b.png");
   put(folder, "", "masks/b_label.png", {0});
   refused(folder, "b_label.png: is for the same image as b.png", "leave one of the two masks");
   put(folder, "", "labels/a.png", {0});

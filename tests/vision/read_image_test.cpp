@@ -347,3 +347,71 @@ TEST_CASE("tags and markers that are cut off or point outside are passed over") 
       }
   }
 }
+
+TEST_CASE("a gray TIFF of floats is read as colours too") {
+  const thaw::test::Folder folder;
+  cv::Mat values(3, 5, CV_32F);
+  for (int i = 0; i < 15; ++i) values.at<float>(i / 5, i % 5) = static_cast<float>(i) / 16;
+  thaw::test::write_as_it_is(values, folder / "a.tif");
+  CHECK(thaw::test::same(read_image(folder / "a.tif", Channels::gray), values));
+  cv::Mat colors, alpha;
+  cv::cvtColor(values, colors, cv::COLOR_GRAY2RGB);
+  cv::cvtColor(values, alpha, cv::COLOR_GRAY2RGBA);
+  CHECK(thaw::test::same(read_image(folder / "a.tif"), colors));
+  CHECK(thaw::test::same(read_image(folder / "a.tif", Channels::rgba), alpha));
+}
+
+TEST_CASE("a PGM or PPM is as bright as its maximum says") {
+  const thaw::test::Folder folder;
+  const auto pixels = [&](const std::string& bytes) {
+    thaw::test::write_text(folder / "a.pgm", bytes);
+    return read_image(folder / "a.pgm", Channels::gray);
+  };
+  const cv::Mat expected = (cv::Mat_<std::uint8_t>(1, 3) << 0, 119, 255);
+  CHECK(thaw::test::same(pixels(std::string("P5 3 1 15\n\0\7\xF", 13)), expected));
+  CHECK(thaw::test::same(pixels("P2\n# of 15\n3 1\n15 # at most\n0 7 15\n"), expected));
+  CHECK(thaw::test::same(pixels(std::string("P5 3 1 255\n\0\x77\xFF", 14)), expected));
+  const cv::Mat deep = pixels(std::string("P5 2 1 4095\n\x0F\xFF\0\x10", 16));  // 12 bits
+  CHECK(deep.depth() == CV_16U);
+  CHECK(deep.at<std::uint16_t>(0, 0) == 65535);
+  CHECK(deep.at<std::uint16_t>(0, 1) == 256);
+  thaw::test::write_text(folder / "a.ppm", std::string("P6 1 1 15\n\xF\7\0", 13));
+  CHECK(read_image(folder / "a.ppm").at<cv::Vec3b>(0, 0) == cv::Vec3b(255, 119, 0));
+  for (const char* bad : {"P5", "P5 1 1", "P5 1 1 0\nx", "P5 1 1 99999999999\nx", "P5 # \n", "P5 1 1 15"}) {
+    thaw::test::write_text(folder / "a.pgm", bad);
+    CHECK_THROWS_AS(read_image(folder / "a.pgm"), thaw::FileError);
+  }
+}
+
+TEST_CASE("a DICOM file is refused, not given to a library that ends the program where it is damaged") {
+  const thaw::test::Folder folder;
+  thaw::test::write_text(folder / "a.png", std::string(128, '\0') + "DICM");
+  CHECK_THROWS_MATCHES(read_image(folder / "a.png"), thaw::FileError,
+                       MessageMatches(ContainsSubstring("a.png: is a DICOM file, which OpenCV")));
+}
+
+TEST_CASE("a pointer of git-lfs is said to be one") {
+  const thaw::test::Folder folder;
+  thaw::test::write_text(folder / "a.jpg", "version https://git-lfs.github.com/spec/v1\noid sha256:aa\nsize 3\n");
+  CHECK_THROWS_MATCHES(read_image(folder / "a.jpg"), thaw::FileError,
+                       MessageMatches(ContainsSubstring("is a git-lfs pointer") && ContainsSubstring("git lfs pull")));
+}
+
+TEST_CASE("a TIFF in CIE L*a*b* is refused: OpenCV would change its colours") {
+  const thaw::test::Folder folder;
+  thaw::test::write_text(folder / "a.tif",
+                         thaw::test::tiff({.samples = 3, .photometric = 8, .pixels = std::string("\xFF\0\0", 3)}));
+  CHECK_THROWS_MATCHES(read_image(folder / "a.tif"), thaw::FileError,
+                       MessageMatches(ContainsSubstring("CIE L*a*b*") && ContainsSubstring("convert it to RGB")));
+}
+
+TEST_CASE("a TIFF of four bands that is cut off is an error that names it, not OpenCV's own") {
+  const thaw::test::Folder folder;
+  std::string bytes = thaw::test::tiff(
+      {.width = 4, .height = 4, .samples = 4, .photometric = 2, .extra = {2}, .pixels = std::string(64, '\7')});
+  bytes.resize(bytes.size() - 32);
+  thaw::test::write_text(folder / "a.tif", bytes);
+  for (const Channels channels : {Channels::rgba, Channels::rgb, Channels::gray})
+    CHECK_THROWS_MATCHES(read_image(folder / "a.tif", channels), thaw::FileError,
+                         MessageMatches(ContainsSubstring("a.tif: is no image that OpenCV can read")));
+}

@@ -1,6 +1,7 @@
 #include <thaw/vision/read_mask.hpp>
 
 #include <opencv2/core.hpp>
+#include <opencv2/imgcodecs.hpp>
 
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_exception.hpp>
@@ -290,4 +291,52 @@ TEST_CASE("a mask by colours takes no table of all colours") {
   for (int i = 0; i < 100; ++i) (void)read_mask(folder / "m.png", colors);
   CHECK(std::chrono::steady_clock::now() - begin < std::chrono::milliseconds(800));  // with a table of 32 MB: 2 s
   CHECK(read_mask(folder / "m.png", {{1, 2, 3}, {128, 0, 0}, {128, 0, 0}}).at<std::uint8_t>(0) == 1);  // the first
+}
+
+TEST_CASE("a PGM's numbers are those that stand there, whatever its maximum, as bytes or as text") {
+  const thaw::test::Folder folder;
+  const cv::Mat expected = (cv::Mat_<std::uint8_t>(1, 3) << 0, 7, 15);
+  for (const std::string& bytes : {std::string("P5 3 1 15\n\0\7\xF", 13), std::string("P2 3 1 15\n0 7 15\n")}) {
+    thaw::test::write_text(folder / "m.pgm", bytes);
+    CHECK(thaw::test::same(read_mask(folder / "m.pgm"), expected));
+  }
+}
+
+TEST_CASE("a mask whose transparency alone says something is refused") {
+  const thaw::test::Folder folder;
+  cv::Mat mask(2, 3, CV_8UC4, cv::Scalar(0, 0, 0, 255));
+  thaw::test::write_as_it_is(mask, folder / "m.png");
+  CHECK(cv::countNonZero(read_mask(folder / "m.png")) == 0);
+  mask.at<cv::Vec4b>(1, 2)[3] = 0;
+  thaw::test::write_as_it_is(mask, folder / "m.png");
+  CHECK_THROWS_MATCHES(read_mask(folder / "m.png"), thaw::DataError,
+                       MessageMatches(ContainsSubstring("m.png: a mask of one colour, whose transparency alone")));
+  mask.at<cv::Vec4b>(0, 0) = {1, 1, 1, 255};  // colours that say something
+  thaw::test::write_as_it_is(mask, folder / "m.png");
+  CHECK(cv::countNonZero(read_mask(folder / "m.png")) == 1);
+}
+
+TEST_CASE("lossy compression is known in TIFF, WebP and JPEG 2000 too") {
+  cv::Mat mask(16, 32, CV_8UC4, cv::Scalar(0, 0, 0, 255));
+  mask.colRange(13, 32) = cv::Scalar(4, 4, 4, 128);
+  cv::Mat gray;
+  cv::extractChannel(mask, gray, 0);
+  const auto lossy = [](const cv::Mat& image, const char* extension, const std::vector<int>& how) {
+    std::vector<std::uint8_t> bytes;
+    cv::imencode(extension, image, bytes, how);
+    return thaw::vision::detail::is_lossy(bytes);
+  };
+  CHECK(lossy(gray, ".jpg", {}));
+  CHECK(lossy(gray, ".tif", {cv::IMWRITE_TIFF_COMPRESSION, 7}));
+  CHECK_FALSE(lossy(gray, ".tif", {cv::IMWRITE_TIFF_COMPRESSION, 5}));
+  CHECK(lossy(mask, ".webp", {cv::IMWRITE_WEBP_QUALITY, 50}));  // with alpha, it is an extended one
+  CHECK_FALSE(lossy(mask, ".webp", {cv::IMWRITE_WEBP_QUALITY, 101}));
+  CHECK_FALSE(lossy(gray, ".png", {}));
+  const auto jp2 = [](char wavelet) {
+    const std::string code = std::string("\xFF\x4F\xFF\x51\0\4\0\0\xFF\x52\0\xC\0\0\0\1\0\5\4\4\0", 21) + wavelet;
+    const std::string boxed = std::string("\0\0\0\xCjP  \r\n\x87\n", 12) + code;
+    return std::vector<std::uint8_t>(boxed.begin(), boxed.end());
+  };
+  CHECK(thaw::vision::detail::is_lossy(jp2(0)));
+  CHECK_FALSE(thaw::vision::detail::is_lossy(jp2(1)));
 }

@@ -52,6 +52,8 @@ TEST_CASE("Exports that no reader could work with are errors, and leave no file"
   };
   CHECK_THAT(failure([](auto& i) { i.model.clear(); }), ContainsSubstring("model has no name"));
   CHECK_THAT(failure([](auto& i) { i.classes.clear(); }), ContainsSubstring("no classes"));
+  CHECK_THAT(failure([](auto& i) { i.classes = {"cat", "dog", "cat"}; }), ContainsSubstring("twice, or without a name"));
+  CHECK_THAT(failure([](auto& i) { i.classes[1].clear(); }), ContainsSubstring("name each class once"));
   CHECK_THAT(failure([](auto& i) { i.mean.pop_back(); }), ContainsSubstring("1 means and 2 deviations"));
   CHECK_THAT(failure([](auto& i) { i.std[1] = 0; }), ContainsSubstring("not above 0"));
   for (const double bad : {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
@@ -61,6 +63,18 @@ TEST_CASE("Exports that no reader could work with are errors, and leave no file"
   CHECK_THAT(failure([](auto& i) { i.image_size = 0; }), ContainsSubstring("image_size is 0"));
   CHECK_THAT(failure([](auto& i) { i.classes[0] = "\xff"; }), ContainsSubstring("no UTF-8"));
   CHECK(folder.files() == 0);
+}
+
+TEST_CASE("An exported network is not taken for data of other classes, or in another order") {
+  const thaw::test::Folder folder;
+  const auto path = folder / "net.safetensors";
+  thaw::export_model(torch::nn::Linear(3, 2), path, info());
+  CHECK(thaw::read_export(path, info().classes).classes == info().classes);
+  for (const std::vector<std::string>& other :
+       {std::vector<std::string>{info().classes[1], "cat"}, {"cat"}, {"Cat", info().classes[1]}})
+    CHECK_THAT(complaint([&] { (void)thaw::read_export(path, other); }),
+               ContainsSubstring("its classes are cat, ") && ContainsSubstring("those of the data " + other[0]) &&
+                   ContainsSubstring("info.classes"));
 }
 
 TEST_CASE("Files that are no exports say so") {
@@ -74,6 +88,8 @@ TEST_CASE("Files that are no exports say so") {
   CHECK_THAT(failure("{"), ContainsSubstring("describes its network wrongly"));
   CHECK_THAT(failure("[]"), ContainsSubstring("describes its network wrongly"));
   CHECK_THAT(failure(R"({"model":7})"), ContainsSubstring("describes its network wrongly"));
+  CHECK_THAT(failure(R"({"model":"a","classes":["b","b"],"mean":[0],"std":[1],"image_size":1,"options":{}})"),
+             ContainsSubstring("a class twice"));
   CHECK_THAT(failure(R"({"model":"a","classes":[],"mean":[],"std":[],"image_size":1,"options":{}})"),
              ContainsSubstring("no classes"));
 }

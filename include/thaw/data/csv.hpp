@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <optional>
 #include <string>
 #include <utility>
@@ -12,6 +10,7 @@
 
 #include <thaw/core/error.hpp>
 #include <thaw/core/names.hpp>
+#include <thaw/data/text_file.hpp>
 
 namespace thaw {
 
@@ -36,9 +35,8 @@ class CsvReader {
         delimiter_(format.delimiter),
         quotes_(format.quotes.value_or(format.delimiter != '\t')),
         trim_(format.trim),
-        path_(std::move(path)) {
-    if (text_.starts_with("\xEF\xBB\xBF")) at_ = 3;  // a byte order mark
-  }
+        path_(std::move(path)),
+        lone_returns_(text_.find('\n') == std::string::npos) {}
 
   std::vector<std::vector<std::string>> rows() {
     std::vector<std::vector<std::string>> rows;
@@ -99,11 +97,12 @@ class CsvReader {
   }
 
   [[nodiscard]] bool at_end_of_line() const {
-    return text_[at_] == '\n' || (text_[at_] == '\r' && at_ + 1 < text_.size() && text_[at_ + 1] == '\n');
+    return text_[at_] == '\n' ||
+           (text_[at_] == '\r' && (lone_returns_ || (at_ + 1 < text_.size() && text_[at_ + 1] == '\n')));
   }
   bool take_end_of_line() {
     if (!at_end_of_line()) return false;
-    at_ += text_[at_] == '\r' ? 2U : 1U;
+    at_ += text_[at_] == '\r' && !lone_returns_ ? 2U : 1U;
     ++line_;
     return true;
   }
@@ -115,6 +114,7 @@ class CsvReader {
   char delimiter_;
   bool quotes_, trim_;
   std::string path_;
+  bool lone_returns_;  // end lines, as on old Macs
   std::size_t at_ = 0, line_ = 1;
 };
 
@@ -122,14 +122,12 @@ class CsvReader {
 
 /// The rows of a CSV file: RFC 4180, with any delimiter. A cell in double quotes may hold delimiters, new lines and,
 /// doubled, quotes; where tabs delimit cells, a quote is text like any other, unless the format says otherwise. Lines
-/// end with LF or CRLF; a byte order mark and empty lines are passed over. Throws FileError for a file that cannot be
-/// read; DataError for a quote that is not closed, for text behind one, and for a line with another number of cells
-/// than the first, naming file and line.
+/// end with LF or CRLF, or all with CR; a byte order mark and empty lines are passed over. Throws FileError for a file
+/// that cannot be read; DataError for what is no UTF-8, for a quote that is not closed, for text behind one, and for a
+/// line with another number of cells than the first, naming file and line.
 [[nodiscard]] inline std::vector<std::vector<std::string>> read_csv(const std::filesystem::path& path,
                                                                     const CsvFormat& format) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) throw FileError(path.string(), "cannot be opened", "name a CSV file that exists");
-  return detail::CsvReader({std::istreambuf_iterator<char>(file), {}}, format, path.string()).rows();
+  return detail::CsvReader(read_text(path, "name a CSV file that exists"), format, path.string()).rows();
 }
 [[nodiscard]] inline std::vector<std::vector<std::string>> read_csv(const std::filesystem::path& path,
                                                                     char delimiter = ',') {

@@ -66,6 +66,7 @@ namespace thaw {
 
 THAW_INLINE ClassResults class_results(Learner& learner, const DataSource& source, ConfusionMatrixOptions options,
                                        const TopLosses& which) {
+  detail::check_order("class_results", source, options.classes);
   ClassResults results{.matrix = ConfusionMatrix(std::move(options))};
   const auto loss = [&](const Fields& output, const Fields& target) { return learner.criterion(output, target); };
   const auto add = [&](const Fields& output, const Batch& batch) {

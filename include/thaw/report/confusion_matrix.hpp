@@ -48,7 +48,8 @@ class ConfusionMatrix {
   /// Of these outputs and targets: see `add`.
   ConfusionMatrix(const at::Tensor& output, const at::Tensor& target, ConfusionMatrixOptions options = {});
   /// Of what a model says of a source: every sample once, but for those that a loader leaves out in each pass. Leaves
-  /// the module in evaluation mode. Throws DataError for an empty source, and as `add`.
+  /// the module in evaluation mode. Throws DataError for an empty source, ConfigError for the source's own classes in
+  /// another order, and as `add`.
   ConfusionMatrix(Learner& learner, const DataSource& source, ConfusionMatrixOptions options = {});
 
   /// Counts a batch. `output` is [N, classes, ...], whose largest entry along dimension 1 is the prediction, or [N, 1,
@@ -123,6 +124,7 @@ THAW_INLINE ConfusionMatrix::ConfusionMatrix(const at::Tensor& output, const at:
 
 THAW_INLINE ConfusionMatrix::ConfusionMatrix(Learner& learner, const DataSource& source, ConfusionMatrixOptions options)
     : ConfusionMatrix(std::move(options)) {
+  detail::check_order("ConfusionMatrix", source, options_.classes);
   detail::see_all("ConfusionMatrix", detail::Samples::counted, learner, source,
                   [&](const Fields& output, const Batch& batch) { add(output, batch.target); });
 }

@@ -8,8 +8,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <optional>
 #include <string>
 #include <utility>
@@ -19,6 +17,7 @@
 #include <thaw/data/class_names.hpp>
 #include <thaw/data/csv.hpp>
 #include <thaw/data/files_below.hpp>
+#include <thaw/data/text_file.hpp>
 
 namespace thaw {
 
@@ -34,11 +33,11 @@ struct LabelledTexts {
 
 namespace detail {
 
-/// `names` are the texts' classes; `wheres` say where each is from.
+/// `names` are the texts' classes; `wheres` say where each is from, `where` where all are.
 [[nodiscard]] inline LabelledTexts number_classes(std::vector<std::string> texts, const std::vector<std::string>& names,
                                                   const std::vector<std::string>& wheres,
-                                                  std::vector<std::string> classes) {
-  const ClassNumbers numbers(std::move(classes), {names.begin(), names.end()});
+                                                  std::vector<std::string> classes, const std::string& where) {
+  const ClassNumbers numbers(std::move(classes), {names.begin(), names.end()}, where);
   LabelledTexts result{.classes = numbers.classes(), .texts = std::move(texts)};
   for (std::size_t i = 0; i < names.size(); ++i)
     result.labels.push_back(
@@ -85,12 +84,12 @@ struct TextCsvOptions {
   if (!named && !options.header && !known(names[0]))
     throw DataError(path.string(), "its first line may be one of names: no other has the label \"" + names[0] + '"',
                     "say which by header = true or false");
-  return detail::number_classes(std::move(texts), names, wheres, options.classes);
+  return detail::number_classes(std::move(texts), names, wheres, options.classes, path.string());
 }
 
 /// A folder with a folder per class, which may hold folders itself; each text is a file `.txt` (in any case) in it, in
 /// the order of their names. Links that lead nowhere or back up are passed over, and named in `passed_over`. Throws
-/// FileError for what cannot be read; DataError where there is no text, and for a
+/// FileError for what cannot be read; DataError where there is no text, for one that is no UTF-8, and for a
 /// class that is not in `classes`; without `classes` also for a class's folder without texts, and for train/ and test/,
 /// which are no classes.
 [[nodiscard]] inline LabelledTexts text_folder(const std::filesystem::path& folder,
@@ -110,13 +109,11 @@ struct TextCsvOptions {
     check_class_folders(folder, files, "a text", "name one of them, and give the others its classes");
   std::vector<std::string> texts, names, wheres;
   for (const std::filesystem::path& path : files) {
-    std::ifstream file(path, std::ios::binary);
-    if (!file) throw FileError(path.string(), "cannot be opened", "see that it may be read");
-    texts.emplace_back(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
+    texts.push_back(read_text(path, "see that it may be read"));
     names.push_back(path.lexically_relative(folder).begin()->string());
     wheres.push_back(path.string());
   }
-  return detail::number_classes(std::move(texts), names, wheres, std::move(classes));
+  return detail::number_classes(std::move(texts), names, wheres, std::move(classes), folder.string());
 }
 
 }  // namespace thaw

@@ -181,6 +181,7 @@ class Learner {
 
 #include <ATen/ops/tensor.h>
 
+#include <thaw/train/detail/check_source.hpp>
 #include <thaw/train/detail/find_lr.hpp>
 #include <thaw/train/detail/fit.hpp>
 #include <thaw/train/detail/fit_until_overfit.hpp>
@@ -219,6 +220,7 @@ THAW_INLINE void Learner::unfreeze(NormChange norm) {
 }
 
 THAW_INLINE Evaluation Learner::validate(const DataSource& source) {
+  detail::check_same_classes(data().train.classes(), source.classes());
   return parts_->setup.validate(source);
 }
 THAW_INLINE Fields Learner::outputs(const Fields& input) {

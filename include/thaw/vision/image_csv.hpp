@@ -1,11 +1,13 @@
 #pragma once
 
 #include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -64,8 +66,8 @@ inline float float_of(const std::string& cell, const std::string& where) {
   return value;
 }
 
-/// Whether the first line of a table is one of names: as the options say, or if they do not, unless the image that it
-/// would name is there.
+/// Whether the first line of a table is one of names: as the options say, or if they do not, unless it is called as an
+/// image, or one of its name is there.
 inline bool has_header(const std::filesystem::path& csv, const ImageCsvOptions& options,
                        const std::vector<std::filesystem::path>& folders, const std::vector<std::string>& extensions) {
   const bool named =
@@ -76,18 +78,45 @@ inline bool has_header(const std::filesystem::path& csv, const ImageCsvOptions& 
   const auto rows = read_csv(csv, options.format());
   const auto column = static_cast<std::size_t>(std::max(0, options.path.number().value_or(0)));
   if (rows.empty() || column >= rows[0].size()) return true;
+  if (has_image_extension(rows[0][column])) return false;  // there or not: no column is called so
   for (const auto& folder : folders)
     for (const std::string& extension : extensions)
       if (std::filesystem::is_regular_file(folder / (rows[0][column] + extension))) return false;
   return true;
 }
 
+/// Throws DataError where a column is taken for that of the labels, and another is called so; or where it is one of a
+/// column for each class, of which each row has a 1 in one.
+inline void check_label_column(const CsvTable& table, std::size_t taken) {
+  const auto is_usual = [](std::string name) {
+    static const std::set<std::string> usual{"label", "labels", "class", "classes", "target", "category", "tags"};
+    std::ranges::transform(name, name.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    return usual.contains(name);
+  };
+  if (table.names.empty() || is_usual(table.names[taken])) return;
+  if (const auto other = std::ranges::find_if(table.names, is_usual); other != table.names.end())
+    throw DataError(table.file,
+                    "the labels may be in its column \"" + table.names[taken] + "\", or in \"" + *other + "\"",
+                    "say which by label = \"" + *other + "\"");
+  const auto is_one_hot = [&](const std::vector<std::string>& row) {
+    const auto from = row.begin() + static_cast<std::ptrdiff_t>(taken);
+    const auto ones = std::count(from, row.end(), "1");
+    return ones == 1 && std::count(from, row.end(), "0") + ones == row.end() - from;
+  };
+  if (table.names.size() >= taken + 2 && std::ranges::all_of(table.rows, is_one_hot))
+    throw DataError(table.file, "has a column for each class, " + table.names[taken] + ", " + table.names[taken + 1] +
+                                    ", ..., of 0 and 1",
+                    "write the classes' names in one column, or predict these numbers: values = {\"" +
+                        table.names[taken] + "\", ...}");
+}
+
 }  // namespace detail
 
 /// Images that a CSV file lists, with one label each, several, or numbers. Throws FileError for a file that cannot be
-/// read; DataError for one that is no CSV, for a column that is not there, a label that is not in `classes`, a number
-/// that is none, and an image that does not exist, naming the file and the row; ConfigError for a column by its name
-/// where there is no header.
+/// read; DataError for one that is no CSV, for a column that is not there, a label that is empty or not in `classes`,
+/// two labels that are spellings of one (see ClassNumbers), a number that is none, an image that does not exist, and
+/// one that is there again with another label, naming the file and the row; ConfigError for a column by its name where
+/// there is no header.
 /// Example: `image_csv("train.csv", {.folder = "train", .label = "tags", .separator = " ", .extension = ".jpg"})`
 [[nodiscard]] inline ImageList image_csv(const std::filesystem::path& csv, const ImageCsvOptions& options = {}) {
   const std::filesystem::path folder = options.folder.empty() ? csv.parent_path() : options.folder;
@@ -98,8 +127,10 @@ inline bool has_header(const std::filesystem::path& csv, const ImageCsvOptions& 
   const std::size_t path = options.path.empty() ? 0 : table.at(options.path);
   const bool labels = options.values.empty() || !options.label.empty();
   if (labels && options.label.empty() && table.rows[0].size() < 2)
-    throw DataError(table.file, "has one column", "give a column of labels beside that of the paths");
+    throw DataError(table.file, "has one column",
+                    "give a column of labels beside that of the paths, or say by delimiter what stands between them");
   const std::size_t label = !labels ? 0 : options.label.empty() ? (path == 1 ? 0 : 1) : table.at(options.label);
+  if (labels && options.label.empty()) detail::check_label_column(table, label);
   std::vector<std::size_t> values;
   values.reserve(options.values.size());
   for (const CsvColumn& column : options.values) values.push_back(table.at(column));
@@ -111,18 +142,26 @@ inline bool has_header(const std::filesystem::path& csv, const ImageCsvOptions& 
     names.push_back(detail::split(row[label], options.separator, options.trim));
     occurring.insert(names.back().begin(), names.back().end());
   }
-  const ClassNumbers numbers(options.classes, occurring);
+  const ClassNumbers numbers(options.classes, std::move(occurring), table.file);
   ImageList list{.classes = numbers.classes()};
+  std::map<std::filesystem::path, std::size_t> row_of;  // the first of each image
   for (std::size_t i = 0; i < table.rows.size(); ++i) {
     const std::vector<std::string>& row = table.rows[i];
     ImageItem item{.path = folder / ((options.trim ? detail::trimmed(row[path]) : row[path]) + options.extension)};
-    if (!std::filesystem::exists(item.path))
-      throw DataError(table.where(i), "the image " + item.path.string() + " does not exist",
+    if (!std::filesystem::is_regular_file(item.path))
+      throw DataError(table.where(i),
+                      "the image " + item.path.string() +
+                          (std::filesystem::exists(item.path) ? " is no file" : " does not exist"),
                       "say by folder where the paths begin, and by extension what they end with");
     if (labels)
       for (const std::string& name : names[i])
         item.labels.push_back(
             numbers.of(name, table.where(i), "the label", "add it to classes, or set separator if it is several"));
+    const auto [first, is_new] = row_of.emplace(item.path.lexically_normal(), i);
+    if (!is_new && list.items[first->second].labels != item.labels)
+      throw DataError(table.where(i), "the image " + item.path.string() + " has another label than in row " +
+                                          std::to_string(first->second + 1),
+                      "give each image one row, and several labels in one cell, divided by a separator");
     for (const std::size_t column : values) item.values.push_back(detail::float_of(row[column], table.where(i)));
     list.items.push_back(std::move(item));
   }

@@ -28,14 +28,15 @@ struct ImageData {
 
 /// Images of a data set as it lies on disk, with one list of classes for all parts. `path` is one of
 ///
-/// - a folder with train/ and valid/ (or val/, validation/), with a folder for each class in each; test/ is read, too.
-///   Without a validation folder, test/ is held back in its place; without both, a part of train/ is.
+/// - a folder with train/ and valid/ (or val/, validation/, dev/, eval/; or train_set/ and so on), with a folder for
+///   each class in each; test/ is read, too. Without a validation folder, test/ is held back in its place; without
+///   both, a part of train/ is.
 /// - a folder with a folder for each class: of each class the fraction `valid` is held back.
 /// - a CSV file, or a folder with a single one (see image_csv): likewise, or as its column is_valid or split says.
 ///
 /// Names of parts may be written in any case. Hidden folders and __MACOSX are left out. What was found and chosen is in
 /// ImageData::how. Throws FileError for what cannot be read; DataError, naming the folder, for a class without images,
-/// one class only, a class in another part that is not trained on, two names that differ in case alone, images in no
+/// one class only, a class in another part that is not trained on, two names that are spellings of one, images in no
 /// class's folder, and fewer images of a class than `per_class`; ConfigError for a fraction that is not between 0
 /// and 1.
 /// Example: `const auto [train, valid, test, how] = image_data("flowers");`

@@ -67,15 +67,16 @@ inline bool has_image_extension(const std::filesystem::path& path) {
 }
 
 /// Images of one class each: that which `label_of(path)` names. Classes are numbered in the order of their names, or as
-/// `classes` lists them, which may have more. Throws DataError for a name that is not in `classes`.
+/// `classes` lists them, which may have more. Throws DataError for a name that is not in `classes`, and as ClassNumbers.
 /// Example: `labelled(image_files("pets"), [](const auto& path) { return path.stem().string().substr(0, 3); });`
 [[nodiscard]] inline ImageList labelled(const std::vector<std::filesystem::path>& files,
                                         const std::function<std::string(const std::filesystem::path&)>& label_of,
-                                        std::vector<std::string> classes = {}) {
+                                        std::vector<std::string> classes = {},
+                                        const std::string& where = "classes") {
   std::vector<std::string> labels;
   labels.reserve(files.size());
   for (const auto& file : files) labels.push_back(label_of(file));
-  const ClassNumbers numbers(std::move(classes), {labels.begin(), labels.end()});
+  const ClassNumbers numbers(std::move(classes), {labels.begin(), labels.end()}, where);
   ImageList list{.classes = numbers.classes()};
   for (std::size_t i = 0; i < files.size(); ++i) {
     list.items.push_back({.path = files[i], .labels = {numbers.of(labels[i], files[i].string(), "its class")}});
@@ -86,7 +87,8 @@ inline bool has_image_extension(const std::filesystem::path& path) {
 /// The images of a folder with one folder per class, which may hold folders itself. Give `classes` to have a test set
 /// numbered as its training set. Throws FileError for a folder that cannot be read; DataError where there is no image,
 /// for an image beside the classes' folders, and for a class that is not in `classes`; without `classes` also for a
-/// class's folder without images, and for train/ and val/, which are no classes (see image_data).
+/// class's folder without images, for two names that are spellings of one (see ClassNumbers), and for train/ and val/,
+/// which are no classes (see image_data).
 /// Example: `auto images = image_folder("flowers/train"); auto test = image_folder("flowers/test", images.classes);`
 [[nodiscard]] inline ImageList image_folder(const std::filesystem::path& folder, std::vector<std::string> classes = {},
                                             std::vector<std::string>* passed_over = nullptr) {
@@ -99,7 +101,7 @@ inline bool has_image_extension(const std::filesystem::path& path) {
                         "take image_data, which reads such parts, or name one of them");
   return labelled(
       files, [&](const std::filesystem::path& path) { return path.lexically_relative(folder).begin()->string(); },
-      std::move(classes));
+      std::move(classes), folder.string());
 }
 
 /// The same images, each with the mask that `mask_of(path)` names. `classes` are those of the pixels. Throws DataError

@@ -95,13 +95,18 @@ inline ImageList pairs(const Path& images, const Path& masks, std::vector<std::s
                       "leave one of the two masks");
   }
   ImageList list;
+  std::map<Path, std::string> image_of;
   std::vector<std::string> without;
   for (const Path& file : image_files(images, &more_passed_over)) {
     const auto mask = mask_of.find(mask_key(file, images, false));
-    if (mask == mask_of.end())
+    if (mask == mask_of.end()) {
       without.push_back(file.lexically_relative(images).string());
-    else
-      list.items.push_back({.path = file, .mask = mask->second});
+      continue;
+    }
+    const auto [other, is_new] = image_of.emplace(mask->second, name_of(file));
+    if (!is_new)
+      throw DataError(file.string(), "has the same mask as " + other->second, "leave one of the two images");
+    list.items.push_back({.path = file, .mask = mask->second});
   }
   passed_over.insert(passed_over.end(), more_passed_over.begin(), more_passed_over.end());
   for (const std::string& link : passed_over) notes.push_back("passed over " + link);

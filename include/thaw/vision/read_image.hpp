@@ -47,10 +47,12 @@ inline std::vector<std::uint8_t> bytes_of(const std::filesystem::path& path) {
   }
 }
 
-/// Empty for what OpenCV cannot read.
+/// Empty for what OpenCV cannot read; and for DICOM, since the library that reads it ends the program where such a file
+/// is damaged.
 inline cv::Mat decoded(const std::vector<std::uint8_t>& bytes, int flags) {
   try {
-    return bytes.empty() ? cv::Mat() : cv::imdecode(bytes, flags);
+    const cv::Mat image = bytes.empty() || is_dicom(bytes) ? cv::Mat() : cv::imdecode(bytes, flags);
+    return image.empty() ? cv::Mat() : image;  // not one that has channels, and no pixels
   } catch (const cv::Exception&) {  // such as more pixels than OpenCV's limit
     return {};
   }
@@ -84,20 +86,27 @@ inline cv::Mat decoded(const std::vector<std::uint8_t>& bytes, Channels channels
     }
   }
   image = decoded(bytes, cv::IMREAD_COLOR | as_stored);
+  if (image.empty() && TiffTags(bytes).is_tiff()) {  // of floats, say, of which OpenCV makes no colours
+    image = decoded(bytes, cv::IMREAD_UNCHANGED);
+    if (image.channels() == 1 && !image.empty() && has_usual_pixels(image))
+      cv::cvtColor(image, image, cv::COLOR_GRAY2BGR);
+  }
   if (!image.empty() && has_usual_pixels(image))
     cv::cvtColor(image, image, channels == Channels::rgba ? cv::COLOR_BGR2RGBA : cv::COLOR_BGR2RGB);
   return image;
 }
 
 /// Makes OpenCV read from a TIFF what it holds: colours that are not multiplied by their alpha, four bands as four, and
-/// all as stored. Throws FileError for bands that would be left out.
+/// all as stored. Throws FileError for bands that would be left out, and colours that would be others.
 inline void prepare_tiff(std::vector<std::uint8_t>& bytes, Channels channels, const std::string& where) {
   using Tag = TiffTags::Tag;
   const TiffTags tags(bytes);
   if (!tags.is_tiff()) return;
   const std::uint64_t kind = tags.value(Tag::photometric, 1), samples = tags.value(Tag::samples, 1);
+  if (kind >= 8 && kind <= 10)
+    throw FileError(where, "a TIFF in CIE L*a*b*, of whose white OpenCV makes a yellow", "convert it to RGB");
   const bool deep = tags.value(Tag::bits, 1) > 8;
-  const std::uint64_t colors = kind == 2 || kind == 6 || kind == 8 ? 3 : kind == 5 ? 4 : 1;
+  const std::uint64_t colors = kind == 2 || kind == 6 ? 3 : kind == 5 ? 4 : 1;
   const std::uint64_t alpha = tags.value(Tag::extra_samples, 0);  // 1: colours are multiplied by it, 2: they are not
   const bool has_alpha = samples == colors + 1 && (alpha == 1 || alpha == 2);
   const bool four = samples == 4 && channels == Channels::rgba;
@@ -117,6 +126,9 @@ void check_decoded(const std::vector<std::uint8_t>& bytes, const cv::Mat& image,
                    Decode decode) {
   const std::string drop = "drop_unreadable from the list";
   if (image.empty()) {
+    if (holds(bytes, 0, "version https://git-lfs"))
+      throw FileError(where, "is a git-lfs pointer, not the image that it stands for",
+                      "run `git lfs pull` in its repository");
     const std::string format = format_of(bytes);
     if (!format.empty())
       throw FileError(where, "is " + format + ", which OpenCV " CV_VERSION " cannot read",
@@ -142,6 +154,8 @@ inline OrientedImage read_oriented(const std::filesystem::path& path, Channels c
   std::vector<std::uint8_t> bytes = bytes_of(path);
   OrientedImage read{.image = {}, .orientation = orientation_of(bytes)};
   prepare_tiff(bytes, channels, path.string());
+  const PnmMaximum most = pnm_maximum(bytes);
+  number_pnm(bytes);
   int times = 1;
   if (cv::Size size = size_of_jpeg(bytes); reduction && !size.empty() && channels != Channels::rgba) {
     if (orientation == Orientation::upright && read.orientation >= 5) std::swap(size.width, size.height);
@@ -153,6 +167,8 @@ inline OrientedImage read_oriented(const std::filesystem::path& path, Channels c
   if (!has_usual_pixels(read.image))
     throw FileError(path.string(), "its pixels are of the type " + cv::typeToString(read.image.type()),
                     "convert it to 8 or 16 bits per channel");
+  if (most.value > 0 && most.value != most.full())
+    read.image.convertTo(read.image, -1, static_cast<double>(most.full()) / most.value);
   if (orientation == Orientation::upright) read.image = upright(read.image, read.orientation);
   return read;
 }

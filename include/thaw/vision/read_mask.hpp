@@ -96,14 +96,21 @@ inline std::set<int> distinct(const cv::Mat& numbers) {
   return values;
 }
 
+inline bool is_constant(const cv::Mat& channel) {
+  double least = 0, most = 0;
+  cv::minMaxLoc(channel, &least, &most);
+  return least == most;
+}
+
 /// The numbers of a mask of one channel, of several that say the same, or of a palette's places.
 inline MaskNumbers mask_numbers(const std::filesystem::path& path, Orientation orientation = Orientation::upright) {
   std::vector<std::uint8_t> bytes = bytes_of(path);
   MaskNumbers read{.numbers = {},
                    .orientation = orientation_of(bytes),
-                   .lossy = is_jpeg(bytes) || (is_webp(bytes) && holds(bytes, 12, "VP8 "))};
+                   .lossy = is_lossy(bytes)};
   prepare_tiff(bytes, Channels::rgb, path.string());
   number_tiff(bytes);
+  number_pnm(bytes);
   const PngNumbers png(bytes);
   const auto decode = [](const std::vector<std::uint8_t>& from) { return decoded(from, cv::IMREAD_UNCHANGED); };
   cv::Mat mask = decode(png.palette() ? png.places() : bytes);
@@ -116,6 +123,9 @@ inline MaskNumbers mask_numbers(const std::filesystem::path& path, Orientation o
         throw DataError(path.string(), "a mask of " + std::to_string(mask.channels()) + " channels",
                         "say by mask_colors which colour is which class, or write the classes' numbers");
     mask = channels[0];
+    if (channels.size() == 4 && is_constant(mask) && !is_constant(channels[3]))
+      throw DataError(path.string(), "a mask of one colour, whose transparency alone differs",
+                      "write the classes' numbers as colours, or as gray");
   }
   if (mask.depth() == CV_32F) check_whole<float>(mask, path.string());
   if (mask.depth() == CV_64F) check_whole<double>(mask, path.string());

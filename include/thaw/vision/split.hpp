@@ -5,16 +5,17 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <fstream>
 #include <functional>
 #include <iterator>
 #include <map>
 #include <set>
+#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include <thaw/core/error.hpp>
+#include <thaw/data/text_file.hpp>
 #include <thaw/vision/image_list.hpp>
 #include <thaw/vision/random.hpp>
 
@@ -37,10 +38,10 @@ struct Split {
 }
 
 /// Those whose file name (`a/b.jpg` is found by `b.jpg`, by `a/b.jpg`, and by `b`) is on a line of the list are held
-/// back. Throws FileError for a list that cannot be read, DataError for a line that is no image's.
+/// back. Throws FileError for a list that cannot be read, DataError for a line that is no image's,
+/// and what is no UTF-8.
 [[nodiscard]] inline Split split_by_list(const ImageList& images, const std::filesystem::path& list) {
-  std::ifstream file(list);
-  if (!file) throw FileError(list.string(), "cannot be opened", "name a file with an image's name on each line");
+  std::istringstream file(read_text(list, "name a file with an image's name on each line"));
   std::map<std::string, bool> held_back;  // and whether an image has that name
   for (std::string line; std::getline(file, line);) {
     while (!line.empty() && (line.back() == '\r' || line.back() == ' ')) line.pop_back();

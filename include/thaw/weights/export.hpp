@@ -8,8 +8,10 @@
 #include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <string>
 #include <thaw/core/error.hpp>
+#include <thaw/core/names.hpp>
 #include <thaw/weights/safetensors.hpp>
 #include <thaw/weights/save.hpp>
 #include <vector>
@@ -36,6 +38,9 @@ inline void check(const std::string& where, const ExportInfo& info) {
   };
   require(!info.model.empty(), "the export's model has no name", "set .model, by which its reader builds the network");
   require(!info.classes.empty(), "the export has no classes", "set .classes, in the order of the logits");
+  const std::set<std::string> distinct(info.classes.begin(), info.classes.end());
+  require(distinct.size() == info.classes.size() && !distinct.contains(""),
+          "the export has a class twice, or without a name: " + join_names(info.classes), "name each class once");
   require(info.image_size > 0, fmt::format("the export's image_size is {}", info.image_size),
           "set .image_size, in pixels");
   require(!info.mean.empty() && info.mean.size() == info.std.size(),
@@ -68,9 +73,12 @@ void export_model(const Model& model, const std::filesystem::path& path, const E
   }
 }
 
-/// What export_model wrote beside the tensors, which load_weights reads. Throws FileError for any other file.
+/// What export_model wrote beside the tensors, which load_weights reads. Throws FileError for any other file; where
+/// `classes` are given, those of data that the network is to be trained or measured on, also for an export of others,
+/// or in another order.
 /// Example: `auto net = thaw::models::resnet18({.classes = std::ssize(thaw::read_export("net.safetensors").classes)});`
-[[nodiscard]] inline ExportInfo read_export(const std::filesystem::path& path) {
+[[nodiscard]] inline ExportInfo read_export(const std::filesystem::path& path,
+                                            const std::vector<std::string>& classes = {}) {
   const auto metadata = read_metadata(path);
   const auto found = metadata.find(detail::export_key);
   if (found == metadata.end()) {
@@ -92,6 +100,11 @@ void export_model(const Model& model, const std::filesystem::path& path, const E
   } catch (const ConfigError& error) {
     throw FileError(path.string(), "describes its network wrongly: " + error.problem(), "export it again");
   }
+  if (!classes.empty() && classes != info.classes)
+    throw FileError(path.string(),
+                    fmt::format("its classes are {}, and those of the data {}", join_names(info.classes),
+                                join_names(classes)),
+                    "read the data by the export's list, as image_folder(\"valid\", info.classes)");
   return info;
 }
 

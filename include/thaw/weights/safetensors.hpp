@@ -5,6 +5,7 @@
 #include <c10/core/Storage.h>
 
 #include <cstdint>
+#include <deque>
 #include <filesystem>
 #include <map>
 #include <string>
@@ -35,10 +36,12 @@ struct SafetensorsParts {
 [[nodiscard]] inline StateDict read_safetensors(const Source& source) {
   const auto [header, data] = split_safetensors(source);
   StateDict state;
-  for (SafeTensor& entry : parse_tensors(source, header, data.size())) {
+  for (std::deque<SafeTensor> entries = parse_tensors(source, header, data.size()); !entries.empty();) {
+    SafeTensor& entry = entries.front();
     const c10::Storage storage = storage_of(source, data.substr(entry.begin, entry.end - entry.begin));
     at::Tensor tensor = at::empty({0}, at::TensorOptions().dtype(entry.dtype));
     state.insert(std::move(entry.name), tensor.set_(storage, 0, entry.shape));
+    entries.pop_front();  // a description goes as its tensor comes
   }
   return state;
 }

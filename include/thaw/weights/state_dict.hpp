@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <cstddef>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -28,20 +29,24 @@ class StateDict {
 
   /// Appends a tensor. Throws ConfigError if the name is taken.
   void insert(std::string name, at::Tensor tensor) {
-    if (!places_.emplace(name, entries_.size()).second) {
+    if (contains(name)) {
       throw ConfigError("StateDict::insert", fmt::format("the name '{}' is taken", name),
                         "give each tensor its own name");
     }
+    places_.emplace(hash(name), entries_.size());
     entries_.emplace_back(std::move(name), std::move(tensor));
   }
 
   /// The tensor of that name, or nullptr.
   [[nodiscard]] const at::Tensor* find(const std::string& name) const {
-    const auto place = places_.find(name);
-    return place == places_.end() ? nullptr : &entries_[place->second].second;
+    for (auto [place, end] = places_.equal_range(hash(name)); place != end; ++place) {
+      const auto& [found, tensor] = entries_[place->second];
+      if (found == name) return &tensor;
+    }
+    return nullptr;
   }
 
-  [[nodiscard]] bool contains(const std::string& name) const { return places_.contains(name); }
+  [[nodiscard]] bool contains(const std::string& name) const { return find(name) != nullptr; }
 
   /// The tensor of that name. Throws ConfigError with the nearest name if there is none.
   [[nodiscard]] const at::Tensor& at(const std::string& name) const {
@@ -73,8 +78,10 @@ class StateDict {
   [[nodiscard]] const_iterator end() const noexcept { return entries_.end(); }
 
  private:
+  static std::size_t hash(const std::string& name) { return std::hash<std::string>()(name); }
+
   std::vector<value_type> entries_;
-  std::unordered_map<std::string, std::size_t> places_;
+  std::unordered_multimap<std::size_t, std::size_t> places_;  // by the name's hash: no second copy of the name
   std::map<std::string, std::string> unreadable_;
   PassedOver passed_over_;
 };

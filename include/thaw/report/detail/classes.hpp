@@ -3,11 +3,14 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <thaw/core/error.hpp>
+#include <thaw/core/names.hpp>
 #include <thaw/data/source.hpp>
 #include <thaw/train/learner.hpp>
 
@@ -21,6 +24,17 @@ namespace thaw::detail {
     throw DataError("predictions", "the model's output has " + std::to_string(output.dim()) + " dimension(s)",
                     "let the model return [samples, classes], or give classes as integers");
   return output.size(1) == 1 ? output.squeeze(1).gt(0).to(at::kLong) : output.argmax(1);
+}
+
+/// Throws ConfigError for the source's own classes in another order.
+inline void check_order(const char* where, const DataSource& source, std::vector<std::string> names) {
+  std::vector<std::string> own = source.classes();
+  if (names == own) return;
+  std::ranges::sort(names);
+  std::ranges::sort(own);
+  if (!names.empty() && names == own)
+    throw ConfigError(where, "the classes are in another order than the source's: " + join_names(source.classes()),
+                      "give the list that the data was read with");
 }
 
 /// Whether samples are counted, or told apart by where they stand.

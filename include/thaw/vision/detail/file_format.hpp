@@ -3,6 +3,7 @@
 #include <opencv2/core.hpp>
 
 #include <algorithm>
+#include <cctype>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -53,6 +54,43 @@ void each_chunk(FileBytes bytes, Visit visit) {
   }
 }
 
+[[nodiscard]] inline bool is_dicom(FileBytes bytes) {
+  return holds(bytes, 128, "DICM");
+}
+
+/// The largest number that a PGM's or PPM's pixels may have, and where its header says so; 0 for other files.
+struct PnmMaximum {
+  int value = 0;
+  std::size_t at = 0, size = 0;
+
+  /// What stands for it in pixels of a byte or two.
+  [[nodiscard]] int full() const { return value > 255 ? 65535 : 255; }
+};
+[[nodiscard]] inline PnmMaximum pnm_maximum(FileBytes bytes) {
+  if (bytes.size() < 2 || bytes[0] != 'P' || std::string_view("2356").find(static_cast<char>(bytes[1])) > 3) return {};
+  std::size_t at = 2;
+  const auto is = [&](int (*kind)(int)) { return at < bytes.size() && kind(bytes[at]) != 0; };
+  PnmMaximum found;
+  for (int number = 0; number < 3; ++number) {  // width, height, maximum
+    while (is(std::isspace) || (at < bytes.size() && bytes[at] == '#'))
+      if (bytes[at++] == '#')
+        while (at < bytes.size() && bytes[at] != '\n') ++at;
+    found = {.at = at};
+    for (; is(std::isdigit) && found.size < 9; ++at, ++found.size) found.value = 10 * found.value + (bytes[at] - '0');
+  }
+  return found.value > 65535 ? PnmMaximum() : found;
+}
+
+/// Makes OpenCV read the numbers of a PGM or PPM as they stand there. It stretches those that are written as text, and
+/// no others, where their maximum is not 255.
+inline void number_pnm(std::vector<std::uint8_t>& bytes) {
+  const PnmMaximum most = pnm_maximum(bytes);
+  if (most.value == 0 || most.value == most.full()) return;
+  const std::string full = std::to_string(most.full());
+  const auto at = bytes.begin() + static_cast<std::ptrdiff_t>(most.at);
+  bytes.insert(bytes.erase(at, at + static_cast<std::ptrdiff_t>(most.size)), full.begin(), full.end());
+}
+
 /// What a file is whose pixels cannot be had, in words; empty for what is not known.
 [[nodiscard]] inline std::string format_of(FileBytes bytes) {
   if (holds(bytes, 0, "GIF8")) return "a GIF";
@@ -63,6 +101,7 @@ void each_chunk(FileBytes bytes, Visit visit) {
   if (is_webp(bytes) && holds(bytes, 12, "VP8X") && bytes.size() > 20 && (bytes[20] & 2U) != 0)
     return "an animated WebP";
   if (holds(bytes, 0, "%PDF")) return "a PDF";
+  if (is_dicom(bytes)) return "a DICOM file";
   for (const char* begin : {"<!DOCTYPE html", "<!doctype html", "<html"})
     if (holds(bytes, 0, begin)) return "a web page";
   if (holds(bytes, 0, "<svg") || holds(bytes, 0, "<?xml")) return "an SVG";

@@ -95,17 +95,10 @@ struct ImageDataReader {
 
   /// A folder for each class, to be trained on.
   [[nodiscard]] ImageList class_folders(const Path& folder) {
-    std::map<std::string, std::string> spelling;
-    for (const Path& each : entries_of(folder, true)) {
+    for (const Path& each : entries_of(folder, true))
       if (!has_images(each))
         throw DataError(each.string(), "a class's folder without an image that can be read",
                         "put the class's images in, or remove the folder");
-      const auto [other, is_new] = spelling.emplace(lower(name_of(each)), name_of(each));
-      if (!is_new)
-        throw DataError(folder.string(),
-                        in_quotes(other->second) + " and " + in_quotes(name_of(each)) + " differ in case alone",
-                        "move the images of one class into one folder");
-    }
     std::vector<std::string> passed_over;
     ImageList list = image_folder(folder, options.classes, &passed_over);
     for (const std::string& link : passed_over) notes.push_back("passed over " + link);
@@ -237,8 +230,6 @@ struct ImageDataReader {
     (void)find_images(csv);
     if (options.csv.classes.empty()) options.csv.classes = options.classes;
     const ImageList all = image_csv(csv, options.csv);
-    if (std::ranges::find(all.classes, "") != all.classes.end())
-      throw DataError(csv.string(), "has a row without a label", "label each image, or remove the row");
     std::string what = "that " + name_of(csv) + " lists";
     if (!said && options.csv.folder != csv.parent_path()) what += ", in " + name_of(options.csv.folder) + "/";
     const bool header = options.csv.header.value_or(true);  // find_images has filled it in

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <set>
@@ -20,6 +21,22 @@ inline void number_tiff(std::vector<std::uint8_t>& bytes) {
   std::vector<std::uint8_t> copy(bytes);
   tags.set(copy, TiffTags::Tag::photometric, 1);
   bytes = copy;
+}
+
+/// Whether compression may have changed the numbers: JPEG, also in a TIFF, and what is lossy of WebP and JPEG 2000.
+[[nodiscard]] inline bool is_lossy(FileBytes bytes) {
+  bool lossy = is_jpeg(bytes);
+  each_chunk(bytes, [&](std::string_view name, std::size_t, std::size_t) { return lossy = lossy || name == "VP8 "; });
+  const TiffTags tags(bytes);
+  const std::uint64_t packed = tags.is_tiff() ? tags.value(TiffTags::Tag::compression, 1) : 1;
+  lossy = lossy || packed == 6 || packed == 7 || packed == 50001;  // JPEG, old and new; WebP
+  constexpr std::array<std::uint8_t, 4> code_begins{0xFF, 0x4F, 0xFF, 0x51};
+  const auto code = std::search(bytes.begin(), bytes.end(), code_begins.begin(), code_begins.end());
+  if (code == bytes.end() || (!holds(bytes, 4, "jP  ") && code != bytes.begin())) return lossy;
+  std::size_t at = static_cast<std::size_t>(code - bytes.begin()) + 2;
+  while (at + 14 <= bytes.size() && bytes[at] == 0xFF && bytes[at + 1] != 0x52)
+    at += 2 + (std::size_t{bytes[at + 2]} << 8 | bytes[at + 3]);
+  return at + 14 > bytes.size() || bytes[at + 13] == 0;  // the wavelet that is not reversible
 }
 
 /// The numbers of a PNG, which OpenCV shows as colours or stretches to a byte.

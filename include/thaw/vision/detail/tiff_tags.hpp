@@ -15,6 +15,7 @@ class TiffTags {
  public:
   enum class Tag : std::uint16_t {
     bits = 258,
+    compression = 259,
     photometric = 262,
     orientation = 274,
     samples = 277,

@@ -10,10 +10,10 @@
 #include <string>
 #include <string_view>
 #include <thaw/core/names.hpp>
+#include <thaw/core/utf8.hpp>
 #include <thaw/weights/detail/find_objects.hpp>
 #include <thaw/weights/detail/pickle_value.hpp>
 #include <thaw/weights/detail/tensor_spec.hpp>
-#include <thaw/weights/detail/utf8.hpp>
 #include <thaw/weights/passed_over.hpp>
 #include <thaw/weights/state_dict.hpp>
 #include <unordered_map>
@@ -145,12 +145,12 @@ inline const Node* choose(const Source& source, const Pickle& pickle, const std:
                   fmt::format("say which: .key = \"{}\"", paths[0]));
 }
 
-/// A tensor as the pickle describes it, and its name.
-using NamedNode = std::pair<std::string, const Node*>;
+/// A tensor's name and what the pickle says of it. The pickle itself is of no more use, and takes a few times as much.
+using NamedSpec = std::pair<std::string, TensorSpec>;
 
 /// What a file holds, in the order of the file.
 struct FoundTensors {
-  std::vector<NamedNode> tensors = {};
+  std::vector<NamedSpec> tensors = {};
   std::map<std::string, std::string> unreadable = {};  ///< as StateDict::unreadable
   PassedOver passed_over = {};
 };
@@ -175,6 +175,7 @@ struct FoundTensors {
 
 /// The tensors of the chosen dict.
 [[nodiscard]] inline FoundTensors dict_tensors(const Source& source, const Pickle& pickle, const std::string& key) {
+  const SpecReader reader(source, pickle);
   FoundTensors found{.passed_over = passed_over(pickle)};
   const Node* dict = choose(source, pickle, candidates(pickle), key, found.passed_over);
   std::unordered_set<std::string> names;  // each once: so they take no more than in the file
@@ -185,7 +186,7 @@ struct FoundTensors {
     std::string name = tensor_name(source, pickle, dict->items[i]);
     if (!names.insert(name).second) throw there_twice(source, name);
     if (form.kind == TensorKind::plain) {
-      found.tensors.emplace_back(std::move(name), value);
+      found.tensors.emplace_back(std::move(name), reader.tensor(value));
     } else {
       found.unreadable.emplace(std::move(name), pickle.global_name(*form.named));
     }
@@ -195,12 +196,11 @@ struct FoundTensors {
 
 /// Makes the tensors; `storage_of(StorageRef)` brings their bytes.
 template <class StorageOf>
-StateDict read_state_dict(const Source& source, const Pickle& pickle, FoundTensors found, StorageOf storage_of) {
-  const SpecReader reader(source, pickle);
+StateDict read_state_dict(const Source& source, FoundTensors found, StorageOf storage_of) {
   StateDict state;
-  for (auto& [name, node] : found.tensors) {
+  for (auto& [name, described] : found.tensors) {
     if (state.contains(name)) throw there_twice(source, name);
-    const TensorSpec spec = reader.tensor(node);
+    const TensorSpec spec = std::move(described);
     state.insert(std::move(name), make_tensor(source, spec, storage_of(spec.storage)));
   }
   for (auto& [name, what] : found.unreadable) state.leave_out(name, std::move(what));

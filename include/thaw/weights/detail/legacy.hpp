@@ -32,7 +32,7 @@ class LegacyFile {
     find_storages(unpickle());
   }
 
-  [[nodiscard]] const Pickle& object() const { return object_; }
+  [[nodiscard]] Pickle take_object() { return std::move(object_); }
 
   [[nodiscard]] c10::Storage storage(const StorageRef& ref) {
     const auto bytes = bytes_.find(ref.key);
@@ -108,9 +108,8 @@ class LegacyFile {
 
 [[nodiscard]] inline StateDict read_legacy(const Source& source, const std::string& key) {
   LegacyFile file(source);
-  FoundTensors found = dict_tensors(source, file.object(), key);
-  return read_state_dict(source, file.object(), std::move(found),
-                         [&](const StorageRef& ref) { return file.storage(ref); });
+  FoundTensors found = dict_tensors(source, file.take_object(), key);
+  return read_state_dict(source, std::move(found), [&](const StorageRef& ref) { return file.storage(ref); });
 }
 
 }  // namespace thaw::detail

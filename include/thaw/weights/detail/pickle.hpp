@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <string>
 #include <string_view>
 #include <thaw/weights/detail/pickle_globals.hpp>
@@ -308,7 +309,7 @@ class Unpickler : private PickleStack {
 
   static constexpr NodeId none{UINT32_MAX};
   std::size_t remembered_ = 0;
-  std::vector<Value> memo_;
+  std::deque<Value> memo_;  // grows without being copied
   NodeId empty_tuple_ = none;
   Pickle pickle_;
 };

@@ -7,8 +7,8 @@
 #include <deque>
 #include <string>
 #include <string_view>
+#include <thaw/core/utf8.hpp>
 #include <thaw/weights/detail/pickle_globals.hpp>
-#include <thaw/weights/detail/utf8.hpp>
 #include <variant>
 #include <vector>
 

@@ -7,6 +7,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <string>
 #include <string_view>
@@ -67,7 +68,7 @@ class HeaderEvents : public JsonEvents {
  public:
   using JsonEvents::JsonEvents;
 
-  std::vector<SafeTensor> tensors;
+  std::deque<SafeTensor> tensors;
 
  private:
   enum class Field { dtype, shape, offsets, other };
@@ -139,7 +140,7 @@ class HeaderEvents : public JsonEvents {
   bool is_metadata_ = false, had_metadata_ = false;
 };
 
-inline void check_names_differ(const Source& source, const std::vector<SafeTensor>& tensors) {
+inline void check_names_differ(const Source& source, const std::deque<SafeTensor>& tensors) {
   std::vector<std::string_view> names;
   names.reserve(tensors.size());
   for (const SafeTensor& tensor : tensors) names.push_back(tensor.name);
@@ -149,13 +150,14 @@ inline void check_names_differ(const Source& source, const std::vector<SafeTenso
 }
 
 /// All tensors in the order of their bytes, which must cover `data_size` without gap or overlap.
-[[nodiscard]] inline std::vector<SafeTensor> parse_tensors(const Source& source, std::string_view text,
-                                                           std::uint64_t data_size) {
+[[nodiscard]] inline std::deque<SafeTensor> parse_tensors(const Source& source, std::string_view text,
+                                                          std::uint64_t data_size) {
   HeaderEvents header(source);
   header.read(text);
-  std::vector<SafeTensor> tensors = std::move(header.tensors);
+  std::deque<SafeTensor> tensors = std::move(header.tensors);
   check_names_differ(source, tensors);
-  std::ranges::stable_sort(tensors, {}, [](const SafeTensor& tensor) { return std::pair(tensor.begin, tensor.end); });
+  const auto place = [](const SafeTensor& tensor) { return std::pair(tensor.begin, tensor.end); };
+  if (!std::ranges::is_sorted(tensors, {}, place)) std::ranges::stable_sort(tensors, {}, place);
   std::uint64_t at = 0;
   for (const SafeTensor& tensor : tensors) {
     if (tensor.begin != at)

@@ -8,8 +8,8 @@
 #include <string>
 #include <string_view>
 #include <thaw/core/error.hpp>
+#include <thaw/core/utf8.hpp>
 #include <thaw/weights/detail/find_state_dict.hpp>
-#include <thaw/weights/detail/utf8.hpp>
 
 namespace thaw::detail {
 

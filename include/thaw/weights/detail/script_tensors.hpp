@@ -18,7 +18,7 @@ namespace thaw::detail {
 /// Walks the modules of a TorchScript archive, whose attributes are tensors, modules, and what is left out.
 class ScriptWalk {
  public:
-  ScriptWalk(const Source& source, const Pickle& pickle) : source_(source), pickle_(pickle) {}
+  ScriptWalk(const Source& source, const Pickle& pickle) : source_(source), pickle_(pickle), reader_(source, pickle) {}
 
   void visit(const Node& module, const std::string& prefix, int depth = 0) {
     constexpr int deepest = 64;  // a hostile module may hold itself
@@ -35,14 +35,14 @@ class ScriptWalk {
       text_ += name.size();
       if (text_ > most_text) throw source_.damaged("the names of its tensors take more than 64 MB");
       if (is_tensor) {
-        found.emplace_back(std::move(name), value);
+        found.emplace_back(std::move(name), reader_.tensor(value));
       } else {
         visit(*value, name + ".", depth + 1);
       }
     }
   }
 
-  std::vector<NamedNode> found;
+  std::vector<NamedSpec> found;
 
  private:
   /// What is two bytes in the file, a text that it remembers, may be a name of 1 KB.
@@ -56,14 +56,15 @@ class ScriptWalk {
 
   const Source& source_;
   const Pickle& pickle_;
+  SpecReader reader_;
   std::size_t spent_ = 0, text_ = 0;
 };
 
 /// tch-rs saves each variable as an attribute of one module, with | for the dots of its name.
-inline void put_dots_back(std::vector<NamedNode>& tensors) {
-  const auto has_dot = [](const NamedNode& each) { return each.first.find('.') != std::string::npos; };
+inline void put_dots_back(std::vector<NamedSpec>& tensors) {
+  const auto has_dot = [](const NamedSpec& each) { return each.first.find('.') != std::string::npos; };
   if (std::ranges::any_of(tensors, has_dot)) return;
-  for (auto& [name, node] : tensors) std::ranges::replace(name, '|', '.');
+  for (auto& [name, spec] : tensors) std::ranges::replace(name, '|', '.');
 }
 
 /// The tensors of a TorchScript program under the names of its state dict. LibTorch's torch::save writes such files

@@ -72,10 +72,9 @@ class ZipStorages {
     throw FileError(source.name, "was written by a big-endian machine",
                     "load it in Python and save it again on a little-endian machine");
   }
-  const Pickle pickle = Unpickler(source, archive.read("data.pkl")).read();
-  const bool is_program = archive.has("constants.pkl");
-  FoundTensors found = is_program ? script_tensors(source, pickle, key) : dict_tensors(source, pickle, key);
-  return read_state_dict(source, pickle, std::move(found), ZipStorages(source, archive));
+  const auto tensors_of = archive.has("constants.pkl") ? script_tensors : dict_tensors;
+  FoundTensors found = tensors_of(source, Unpickler(source, archive.read("data.pkl")).read(), key);
+  return read_state_dict(source, std::move(found), ZipStorages(source, archive));
 }
 
 }  // namespace thaw::detail

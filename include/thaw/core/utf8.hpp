@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <string_view>
 
-namespace thaw::detail {
+namespace thaw {
 
 /// Whether these bytes are UTF-8 as Unicode defines it: no overlong form, no surrogate, nothing beyond U+10FFFF.
 [[nodiscard]] inline bool is_utf8(std::string_view bytes) {
@@ -25,4 +25,4 @@ namespace thaw::detail {
   return true;
 }
 
-}  // namespace thaw::detail
+}  // namespace thaw
