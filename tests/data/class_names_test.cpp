@@ -24,17 +24,20 @@ TEST_CASE("classes are numbered as given, or in the order of their names") {
 
 TEST_CASE("two spellings of one name are no two classes, unless they are given as such") {
   const auto refused = [](const std::set<std::string>& names, const std::string& why) {
-    CHECK_THROWS_MATCHES(thaw::ClassNumbers({}, names, "a.csv"), thaw::DataError,
-                         MessageMatches(ContainsSubstring("a.csv: \"" + *names.begin() + "\" and \"" +
-                                                          *names.rbegin() + "\" " + why) &&
-                                        ContainsSubstring("name all classes")));
+    CHECK_THROWS_MATCHES(
+        thaw::ClassNumbers({}, names, "a.csv"), thaw::DataError,
+        MessageMatches(ContainsSubstring("a.csv: \"" + *names.begin() + "\" and \"" + *names.rbegin() + "\" " + why) &&
+                       ContainsSubstring("name all classes")));
     CHECK(thaw::ClassNumbers({names.begin(), names.end()}, names).of(*names.rbegin(), "", "") == 1);
   };
   refused({"Cat", "cat"}, "differ in case alone");
   refused({"golden  retriever", "golden retriever"}, "differ in spaces or case alone");
   refused({"Cat", "cat "}, "differ in spaces or case alone");
   refused({"cat", "cat\xC2\xA0"}, "differ in spaces or case alone");
-  refused({"cat", "\xE2\x80\x8B" "cat"}, "differ in spaces or case alone");
+  refused({"cat",
+           "\xE2\x80\x8B"
+           "cat"},
+          "differ in spaces or case alone");
   refused({"1", "1.0"}, "are one number");
   refused({"01", "1"}, "are one number");
   refused({"+10.50", "10.5"}, "are one number");

@@ -17,7 +17,8 @@ TEST_CASE("a text file is UTF-8, without its byte order mark; what is none says 
     std::ofstream(folder / "a.txt", std::ios::binary) << bytes;
     return thaw::read_text(folder / "a.txt", "name a text");
   };
-  CHECK(read("\xEF\xBB\xBF" "caf\xC3\xA9\r\n") == "caf\xC3\xA9\r\n");
+  CHECK(read("\xEF\xBB\xBF"
+             "caf\xC3\xA9\r\n") == "caf\xC3\xA9\r\n");
   CHECK(read("").empty());
   const auto refused = [&](const std::string& bytes, const std::string& what, const std::string& fix) {
     CHECK_THROWS_MATCHES(read(bytes), thaw::DataError,

@@ -52,7 +52,10 @@ TEST_CASE("Exports that no reader could work with are errors, and leave no file"
   };
   CHECK_THAT(failure([](auto& i) { i.model.clear(); }), ContainsSubstring("model has no name"));
   CHECK_THAT(failure([](auto& i) { i.classes.clear(); }), ContainsSubstring("no classes"));
-  CHECK_THAT(failure([](auto& i) { i.classes = {"cat", "dog", "cat"}; }), ContainsSubstring("twice, or without a name"));
+  CHECK_THAT(failure([](auto& i) {
+               i.classes = {"cat", "dog", "cat"};
+             }),
+             ContainsSubstring("twice, or without a name"));
   CHECK_THAT(failure([](auto& i) { i.classes[1].clear(); }), ContainsSubstring("name each class once"));
   CHECK_THAT(failure([](auto& i) { i.mean.pop_back(); }), ContainsSubstring("1 means and 2 deviations"));
   CHECK_THAT(failure([](auto& i) { i.std[1] = 0; }), ContainsSubstring("not above 0"));

@@ -114,7 +114,7 @@ class ClassNumbers {
 /// otherwise empty.
 [[nodiscard]] inline std::string part_called(std::string name) {
   static const std::map<std::string, std::string> parts{
-      {"train", "train"}, {"training", "train"}, {"valid", "valid"}, {"val", "valid"},  {"validation", "valid"},
+      {"train", "train"}, {"training", "train"}, {"valid", "valid"}, {"val", "valid"},   {"validation", "valid"},
       {"dev", "valid"},   {"eval", "valid"},     {"test", "test"},   {"testing", "test"}};
   for (char& c : name) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   if (name.ends_with("set")) name.resize(name.size() - 3 - (name.ends_with("_set") || name.ends_with("-set") ? 1 : 0));
@@ -138,9 +138,8 @@ inline void refuse_parts_as_classes(const std::string& where, std::span<const st
   static const std::set<std::string> images{"images", "image", "imgs", "img", "jpegimages"},
       masks{"masks", "mask", "labels", "label", "annotations", "segmentationclass"};
   const auto one_of = [&](const std::set<std::string>& known) {
-    return std::ranges::count_if(folders, [&](const std::string& each) {
-      return known.contains(detail::loosely_spelled(each, true));
-    });
+    return std::ranges::count_if(
+        folders, [&](const std::string& each) { return known.contains(detail::loosely_spelled(each, true)); });
   };
   if (folders.size() == 2 && one_of(images) == 1 && one_of(masks) == 1)
     throw DataError(where, "has " + join_names(folders) + ": images and what is drawn on them, which are no classes",

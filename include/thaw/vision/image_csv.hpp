@@ -104,10 +104,11 @@ inline void check_label_column(const CsvTable& table, std::size_t taken) {
     return ones == 1 && std::count(from, row.end(), "0") + ones == row.end() - from;
   };
   if (table.names.size() >= taken + 2 && std::ranges::all_of(table.rows, is_one_hot))
-    throw DataError(table.file, "has a column for each class, " + table.names[taken] + ", " + table.names[taken + 1] +
-                                    ", ..., of 0 and 1",
-                    "write the classes' names in one column, or predict these numbers: values = {\"" +
-                        table.names[taken] + "\", ...}");
+    throw DataError(
+        table.file,
+        "has a column for each class, " + table.names[taken] + ", " + table.names[taken + 1] + ", ..., of 0 and 1",
+        "write the classes' names in one column, or predict these numbers: values = {\"" + table.names[taken] +
+            "\", ...}");
 }
 
 }  // namespace detail
@@ -149,19 +150,20 @@ inline void check_label_column(const CsvTable& table, std::size_t taken) {
     const std::vector<std::string>& row = table.rows[i];
     ImageItem item{.path = folder / ((options.trim ? detail::trimmed(row[path]) : row[path]) + options.extension)};
     if (!std::filesystem::is_regular_file(item.path))
-      throw DataError(table.where(i),
-                      "the image " + item.path.string() +
-                          (std::filesystem::exists(item.path) ? " is no file" : " does not exist"),
-                      "say by folder where the paths begin, and by extension what they end with");
+      throw DataError(
+          table.where(i),
+          "the image " + item.path.string() + (std::filesystem::exists(item.path) ? " is no file" : " does not exist"),
+          "say by folder where the paths begin, and by extension what they end with");
     if (labels)
       for (const std::string& name : names[i])
         item.labels.push_back(
             numbers.of(name, table.where(i), "the label", "add it to classes, or set separator if it is several"));
     const auto [first, is_new] = row_of.emplace(item.path.lexically_normal(), i);
     if (!is_new && list.items[first->second].labels != item.labels)
-      throw DataError(table.where(i), "the image " + item.path.string() + " has another label than in row " +
-                                          std::to_string(first->second + 1),
-                      "give each image one row, and several labels in one cell, divided by a separator");
+      throw DataError(
+          table.where(i),
+          "the image " + item.path.string() + " has another label than in row " + std::to_string(first->second + 1),
+          "give each image one row, and several labels in one cell, divided by a separator");
     for (const std::size_t column : values) item.values.push_back(detail::float_of(row[column], table.where(i)));
     list.items.push_back(std::move(item));
   }

@@ -67,12 +67,12 @@ inline bool has_image_extension(const std::filesystem::path& path) {
 }
 
 /// Images of one class each: that which `label_of(path)` names. Classes are numbered in the order of their names, or as
-/// `classes` lists them, which may have more. Throws DataError for a name that is not in `classes`, and as ClassNumbers.
-/// Example: `labelled(image_files("pets"), [](const auto& path) { return path.stem().string().substr(0, 3); });`
+/// `classes` lists them, which may have more. Throws DataError for a name that is not in `classes`, and as
+/// ClassNumbers. Example: `labelled(image_files("pets"), [](const auto& path) { return path.stem().string().substr(0,
+/// 3); });`
 [[nodiscard]] inline ImageList labelled(const std::vector<std::filesystem::path>& files,
                                         const std::function<std::string(const std::filesystem::path&)>& label_of,
-                                        std::vector<std::string> classes = {},
-                                        const std::string& where = "classes") {
+                                        std::vector<std::string> classes = {}, const std::string& where = "classes") {
   std::vector<std::string> labels;
   labels.reserve(files.size());
   for (const auto& file : files) labels.push_back(label_of(file));

@@ -104,8 +104,7 @@ inline ImageList pairs(const Path& images, const Path& masks, std::vector<std::s
       continue;
     }
     const auto [other, is_new] = image_of.emplace(mask->second, name_of(file));
-    if (!is_new)
-      throw DataError(file.string(), "has the same mask as " + other->second, "leave one of the two images");
+    if (!is_new) throw DataError(file.string(), "has the same mask as " + other->second, "leave one of the two images");
     list.items.push_back({.path = file, .mask = mask->second});
   }
   passed_over.insert(passed_over.end(), more_passed_over.begin(), more_passed_over.end());

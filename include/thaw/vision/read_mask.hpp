@@ -105,9 +105,7 @@ inline bool is_constant(const cv::Mat& channel) {
 /// The numbers of a mask of one channel, of several that say the same, or of a palette's places.
 inline MaskNumbers mask_numbers(const std::filesystem::path& path, Orientation orientation = Orientation::upright) {
   std::vector<std::uint8_t> bytes = bytes_of(path);
-  MaskNumbers read{.numbers = {},
-                   .orientation = orientation_of(bytes),
-                   .lossy = is_lossy(bytes)};
+  MaskNumbers read{.numbers = {}, .orientation = orientation_of(bytes), .lossy = is_lossy(bytes)};
   prepare_tiff(bytes, Channels::rgb, path.string());
   number_tiff(bytes);
   number_pnm(bytes);

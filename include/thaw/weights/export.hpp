@@ -101,10 +101,10 @@ void export_model(const Model& model, const std::filesystem::path& path, const E
     throw FileError(path.string(), "describes its network wrongly: " + error.problem(), "export it again");
   }
   if (!classes.empty() && classes != info.classes)
-    throw FileError(path.string(),
-                    fmt::format("its classes are {}, and those of the data {}", join_names(info.classes),
-                                join_names(classes)),
-                    "read the data by the export's list, as image_folder(\"valid\", info.classes)");
+    throw FileError(
+        path.string(),
+        fmt::format("its classes are {}, and those of the data {}", join_names(info.classes), join_names(classes)),
+        "read the data by the export's list, as image_folder(\"valid\", info.classes)");
   return info;
 }
 
