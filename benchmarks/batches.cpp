@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Batches per second out of memory: thaw::InMemory against LibTorch's DataLoader over a TensorDataset, both shuffled;
 // and for how long training a resnet waits for its batches.
 //

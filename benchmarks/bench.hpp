@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
 // What the benchmarks share: turns that alternate, medians, one table and one JSON file.

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
 """What including thaw costs a compiler, as the table and the JSON rows of benchmarks/bench.hpp.
 
     ./dev bench && benchmarks/compile_time.py [--quick] [--headers] [--json FILE] [--build build/bench]

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Gradients are sent while backward still runs: what a backward pass of several processes takes, next to backward alone
 // and sending alone. Their batch is as large as makes these two take as long as each other.
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
 // The image sets of docs/outcome.md: the same validation images whatever the seed, so many training images of each

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """What regret.py and outcome.py share: five sets of images, rows that are kept, cells that are run some at a time."""
 
 import argparse

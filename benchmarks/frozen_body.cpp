@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // A head trained on a frozen, held body: resnet34 at 128 pixels, batches of 32. Against the loop a LibTorch user writes
 // by hand, which runs the body in every step: thaw's cached features; and the frozen forward, plain against compiled.
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Staged fine-tuning by thaw on one device, as gpu.py asks for it, line by line, while PyTorch takes turns
 // (peers/gpu_job.py):
 //

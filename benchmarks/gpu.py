@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
 """Staged fine-tuning on a GPU: thaw beside PyTorch, eager and compiled, on the same machine; one table at the end.
 
     cmake --build build/bench --target gpu

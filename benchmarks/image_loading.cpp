@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Images from disk: decoded, a random part of each at 224 px as the usual ImageNet training takes it, or the whole
 // resized to --resize px, flipped, normalised, in batches. Prints one line of JSON; image_loading.py runs it beside
 // PyTorch's DataLoader (peers/torch_images.py) and makes the table.

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
 """Images from disk: thaw::vision against PyTorch's DataLoader with torchvision, each time in a process of its own.
 
     benchmarks/image_loading.py [--quick] [--json FILE] [--program FILE] [--torch PYTHON]

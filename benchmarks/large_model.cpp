@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // A checkpoint of a model of 2 GB: how long it takes to write and to resume, how large it is, and how much memory both
 // need beside what training needs (weights, gradients, momenta: 3 times the model).
 //

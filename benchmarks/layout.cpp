@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // What a training step gains by its layout in memory and, where the CPU has the instructions, by bfloat16: the Learner
 // with LearnerOptions::layout and ::precision against itself as LibTorch does it by default.
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // What the LR finder costs: 100 steps of it against 100 plain steps of the same Learner and one copy of all that it
 // must put back. resnet18 at 64 pixels (32 if --quick), batches of 16, thawed; the optimizer has its state, of some
 // steps before.

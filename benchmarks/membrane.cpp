@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // One arm of the segmentation benchmark, once, in a process of its own: a U-Net over EfficientNet-lite0 on a folder of
 // images and masks, as in examples/segmentation.cpp. Prints one line of JSON; membrane.py runs it beside fastai
 // (peers/fastai_unet.py), keeps the rows and makes the table.

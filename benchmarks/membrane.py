@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
 """A U-Net over EfficientNet-lite0 on a few micrographs: thaw's recipe and fine_tune beside fastai's fine_tune.
 
     benchmarks/membrane.py --data DIR --shared DIR --peers PYTHON [--seeds N] [--arms A,B] [--table]

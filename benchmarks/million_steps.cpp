@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // A long run: a million steps of a tiny network, with a checkpoint every thousand. Memory, the time of a step and of a
 // checkpoint, the checkpoint's size and the open files must not grow: after the history is full (65,536 steps) each is
 // compared between the first half of what follows and the last.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // One optimizer step on resnet34's 21.8 million parameters: thaw's, LibTorch's own, and LibTorch's bare fused kernel.
 //
 //   cmake --preset bench && cmake --build --preset bench && build/bench/benchmarks/optimizer_step

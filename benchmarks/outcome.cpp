@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // One arm of the outcome benchmark, once, in a process of its own: EfficientNet-lite0 on few images. Prints one line of
 // JSON; outcome.py runs it beside fastai (peers/fastai_outcome.py), keeps the rows and makes the table.
 //

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
 """What staged fine-tuning is good for: EfficientNet-lite0 from ImageNet on few images, by many arms, over several seeds.
 
     benchmarks/outcome.py --data DIR --shared DIR --peers PYTHON [--seeds N] [--only SET] [--arms A,B] [--table]

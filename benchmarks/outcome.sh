@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
 # What staged fine-tuning is good for: many arms, several seeds, five data sets; prints the tables of docs/outcome.md.
 #   benchmarks/outcome.sh --shared DIR [--seeds N] [--only SET] [--arms A,B] [--table]
 # DIR has cats-dogs/, food-10/, sign-digits/ and cifar-10/: where they come from says docs/outcome.md.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // What planning.py fits its cost model to, as lines of JSON.
 //
 //   build/bench/benchmarks/planning table                          sizes and operations of networks, by layer group

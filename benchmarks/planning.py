@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
 """What a stage of fine-tuning costs in n processes: docs/planning.md explains the model.   Standard library only.
 
     planning.py                            fits benchmarks/planning.jsonl, and prints every table of the page

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
 # Measures what planning.py fits its cost model to, and what it is held against.
 #   benchmarks/planning.sh [--program FILE] [--only WORD] > benchmarks/planning.jsonl
 # Processes on this machine, and on hosts that are network namespaces at a switch, over links of tc's speed. Takes root,

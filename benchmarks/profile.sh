@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
 # Instructions per step of the loop, thaw's Learner beside the loop by hand of step_overhead.cpp, by function: callgrind
 # counts a run of 2 passes of 100 steps and one of 7 for each side, and the difference leaves start-up out.
 #   ./dev bench && benchmarks/profile.sh [LINES]          needs valgrind; takes a few minutes

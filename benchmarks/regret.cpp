@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // One cell of the regret benchmark: a data set, frozen or thawed, a seed. Prints lines of JSON; regret.py runs it,
 // keeps the lines and makes the table of docs/outcome.md.
 //

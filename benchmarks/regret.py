@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
 """What a rule of the LR finder costs: the best valid accuracy of a grid of rates less that at the rule's rate.
 
     benchmarks/regret.py --data DIR --shared DIR [--seeds N] [--only SET] [--table]

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
 """Joins the benchmarks' rows: rows.py [--json FILE] [--markdown FILE] ROWS.json...   Standard library only.
 
 For the benchmarks in Python it runs the sides, and makes rows and their table, as bench.hpp's Report does for those in

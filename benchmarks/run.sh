@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
 # Builds and runs every benchmark, prints their tables, and joins their rows.
 #   benchmarks/run.sh [--quick] [--json FILE] [--markdown FILE]
 # LibTorch is found as ./dev finds it, or by CMAKE_PREFIX_PATH. The Python peers, fastai, Lightning and torchvision, are

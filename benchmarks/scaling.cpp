@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // How thaw's own work grows: with layer groups, parameters, rows of data and steps. Each should be a straight line:
 // twice as much of it takes at most twice the time.
 //

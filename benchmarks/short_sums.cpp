@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // What processes agree on in each step is five numbers: Processes::sum of them, next to Gloo's allreduce.
 //
 //   torchrun --no-python --nproc-per-node 4 build/bench/benchmarks/short_sums

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // What a Learner's step costs more than the same step in a loop written by hand, on a network so small that next to
 // nothing hides it. thaw's goal: at most 5 microseconds.
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The whole job, once, in a process of its own: a new head on a frozen body, the LR finder, all thawed. By thaw, or by
 // the loop that a LibTorch user writes by hand. Prints one line of JSON; whole_job.py runs it beside fastai and
 // Lightning (peers/) and makes the table.

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
 """Runs the whole job by every side, each time in a process of its own, and makes the table.
 
     benchmarks/whole_job.py [--quick] [--json FILE] [--program FILE] [--peers PYTHON]

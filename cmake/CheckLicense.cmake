@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 # cmake [-DWRITE=ON] -P cmake/CheckLicense.cmake: every source file begins with its SPDX line, a script after its #!.
 # With WRITE the line is put where it is missing.
 cmake_minimum_required(VERSION 3.25)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 # cmake -P cmake/CheckReadme.cmake: the program in README.md is examples/quick_start.cpp, to the letter, below its licence.
 file(READ ${CMAKE_CURRENT_LIST_DIR}/../README.md readme)
 file(READ ${CMAKE_CURRENT_LIST_DIR}/../examples/quick_start.cpp program)

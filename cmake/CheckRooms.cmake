@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 # Checks the layering of the headers:  cmake [-DTHAW_INCLUDE_DIR=<dir>] -P cmake/CheckRooms.cmake
 # Every #include under include/thaw must be a dependency that the table below allows; each one that is not is named
 # with its file and line.

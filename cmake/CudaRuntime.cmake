@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 # For a LibTorch that was built with CUDA:  cmake -DCMAKE_PROJECT_INCLUDE=<this file> -DTorch_DIR=...
 # Its CMake package wants a whole CUDA toolkit, so that CUDA code can be compiled. thaw has none: the runtime and its
 # headers will do, which PyTorch's wheels bring. Where torch::cudart is there already the package looks no further.

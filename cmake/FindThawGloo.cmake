@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 # Gloo's headers as the target ThawGloo::ThawGloo: LibTorch's own headers of its Gloo backend include them, but no LibTorch
 # brings them. The library itself is in libtorch_cpu, where that was built with it.
 find_path(ThawGloo_INCLUDE_DIR gloo/algorithm.h)

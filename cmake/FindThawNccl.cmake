@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 # NCCL's header as the target ThawNccl::ThawNccl, where LibTorch has NCCL: LibTorch's own header of that backend includes
 # it. It has to be of the version that LibTorch was built with, as the one beside PyTorch's wheel is; NCCL_ROOT names
 # another place.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 # OpenCV's imgcodecs and imgproc as the target ThawOpenCV::ThawOpenCV. OpenCV's own CMake package is taken where it is whole; Debian
 # and Ubuntu ship it with all of OpenCV (200 packages), so that two libraries and their headers do as well.
 include(FindPackageHandleStandardArgs)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 # xxHash::xxhash, which thaw uses as a header alone (XXH_INLINE_ALL): its own CMake package is not in distributions.
 include(FindPackageHandleStandardArgs)
 find_path(xxHash_INCLUDE_DIR xxhash.h)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 # What makes programs that include thaw compile faster.
 
 # thaw_add_compiled(<include folder>): thaw::compiled, a library of all of thaw that is no template, for each room that

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 # For thaw's own tests and examples only; users of thaw::thaw see none of it.
 find_package(nlohmann_json 3.9 REQUIRED)
 find_package(xxHash 0.8 REQUIRED)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 # Official pretrained weights, fetched when CMake configures. find_package(thaw) brings it:
 #
 #   thaw_fetch_weights(resnet34)                              # into <build folder>/weights; sets resnet34_WEIGHTS

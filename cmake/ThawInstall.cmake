@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 include(CMakePackageConfigHelpers)
 set(thaw_package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/thaw)
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 # One target per dependency: thaw::thaw needs LibTorch and fmt; thaw::io adds what weight files and checkpoints need,
 # thaw::vision what images need, thaw::text what text in all languages needs, thaw::distributed what several processes
 # need.

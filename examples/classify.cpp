@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Inference in C++ with what export_model.cpp wrote: the file says which classes, which size and which pixels.
 
 #include <fmt/format.h>

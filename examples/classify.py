@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Inference in Python with what export_model.cpp wrote: python3 classify.py fashion.safetensors image.png"""
 
 import json, sys, torch, torchvision

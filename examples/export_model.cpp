@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // From training to inference: a network with its classes and its preprocessing, in one file that C++ and Python read.
 //
 // A ResNet-18 learns ten kinds of clothes from a few images, just enough to have something to export. For one that is

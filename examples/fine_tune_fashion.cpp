@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The whole story on a real network and real images, on two cores in minutes: take EfficientNet-lite0 as ImageNet
 // trained it, give it a head for ten kinds of clothes, and fine-tune it in stages on 2,000 images.
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // A network that was made in Python, fine-tuned in C++, taken back to Python: from_python.py has the ten lines on
 // either side. Its modules keep Python's names, so that layer groups, freezing and rates are said as for any other
 // network.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """The Python side of from_python.cpp: makes a network, and takes it back once C++ has fine-tuned it.
 
     python from_python.py make net.pt      # any torch.nn.Module that torch.jit.script takes

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // ULMFiT's three ideas (Howard & Ruder 2018, arXiv:1801.06146):
 //
 //   discriminative rates: each layer group at 1/2.6 of the rate of the one after it

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Fine-tunes an ImageNet network on a folder of images: train/ and valid/, a folder for each class, or a CSV file.
 //
 //     image_classifier --data flowers --weights resnet34-b627a593.pth --model resnet34

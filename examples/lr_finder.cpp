@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The LR finder, twice: on a Learner, and on a step function of your own. It trains for a hundred steps at rates that
 // grow from 1e-7 to 10, and then nothing has changed: weights, batch norm's statistics, the optimizer's state, the
 // random generator. This program looks.

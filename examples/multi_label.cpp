@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Several things may be true of an image at once: a label for each, none of which excludes another. The loss is binary
 // cross-entropy, thaw's recipe chooses the rates, the threshold from which on a label is predicted is tuned on
 // validation data, and what counts is F-beta.

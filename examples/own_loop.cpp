@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Every piece of thaw without the Learner, in a loop of your own: layer groups, freezing, discriminative rates,
 // one-cycle, the LR finder and metrics. Each is there by itself, and any torch::optim::Optimizer will do.
 //

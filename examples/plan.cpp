@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // What a plan will do, seen before it runs: as a table, as a picture (plan.svg), and the schedules that it could take
 // (schedules.svg). Nothing is trained; no weights and no data are fetched.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/models/efficientnet_lite.hpp>
 #include <thaw/models/heads.hpp>
 #include <thaw/recipe/recipe_text.hpp>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Says of each pixel what it shows: a U-Net whose body is an ImageNet network, trained by Dice and cross-entropy
 // together. thaw's recipe trains it: first the decoder, then all of it, at rates that the finder gives.
 //

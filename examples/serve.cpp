@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Inference with what image_classifier exported: reads the network, its classes and its preprocessing from one file,
 // then says of each image in a folder what it shows. Needs no Learner and no optimizer.
 //

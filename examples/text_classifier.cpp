@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Fine-tuning a transformer on text by ULMFiT's recipe (Howard & Ruder 2018, arXiv:1801.06146):
 //
 //   1. pre-train on much text that nobody has labelled: BERT's way (arXiv:1810.04805), guess the words that are masked

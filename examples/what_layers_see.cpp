@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // What a network sees, before and after fine-tuning: pictures of its first filters, of what excites its channels, and
 // of where it looks when it names a class; then what it gets wrong.
 //

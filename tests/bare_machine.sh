@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
 # Tries ./dev where nothing is set up: a minimal Debian, made by debootstrap, that holds a fresh clone of this checkout.
 #   tests/bare_machine.sh [bookworm|trixie]... [setup|test|demo]... [--libtorch=debian|wheel]     (as root)
 # Without words: both systems, test and demo. What the machine needs to reach its registries is carried in: proxies,

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
 # Builds thaw against the PyTorch of a machine with a GPU, tests it there and measures it beside PyTorch, within ten
 # minutes and without a network. What was built stays in build/gpu, so that another call goes on.
 #   tests/gpu.sh --pack DIR                          on a machine that ./dev has set up: takes along what thaw stands on

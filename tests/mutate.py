@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
 """Changes one operator of a header at a time, and looks whether a test notices.
 
   tests/mutate.py [--build build/dev] [--only SUBSTRING] [--limit N] [--seed N] [--list]

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
 # Trains on several machines: network namespaces of this one, over links that are slow, and that are cut.
 #   tests/several_hosts.sh [--tests DIR] [--benchmarks DIR]        about two minutes; takes root, ip and tc
 # Each line says what was seen, and whether it is as it should be; the exit status is 0 only if all is, 77 where such

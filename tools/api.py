@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
 """The reference of thaw's public headers: their doc comments and declarations, a Markdown page per room.
 
 As a program it lists the public names that have no doc comment, and fails if there are more than UNDOCUMENTED.

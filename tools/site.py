@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """What MkDocs is told beside mkdocs.yml: pages that are made of other files of the repository, and links to them."""
 import pathlib
 import re

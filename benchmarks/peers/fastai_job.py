@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """fastai's side of the whole job. fastai.vision is left out, and so torchvision: that spares fastai their memory.
 
 train_bn=False leaves norm layers of frozen groups without gradients, yet in training mode; BnFreeze, fastai's own

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """fastai on the network, the head and the images of ../outcome.cpp, with its defaults. One line of JSON.
 
 fastai_fine_tune: fine_tune(epochs). fastai_valley: fit_one_cycle at the rate that lr_find calls valley, an epoch of the

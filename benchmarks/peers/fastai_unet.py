@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """fastai's fine_tune, with its defaults, on the U-Net and the images of ../membrane.cpp. One line of JSON.
 
     .deps/peers/bin/python benchmarks/peers/fastai_unet.py --job '{"arm": "fastai", "images": "images.pth", ...}'

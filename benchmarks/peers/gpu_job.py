@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
 """PyTorch's side of ../gpu.cpp, written by hand with torchvision's networks; it answers the same lines.
 
     gpu_job.py [--compile MODE]    MODE: torch.compile's, of the network alone: default, reduce-overhead, ...

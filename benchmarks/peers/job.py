@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """The job of ../whole_job.cpp for Python: what its sides share. Each side is a process of its own and prints one line of
 JSON, as the C++ program does.
 

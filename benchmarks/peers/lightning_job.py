@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Lightning's side of the whole job: one LightningModule, a Trainer per stage.
 
 BackboneFinetuning(train_bn=False) would make frozen norms use each batch's statistics (it sets track_running_stats), and fails

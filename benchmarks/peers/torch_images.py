@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """PyTorch's side of image_loading: torchvision's ImageFolder and transforms, PyTorch's DataLoader. One line of JSON.
 
     .deps/python/bin/python benchmarks/peers/torch_images.py --read DIR --workers N --resize N

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
 // All of thaw::thaw. Reading weight files is thaw::io's: include <thaw/weights/load.hpp>.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/checkpoint/checkpoint.hpp>
 #include <thaw/checkpoint/detail/folder.hpp>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/checkpoint/file.hpp>
 
 #include <sys/resource.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/checkpoint/detail/folder.hpp>
 
 #include <fcntl.h>

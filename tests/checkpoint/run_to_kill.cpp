@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // A run that may be killed at any time and started again with the same words, until it prints how it ended:
 //
 //     run_to_kill <scenario> <folder> [asynchronous]

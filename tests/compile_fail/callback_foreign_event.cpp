@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // expect: thaw: a callback has no event on_batch_end; thaw's name for it is on_step_end
 #include <thaw/train/callback.hpp>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // expect: thaw: a callback needs at least one of on_stage_begin, on_step_end, on_epoch_end, on_stage_end
 #include <thaw/train/callback.hpp>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // expect: thaw: a callback's on_epoch_end must take .const thaw::EpochEnd&.
 #include <thaw/train/callback.hpp>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // expect: thaw: a data source must be
 #include <thaw/data/source.hpp>
 #include <vector>

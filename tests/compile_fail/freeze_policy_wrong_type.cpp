@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // expect: thaw: a freeze policy must be callable as
 #include <thaw/groups/freeze_policy.hpp>
 

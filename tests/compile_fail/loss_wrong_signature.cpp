@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // expect: thaw: a loss must be callable as
 #include <thaw/train/learner.hpp>
 

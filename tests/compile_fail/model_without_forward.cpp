@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // expect: thaw: the model needs a `forward` that takes one at::Tensor or several
 #include <thaw/train/learner.hpp>
 #include <thaw/train/loss.hpp>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // expect: a schedule takes and returns floating-point numbers
 #include <thaw/schedule/schedule.hpp>
 

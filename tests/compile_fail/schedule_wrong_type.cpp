@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // expect: thaw: a schedule must be callable as
 #include <string>
 #include <thaw/schedule/schedule.hpp>

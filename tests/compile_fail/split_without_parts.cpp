@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // expect: thaw: to be run in parts, a model must be a torch::nn::Sequential or have a member
 #include <torch/nn/modules/linear.h>
 

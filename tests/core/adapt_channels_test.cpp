@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/core/adapt_channels.hpp>
 
 #include <ATen/ops/equal.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/core/atomic_file.hpp>
 
 #include <sys/resource.h>

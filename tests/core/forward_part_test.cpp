@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/core/forward_part.hpp>
 
 #include <torch/nn/modules/batchnorm.h>

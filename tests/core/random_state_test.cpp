@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/core/random_state.hpp>
 
 #include <ATen/ops/equal.h>

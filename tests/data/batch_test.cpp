@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/data/batch.hpp>
 
 #include <torch/data/example.h>

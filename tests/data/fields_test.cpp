@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/data/fields.hpp>
 
 #include <torch/ordered_dict.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/data/source.hpp>
 
 #include <torch/data/dataloader.h>

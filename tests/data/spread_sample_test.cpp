@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/data/spread_sample.hpp>
 
 #include <ATen/ops/arange.h>

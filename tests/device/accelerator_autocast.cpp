@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Autocast on the simulated accelerator: LibTorch's own lists of what runs in which precision.
 
 #include <ATen/Operators.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include "device/accelerator_collectives.hpp"
 
 #include <torch/csrc/distributed/c10d/Backend.hpp>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Graphs of the simulated accelerator: LibTorch has an interface to capture them since 2.13 or so.
 
 #include "device/accelerator_state.hpp"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // What the device computes: everything on the CPU, on tensors that lie in the same memory.
 
 #include <ATen/EmptyTensor.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Batches on their way to the device: beside what it computes, and nobody waits for them.
 #include <thaw/data/detail/side_copies.hpp>
 

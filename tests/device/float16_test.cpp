@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // float16 on a device: steps whose gradients overflow have never been, and nobody waits to hear of them.
 #include <thaw/train/detail/grad_scaler.hpp>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Captured passes: what runs from them is what runs without.
 #include <thaw/train/detail/pass_graph.hpp>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The same runs on the device and on the CPU: they must not differ.
 #include <thaw/train/learner.hpp>
 

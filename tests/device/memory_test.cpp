@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The memory that an epoch takes on the device, and who shows it.
 #include <thaw/core/device_memory.hpp>
 

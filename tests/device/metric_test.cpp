@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Losses and metrics on the device: the CPU's numbers, without waiting for them batch by batch.
 #include <thaw/train/metric.hpp>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Models, their weights and reports on them, on the device.
 #include <thaw/models/heads.hpp>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Images, and what looks into a model, on the device.
 #include <thaw/vision/grad_cam.hpp>
 

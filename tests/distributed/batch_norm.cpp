@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Batch norms that train in several processes, for tests: all that they compute goes to a file, gathered, by its name.
 //   batch_norm <file>
 

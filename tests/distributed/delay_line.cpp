@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // A network whose packets take time, for tests; Linux, root.
 //   delay_line <milliseconds> <network namespace> <network namespace>...
 // Each namespace has a TUN device far0 (ip tuntap add dev far0 mode tun), the i-th with the address 10.0.1.<i>. What is

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // A Learner in several processes, for tests.
 //   learner_run <case> <folder> [<rank> <step> [<fault>]]
 //   learner_run compare <result> <result>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // A training loop of one's own in several processes, for tests: a frozen body, then thawed, one-cycle, two batches
 // accumulated, clipped; batches that do not divide by the number of processes, the last one smaller than that.
 //   own_loop <file for the weights> [die <rank> <step> | hang <rank> <step>] [--timeout <ms>]

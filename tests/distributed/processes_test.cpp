@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/distributed/processes.hpp>
 
 #include <torch/serialize.h>

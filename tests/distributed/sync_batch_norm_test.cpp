@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/distributed/sync_batch_norm.hpp>
 
 #include <torch/csrc/autograd/autograd.h>

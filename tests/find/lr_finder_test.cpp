@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/find/lr_finder.hpp>
 
 #include <torch/optim/adam.h>

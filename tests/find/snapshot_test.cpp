@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/find/snapshot.hpp>
 
 #include <torch/nn/modules/linear.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Weight files from strangers, by libFuzzer: whatever the bytes are, each reader loads them or throws thaw::Error, in
 // bounded memory. `fuzz_weights --reader=pickle|zip|legacy|safetensors|index <corpus>`; ./dev fuzz runs them all.
 

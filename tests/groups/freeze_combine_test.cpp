@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/groups/freeze_combine.hpp>
 #include <thaw/groups/gradual_unfreeze.hpp>
 

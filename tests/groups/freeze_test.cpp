@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/groups/freeze.hpp>
 
 #include <torch/nn/modules/conv.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/groups/layer_groups.hpp>
 
 #include <torch/nn/modules/dropout.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/groups/lr_scheduler.hpp>
 
 #include <torch/optim/adam.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/groups/norm_momentum.hpp>
 
 #include <torch/nn/modules/container/modulelist.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/groups/optimizer_options.hpp>
 
 #include <torch/optim/lbfgs.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/models/attention.hpp>
 
 #include <ATen/Context.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/models/convnext.hpp>
 
 #include "models/backbone.hpp"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/models/features_classifier.hpp>
 
 #include "models/backbone.hpp"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/models/heads.hpp>
 
 #include <thaw/models/efficientnet_lite.hpp>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/models/initial_values.hpp>
 
 #include <ATen/Context.h>

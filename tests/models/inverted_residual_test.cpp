@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/models/inverted_residual.hpp>
 
 #include "models/formula.hpp"

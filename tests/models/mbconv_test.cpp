@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/models/mbconv.hpp>
 
 #include "models/formula.hpp"

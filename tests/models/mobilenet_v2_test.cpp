@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/models/mobilenet_v2.hpp>
 
 #include "models/backbone.hpp"

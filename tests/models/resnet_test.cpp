@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/models/resnet.hpp>
 
 #include <thaw/groups/layer_groups.hpp>

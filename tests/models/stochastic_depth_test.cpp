@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/models/stochastic_depth.hpp>
 
 #include <ATen/Context.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Prints the tables of docs/models.md: test_models "[table]"
 #include <thaw/models/convnext.hpp>
 #include <thaw/models/efficientnet.hpp>

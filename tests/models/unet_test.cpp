@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/models/unet.hpp>
 
 #include <thaw/models/convnext.hpp>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/models/vit_positions.hpp>
 
 #include "models/formula.hpp"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/models/vit.hpp>
 
 #include <thaw/groups/freeze.hpp>

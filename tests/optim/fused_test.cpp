@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // AdamW, Adam and SGD by fused kernels: what LibTorch's own give, by other means.
 
 #include <thaw/optim/detail/fused.hpp>

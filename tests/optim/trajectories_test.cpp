@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Ten steps, group by group frozen and thawed in a loop of one's own, against what PyTorch and fastai do.
 
 #include <torch/optim/adam.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // thaw::distributed brings all of thaw::thaw and what several processes need. Here there is one.
 #include <torch/nn/modules/linear.h>
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 # cmake -DBUILD_DIR= -DSOURCE_DIR= -DPREFIX= -P install.cmake: installs, then looks for traces of this machine.
 file(REMOVE_RECURSE ${PREFIX}) # files that are installed no more must not help the consumer
 execute_process(COMMAND ${CMAKE_COMMAND} --install ${BUILD_DIR} --prefix ${PREFIX} COMMAND_ERROR_IS_FATAL ANY)

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // thaw::io brings all of thaw::thaw and what reading weight files needs.
 #include <ATen/ops/full.h>
 #include <torch/nn/modules/linear.h>

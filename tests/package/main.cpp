@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // What a user writes first: a program with thaw::thaw alone. second.cpp includes the same headers.
 #include <torch/nn/modules/activation.h>
 #include <torch/nn/modules/container/sequential.h>

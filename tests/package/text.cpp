@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // thaw::text brings all of thaw::thaw and what text needs.
 #include <cstdio>
 #include <thaw/text/pad.hpp>

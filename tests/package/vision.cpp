@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // thaw::vision brings OpenCV with it.
 #include <cstdio>
 #include <thaw/vision/aug_transforms.hpp>

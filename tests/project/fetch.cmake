@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 # cmake -DSOURCE_DIR=<thaw> -DWORK_DIR=<folder> -DCASE=<case> -P fetch.cmake: thaw_fetch_weights, from a folder of its
 # own.
 cmake_minimum_required(VERSION 3.25)

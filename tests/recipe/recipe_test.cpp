@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // A recipe: what it plans, that it can only gain, that it goes on where it was killed, and what it refuses.
 
 #include <torch/nn/modules/activation.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/recompute/recompute.hpp>
 
 #include <torch/nn/modules/activation.h>

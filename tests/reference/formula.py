@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Inputs and weights by formula, and what is kept of large tensors: tests/models/formula.hpp in Python."""
 import torch
 

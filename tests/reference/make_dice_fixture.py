@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
 """Makes tests/fixtures/train/dice.json with fastai's DiceLoss.   pip install torch==2.13.0 torchvision==0.28.0 fastai==2.8.12"""
 import json
 from pathlib import Path

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
 """Makes tests/fixtures/vision/looks.json: Grad-CAM and the gradients of activations by PyTorch's hooks.
 
     python3 -m venv venv && venv/bin/pip install torch==2.13.0

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
 """Makes tests/fixtures/train/metrics.json: what scikit-learn says of random outputs and targets.
 
     pip install numpy==2.4.6 scikit-learn==1.9.1

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
 """Makes tests/fixtures/models/*.json from the Python originals: fastai's create_head and efficientnet_lite_pytorch.
 
 In a venv made as make_unet_fixture.py says, add

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
 """Makes tests/fixtures/train/plateau.json with torch.optim.lr_scheduler.ReduceLROnPlateau.   pip install torch==2.13.0"""
 import json
 import random

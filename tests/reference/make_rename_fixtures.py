@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Writes tests/fixtures/weights_renames.json: the names of one network by two publishers, in the same order.
 
 Each pair is proven here: the same numbers under both names give the same outputs. EfficientNet-lite0's are those of the

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
 """Makes tests/fixtures/report/classes.json: what scikit-learn says of a few predictions, and in which order torch has
 losses.
 

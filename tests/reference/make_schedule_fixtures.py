@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
 """Makes tests/fixtures/schedule/torch_schedules.json: what PyTorch's own schedulers put in force for every step, and
 two schedules typed from their sources, ULMFiT's and fastai v1's, which today's libraries no longer have.
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
 """Makes tests/fixtures/groups/*.pt and script.json: a tiny network scripted, traced in eval and traced in training mode.
 
     pip install torch==2.13.0

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
 """Makes resnet, mobilenet_v2, mobilenet_v3, efficientnet and convnext.json in tests/fixtures/models from torchvision.
 
     python3 -m venv venv

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
 """Makes tests/fixtures/models/{vit,bert,minilm}.json from torchvision's, timm's and Hugging Face's own networks.
 
     python3 -m venv venv

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
 """Makes tests/fixtures/models/unet.json from fastai's DynamicUnet over torchvision's ResNet-18.
 
 In a venv made as make_torchvision_fixtures.py says, add

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
 """Makes tests/fixtures/vision/: what fastai's and torchvision's own code makes of small images.
 
   pip install torch==2.13.0 torchvision==0.28.0 fastai==2.8.12

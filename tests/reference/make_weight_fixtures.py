@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Writes tests/fixtures/weights: tiny weight files by the real PyTorch, and in expected.json what they hold; and
 tests/fuzz/seeds: their pickles, and headers, with which fuzzing begins.
 

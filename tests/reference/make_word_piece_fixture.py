@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
 """Makes tests/fixtures/text/word_piece.json from Hugging Face's tokenizers, as transformers 5 makes a BertTokenizer of it.
 
     python3 -m venv venv && venv/bin/pip install --no-deps tokenizers==0.23.3

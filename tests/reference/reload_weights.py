@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Loads a file of weights with the real PyTorch and saves what it holds again, for tests/weights/python_test.cpp.
 
     python3 tests/reference/reload_weights.py in.pth out.pth

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Both ends of the way that tests/weights/torchvision_test.cpp goes, in torchvision.
 
     .deps/python/bin/python tests/reference/torchvision_ends.py publish resnet18 net.pth

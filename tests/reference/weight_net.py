@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """The small network of the weight files that the tests read: tests/weights/net.hpp in Python."""
 import torch
 

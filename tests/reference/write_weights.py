@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Writes one small network as real programs do, for tests/weights/writers_test.cpp, which reads each file by thaw.
 
     .deps/python/bin/python tests/reference/write_weights.py <folder>

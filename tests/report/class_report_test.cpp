@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/report/class_report.hpp>
 
 #include <ATen/ops/zeros.h>

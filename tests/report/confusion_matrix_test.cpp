@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/report/confusion_matrix.hpp>
 
 #include <ATen/ops/ones.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/report/console.hpp>
 #include <thaw/report/detail/progress_line.hpp>
 

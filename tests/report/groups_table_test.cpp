@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/report/groups_table.hpp>
 
 #include <torch/optim/adamw.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/report/html_report.hpp>
 
 #include <ATen/Context.h>

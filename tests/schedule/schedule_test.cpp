@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/schedule/one_cycle.hpp>
 #include <thaw/schedule/schedule.hpp>
 

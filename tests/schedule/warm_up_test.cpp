@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/schedule/chain.hpp>
 #include <thaw/schedule/cosine.hpp>
 #include <thaw/schedule/decay.hpp>

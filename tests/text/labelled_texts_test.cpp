@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/text/labelled_texts.hpp>
 
 #include "support/folder.hpp"

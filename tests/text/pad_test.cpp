@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/text/pad.hpp>
 
 #include <ATen/ops/equal.h>

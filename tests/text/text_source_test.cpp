@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/text/text_source.hpp>
 
 #include "support/samples.hpp"

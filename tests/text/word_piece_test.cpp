@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/text/word_piece.hpp>
 
 #include "support/data.hpp"

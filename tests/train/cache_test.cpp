@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Stage::cache: what a frozen part gives is kept, and nothing else changes.
 
 #include <thaw/train/cache.hpp>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/train/callback.hpp>
 
 #include <thaw/data/in_memory.hpp>

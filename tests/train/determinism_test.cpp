@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // What is reproducible, as docs/determinism.md says it.
 
 #include <torch/data/dataloader.h>

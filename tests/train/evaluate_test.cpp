@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/train/detail/evaluate.hpp>
 
 #include <ATen/ops/rand.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/train/find_group_lrs.hpp>
 
 #include <torch/nn/modules/linear.h>

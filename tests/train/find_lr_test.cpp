@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The Learner's find_lr: it leaves no trace, in the data least of all.
 
 #include <torch/data/dataloader.h>

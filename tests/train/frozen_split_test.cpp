@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/train/frozen_split.hpp>
 
 #include <torch/nn/modules/batchnorm.h>

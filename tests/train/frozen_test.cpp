@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Frozen means frozen: over random nets, policies, optimizers and callbacks, what is frozen throughout a stage is
 // bit-identical after it.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/train/detail/grad_scaler.hpp>
 
 #include <ATen/ops/equal.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/train/gradient_clip.hpp>
 
 #include <torch/nn/utils/clip_grad.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The history keeps a bounded number of steps, and says truly which.
 
 #include <thaw/train/history.hpp>

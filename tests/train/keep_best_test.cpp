@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/train/keep_best.hpp>
 
 #include <ATen/ops/equal.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/train/label_thresholds.hpp>
 
 #include <ATen/TensorOperators.h>

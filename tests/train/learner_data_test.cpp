@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // What a Learner makes of the sources that it is given.
 
 #include <torch/data/dataloader.h>

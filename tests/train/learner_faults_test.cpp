@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // What a Learner is left with when something goes wrong, or works in place.
 
 #include <catch2/catch_test_macros.hpp>

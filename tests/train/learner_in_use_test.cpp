@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // What a Learner promises to a program that is not ours: models that change, several Learners, calls from callbacks,
 // losses of LibTorch's own.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/train/learner.hpp>
 
 #include <catch2/catch_test_macros.hpp>

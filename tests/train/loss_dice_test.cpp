@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/train/loss_dice.hpp>
 
 #include <ATen/TensorOperators.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/train/metric_perplexity.hpp>
 
 #include <ATen/ops/full.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/train/metric_regression.hpp>
 
 #include <ATen/ops/arange.h>

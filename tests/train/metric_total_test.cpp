@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/train/metric_total.hpp>
 
 #include <ATen/ops/ones.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/train/detail/optimizer_state.hpp>
 
 #include <torch/nn/modules/container/sequential.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Layout and precision of a Learner's forward pass.
 
 #include <thaw/train/detail/compute_mode.hpp>

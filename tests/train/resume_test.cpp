@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // A run that is resumed at any safe point ends, bit for bit, as one that was never interrupted.
 
 #include <torch/data/dataloader.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/train/detail/task.hpp>
 
 #include <ATen/ops/mse_loss.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/train/test_time_augmentation.hpp>
 
 #include <ATen/TensorOperators.h>

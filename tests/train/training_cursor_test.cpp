@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/train/detail/training_cursor.hpp>
 
 #include <ATen/ops/full.h>

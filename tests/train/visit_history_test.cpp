@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/train/detail/visit_history.hpp>
 
 #include <ATen/ops/full.h>

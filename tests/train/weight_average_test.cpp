@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/train/weight_average.hpp>
 
 #include <torch/csrc/jit/serialization/import.h>

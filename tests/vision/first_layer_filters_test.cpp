@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/vision/first_layer_filters.hpp>
 
 #include <catch2/catch_test_macros.hpp>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/vision/heat_map.hpp>
 
 #include <ATen/ops/ones.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/vision/loss_tiles.hpp>
 
 #include <ATen/ops/arange.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/vision/mask_data.hpp>
 
 #include <opencv2/core.hpp>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/vision/patch_sheet.hpp>
 
 #include <ATen/ops/arange.h>

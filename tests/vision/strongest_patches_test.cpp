@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/vision/strongest_patches.hpp>
 
 #include <ATen/ops/allclose.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // Weight files come from strangers: whatever is in them, the readers load it or throw thaw::Error. Run under
 // ASan/UBSan.
 

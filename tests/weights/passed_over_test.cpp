@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // What stands beside tensors in the files that people have is passed over: counted and named, never made.
 
 #include <ATen/Functions.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // C++ -> Python -> C++, against the real PyTorch; skipped where there is no Python with torch.
 
 #include <catch2/catch_test_macros.hpp>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // From a torchvision .pth to a fine-tuned network and back to torchvision, without a name map. Skipped where there is
 // no Python with torchvision.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // One small network, written by all programs that are here to write it (tests/reference/write_weights.py): each file is
 // read, or refused by its right name. THAW_WEIGHT_TABLE=<file> has the table of docs/weights.md written.
 

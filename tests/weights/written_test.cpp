@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 // The files that save_weights writes are those that Python has opened, byte for byte: of tests/fixtures/written, which
 // python_test.cpp has passed, for machines without Python. `test_weights "[.write]"` writes them anew.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
 // What processes tell each other: members of World. Included by thaw/train/world.hpp alone.
