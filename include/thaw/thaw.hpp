@@ -5,6 +5,7 @@
 // Some headers are heavy: networks from Python need <thaw/groups/script_module.hpp> (TorchScript), regular expressions
 // <thaw/groups/regex.hpp> (half a second), the recipe <thaw/recipe/run_plan.hpp> (a Learner of its own).
 #include <thaw/core/error.hpp>
+#include <thaw/data/class_balance.hpp>
 #include <thaw/data/in_memory.hpp>
 #include <thaw/data/prefetch.hpp>
 #include <thaw/find/lr_finder.hpp>
@@ -56,6 +57,7 @@
 #include <thaw/train/keep_best.hpp>
 #include <thaw/train/learner.hpp>
 #include <thaw/train/loss.hpp>
+#include <thaw/train/loss_focal.hpp>
 #include <thaw/train/metric.hpp>
 #include <thaw/train/metric_auroc.hpp>
 #include <thaw/train/metric_f_beta.hpp>
@@ -70,4 +72,5 @@
 #include <thaw/train/save_best.hpp>
 #include <thaw/train/terminate_on_nan.hpp>
 #include <thaw/train/test_time_augmentation.hpp>
+#include <thaw/train/time_limit.hpp>
 #include <thaw/train/weight_average.hpp>

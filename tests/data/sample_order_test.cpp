@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <thaw/data/sample_order.hpp>
 
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/arange.h>
+#include <ATen/ops/bincount.h>
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_exception.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
+#include <cmath>
 
 using thaw::SampleOrder;
 
@@ -31,6 +34,18 @@ TEST_CASE("an order is a permutation that seed and epoch fix; none without shuff
   CHECK_FALSE(first.equal(SampleOrder{.samples = 50, .shuffle = true, .seed = 4}.of_epoch(0)));
 }
 
+TEST_CASE("weights: as many draws as samples, as often as they say, fixed by seed and epoch") {
+  const SampleOrder order{.samples = 4000, .seed = 3, .weights = at::arange(4000).remainder(4)};  // 0, 1, 2, 3
+  const at::Tensor drawn = order.of_epoch(0);
+  CHECK(drawn.size(0) == 4000);
+  CHECK(drawn.equal(order.of_epoch(0)));
+  CHECK_FALSE(drawn.equal(order.of_epoch(1)));
+  const at::Tensor counts = drawn.remainder(4).bincount();
+  CHECK(counts[0].item<std::int64_t>() == 0);
+  for (std::int64_t i = 1; i < 4; ++i)
+    CHECK(std::abs(counts[i].item<double>() - 4000.0 / 6 * static_cast<double>(i)) < 120);
+}
+
 TEST_CASE("an order without a sample or a batch is refused") {
   using Catch::Matchers::ContainsSubstring;
   using Catch::Matchers::MessageMatches;
@@ -42,4 +57,10 @@ TEST_CASE("an order without a sample or a batch is refused") {
   refused({.samples = 3, .batch_size = 0}, "batch_size is 0");
   refused({.samples = 3, .batch_size = 4, .drop_last = true}, "3 samples do not fill one batch of 4");
   CHECK_NOTHROW(SampleOrder{.samples = 3, .batch_size = 4}.check("Here"));
+  const at::Tensor three = at::arange(3).to(at::kDouble);
+  CHECK_NOTHROW(SampleOrder{.samples = 3, .weights = three}.check("Here"));
+  refused({.samples = 4, .weights = three}, "3 weights in 1 dimension(s), and 4 samples");
+  refused({.samples = 3, .weights = three - 1}, "weights are negative, not finite, or all 0");
+  refused({.samples = 3, .weights = three / 0}, "weights are negative, not finite, or all 0");
+  refused({.samples = 3, .weights = three * 0}, "weights are negative, not finite, or all 0");
 }

@@ -21,9 +21,9 @@ thaw::Batch numbered(std::int64_t n) {
 }
 
 template <class Mix>
-thaw::Batch mixed(Mix& mix, const std::shared_ptr<thaw::Learner>& learner, std::int64_t n = 16) {
-  thaw::Batch batch = numbered(n);
-  mix.on_batch_ready({.learner = *learner, .batch = batch});
+thaw::Batch mixed(const Mix& mix, typename Mix::State& now, const std::shared_ptr<thaw::Learner>& learner) {
+  thaw::Batch batch = numbered(16);
+  mix.on_batch_ready({.learner = *learner, .batch = batch}, now);
   return batch;
 }
 
@@ -32,12 +32,13 @@ thaw::Batch mixed(Mix& mix, const std::shared_ptr<thaw::Learner>& learner, std::
 TEST_CASE("MixUp mixes each image with its partner, and the loss alike") {
   at::manual_seed(1);
   const auto learner = thaw::test::idle_learner();
-  MixUp mix;
+  const MixUp mix;
+  MixUp::State now;
   for (int i = 0; i < 20; ++i) {
-    const thaw::Batch batch = mixed(mix, learner);
-    const double lambda = mix.mixed_.lambda;
+    const thaw::Batch batch = mixed(mix, now, learner);
+    const double lambda = now.lambda;
     CHECK((lambda >= 0.5 && lambda <= 1));
-    const at::Tensor partner = mix.mixed_.partner_target;
+    const at::Tensor partner = now.partner_target;
     const at::Tensor expected = lambda * batch.target[0] + (1 - lambda) * partner;
     CHECK(at::allclose(batch.input[0].select(1, 0).select(1, 0).select(1, 0), expected, 1e-12, 1e-12));
     CHECK(at::equal(std::get<0>(partner.sort()), batch.target[0]));  // partners are a permutation
@@ -45,7 +46,7 @@ TEST_CASE("MixUp mixes each image with its partner, and the loss alike") {
     const std::function<at::Tensor(const thaw::Fields&, const thaw::Fields&)> mean =
         [](const thaw::Fields&, const thaw::Fields& target) { return static_cast<const at::Tensor&>(target)[3]; };
     at::Tensor loss = mean({}, batch.target);
-    mix.on_loss_ready({.learner = *learner, .batch = batch, .output = {}, .loss = loss, .criterion = mean});
+    mix.on_loss_ready({.learner = *learner, .batch = batch, .output = {}, .loss = loss, .criterion = mean}, now);
     CHECK_THAT(loss.item<double>(), WithinAbs(expected[3].item<double>(), 1e-12));
   }
 }
@@ -53,13 +54,14 @@ TEST_CASE("MixUp mixes each image with its partner, and the loss alike") {
 TEST_CASE("CutMix pastes one box of the partner; lambda is what is left") {
   at::manual_seed(2);
   const auto learner = thaw::test::idle_learner();
-  CutMix mix;
+  const CutMix mix;
+  CutMix::State now;
   double sum = 0;
   for (int i = 0; i < 200; ++i) {
-    const thaw::Batch batch = mixed(mix, learner);
-    const double lambda = mix.mixed_.lambda;
+    const thaw::Batch batch = mixed(mix, now, learner);
+    const double lambda = now.lambda;
     sum += lambda;
-    const at::Tensor partner = mix.mixed_.partner_target;
+    const at::Tensor partner = now.partner_target;
     const at::Tensor own = batch.target[0].view({16, 1, 1, 1}), other = partner.view({16, 1, 1, 1});
     const at::Tensor& images = batch.input[0];
     CHECK((images.eq(own) | images.eq(other)).all().item<bool>());
@@ -75,16 +77,17 @@ TEST_CASE("CutMix pastes one box of the partner; lambda is what is left") {
 TEST_CASE("CutMix mixes the losses of both targets as it mixed the images") {
   at::manual_seed(4);
   const auto learner = thaw::test::idle_learner();
-  CutMix mix;
+  const CutMix mix;
+  CutMix::State now;
   const std::function<at::Tensor(const thaw::Fields&, const thaw::Fields&)> mean =
       [](const thaw::Fields&, const thaw::Fields& target) { return static_cast<const at::Tensor&>(target)[3]; };
   bool any = false;
   for (int i = 0; i < 20; ++i) {
-    const thaw::Batch batch = mixed(mix, learner);
-    const double lambda = mix.mixed_.lambda, other = mix.mixed_.partner_target[0][3].item<double>();
+    const thaw::Batch batch = mixed(mix, now, learner);
+    const double lambda = now.lambda, other = now.partner_target[0][3].item<double>();
     any = any || (lambda < 1 && other != 3);
     at::Tensor loss = mean({}, batch.target);
-    mix.on_loss_ready({.learner = *learner, .batch = batch, .output = {}, .loss = loss, .criterion = mean});
+    mix.on_loss_ready({.learner = *learner, .batch = batch, .output = {}, .loss = loss, .criterion = mean}, now);
     CHECK_THAT(loss.item<double>(), WithinAbs(lambda * 3 + (1 - lambda) * other, 1e-12));
   }
   CHECK(any);
@@ -125,4 +128,26 @@ TEST_CASE("mixing refuses an alpha that is not positive, and CutMix what is no i
   CHECK_THROWS_AS(bench.learner->fit({}, MixUp{.alpha = 0}), thaw::ConfigError);
   CHECK_THROWS_AS(bench.learner->fit({}, CutMix{.alpha = -1}), thaw::ConfigError);
   CHECK_THROWS_AS(bench.learner->fit({}, CutMix{}), thaw::DataError);
+  CHECK_THROWS_AS(bench.learner->fit({}, MixUp{.probability = 1.5}), thaw::ConfigError);
+  CHECK_THROWS_AS(bench.learner->fit({}, CutMix{.probability = -0.5}), thaw::ConfigError);
+}
+
+TEST_CASE("of batches, as many are mixed as the probability says; the others stay as they are, and their loss too") {
+  at::manual_seed(5);
+  const auto learner = thaw::test::idle_learner();
+  const std::function<at::Tensor(const thaw::Fields&, const thaw::Fields&)> seven =
+      [](const thaw::Fields&, const thaw::Fields&) { return at::full({}, 7.0, at::kDouble); };
+  const MixUp mix{.probability = 0.25};
+  MixUp::State now;
+  int changed = 0;
+  for (int i = 0; i < 400; ++i) {
+    const thaw::Batch batch = mixed(mix, now, learner);
+    const bool same = at::equal(batch.input[0], numbered(16).input[0]);
+    changed += same ? 0 : 1;
+    at::Tensor loss = at::full({}, 3.0, at::kDouble);
+    MixUp::on_loss_ready({.learner = *learner, .batch = batch, .output = {}, .loss = loss, .criterion = seven}, now);
+    if (same && now.partner_target.empty()) CHECK(loss.item<double>() == 3);
+    CHECK(same == now.partner_target.empty());
+  }
+  CHECK((changed > 70 && changed < 130));
 }

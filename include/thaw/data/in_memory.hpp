@@ -62,6 +62,8 @@ struct InMemoryOptions {
   std::uint64_t seed = 0;    ///< with the epoch it fixes the order; the global generator is not touched
   bool drop_last = false;    ///< leave out a last batch that is not full
   Transform transform = {};  ///< of each batch's input
+  /// [samples], how often each is drawn: balanced_weights(labels), say. See SampleOrder::weights.
+  at::Tensor weights = {};
 };
 
 /// A data set that fits in memory: one gather per batch, no copy of the whole.
@@ -127,6 +129,7 @@ THAW_INLINE InMemory InMemory::subset(const at::Tensor& numbers) const {
   const auto own = [&](const at::Tensor& all) { return rows(all, numbers); };
   options.input = options.input.map(own);
   options.target = options.target.map(own);
+  if (options.weights.defined()) options.weights = own(options.weights);
   return InMemory(std::move(options));
 }
 
@@ -148,7 +151,8 @@ THAW_INLINE InMemory::InMemory(InMemoryOptions options, const Shard& inputs_of)
             .batch_size = options_.batch_size,
             .shuffle = options_.shuffle,
             .seed = options_.seed,
-            .drop_last = options_.drop_last};
+            .drop_last = options_.drop_last,
+            .weights = options_.weights};
   const std::int64_t inputs = input[0].size(0);
   for (const Fields* side : {&input, &target})
     for (const at::Tensor& tensor : *side)

@@ -2,6 +2,9 @@
 #pragma once
 
 #include <ATen/CPUGeneratorImpl.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/isfinite.h>
+#include <ATen/ops/multinomial.h>
 #include <ATen/ops/randperm.h>
 
 #include <algorithm>
@@ -22,8 +25,12 @@ struct SampleOrder {
   bool shuffle = false;
   std::uint64_t seed = 0;  ///< with the epoch it fixes the order; the global generator is not touched
   bool drop_last = false;  ///< leave out a last batch that is not full
+  /// [samples], how often each is drawn, relative to the others: an epoch draws as many samples as there are, with
+  /// replacement. Undefined: each once. As torch's WeightedRandomSampler.
+  at::Tensor weights = {};
 
-  /// Throws DataError where there is no sample or no batch; `where` names the source.
+  /// Throws DataError where there is no sample or no batch, and for weights that nothing can be drawn by; `where` names
+  /// the source.
   void check(const std::string& where) const;
 
   /// Of an epoch.
@@ -50,7 +57,8 @@ struct SampleOrder {
     return {.samples = shard.numbers(samples), .batch_size = batch_size};
   }
 
-  /// [samples] of an epoch in their order, as numbers; undefined where that is theirs anyway.
+  /// [samples] of an epoch in their order, as numbers; undefined where that is theirs anyway. Depends on seed and epoch
+  /// alone.
   [[nodiscard]] at::Tensor of_epoch(std::int64_t epoch) const;
 };
 
@@ -66,6 +74,15 @@ THAW_INLINE void SampleOrder::check(const std::string& where) const {
   if (batches() == 0)
     throw DataError(where, std::to_string(samples) + " samples do not fill one batch of " + std::to_string(batch_size),
                     "lower batch_size, or do not drop the last batch");
+  if (!weights.defined()) return;
+  if (weights.dim() != 1 || weights.size(0) != samples)
+    throw DataError(where,
+                    std::to_string(weights.numel()) + " weights in " + std::to_string(weights.dim()) +
+                        " dimension(s), and " + std::to_string(samples) + " samples",
+                    "give one weight for each sample: [samples]");
+  if (!(at::isfinite(weights).all().item<bool>() && weights.min().item<double>() >= 0 &&
+        weights.max().item<double>() > 0))
+    throw DataError(where, "weights are negative, not finite, or all 0", "give numbers from 0, one of them above");
 }
 
 THAW_INLINE std::int64_t SampleOrder::last_batch() const {
@@ -74,8 +91,11 @@ THAW_INLINE std::int64_t SampleOrder::last_batch() const {
 }
 
 THAW_INLINE at::Tensor SampleOrder::of_epoch(std::int64_t epoch) const {
-  if (!shuffle) return {};
-  return at::randperm(samples, at::make_generator<at::CPUGeneratorImpl>(mixed_seed(seed, epoch)), at::kLong);
+  if (!shuffle && !weights.defined()) return {};
+  const auto generator = at::make_generator<at::CPUGeneratorImpl>(mixed_seed(seed, epoch));
+  if (weights.defined())
+    return at::multinomial(weights.to(at::kCPU, at::kDouble), samples, /*replacement=*/true, generator);
+  return at::randperm(samples, generator, at::kLong);
 }
 
 }  // namespace thaw

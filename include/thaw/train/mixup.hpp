@@ -28,15 +28,18 @@ namespace detail {
 /// which any loss that is a mean over samples allows.
 struct Mixed {
   double lambda = 1;
-  Fields partner_target = {};
+  Fields partner_target = {};  // empty: the batch is not mixed
 
+  /// Whether this batch is mixed. Draws nothing where that is certain.
+  bool begin(double probability);
   at::Tensor pair_up(const Batch& batch);
   void mix_loss(const LossReady& event) const {
+    if (partner_target.empty()) return;
     event.loss = event.loss * lambda + event.criterion(event.output, partner_target) * (1 - lambda);
   }
 };
 
-void check_alpha(const char* who, double alpha);
+void check_mixing(const char* who, double alpha, double probability);
 
 }  // namespace detail
 
@@ -45,12 +48,12 @@ void check_alpha(const char* who, double alpha);
 /// input. The training loss that is shown is the mixed one.
 struct MixUp {
   double alpha = 0.4;
+  double probability = 1;  ///< of a batch to be mixed
 
-  void on_stage_planned(const StagePlanned&) const { detail::check_alpha("MixUp", alpha); }
-  void on_batch_ready(const BatchReady& event);
-  void on_loss_ready(const LossReady& event) const { mixed_.mix_loss(event); }
-
-  detail::Mixed mixed_ = {};  // from a batch's begin to its loss
+  using State = detail::Mixed;  // from a batch's begin to its loss
+  void on_stage_planned(const StagePlanned&) const { detail::check_mixing("MixUp", alpha, probability); }
+  void on_batch_ready(const BatchReady& event, State& now) const;
+  static void on_loss_ready(const LossReady& event, State& now) { now.mix_loss(event); }
 };
 
 /// CutMix (arXiv:1905.04899): pastes a box of image j into image i; lambda is the fraction of i that is left. The box
@@ -58,12 +61,12 @@ struct MixUp {
 /// border. Images are the batch's first input, [N, ..., H, W].
 struct CutMix {
   double alpha = 1;
+  double probability = 1;  ///< of a batch to be mixed
 
-  void on_stage_planned(const StagePlanned&) const { detail::check_alpha("CutMix", alpha); }
-  void on_batch_ready(const BatchReady& event);
-  void on_loss_ready(const LossReady& event) const { mixed_.mix_loss(event); }
-
-  detail::Mixed mixed_ = {};  // from a batch's begin to its loss
+  using State = detail::Mixed;  // from a batch's begin to its loss
+  void on_stage_planned(const StagePlanned&) const { detail::check_mixing("CutMix", alpha, probability); }
+  void on_batch_ready(const BatchReady& event, State& now) const;
+  static void on_loss_ready(const LossReady& event, State& now) { now.mix_loss(event); }
 };
 
 }  // namespace thaw
@@ -76,34 +79,43 @@ THAW_INLINE double sample_beta(double alpha) {
   return at::_sample_dirichlet(at::full({2}, alpha, at::kDouble))[0].item<double>();
 }
 
+THAW_INLINE bool Mixed::begin(double probability) {
+  *this = {};
+  return probability >= 1 || at::rand({}, at::kDouble).item<double>() < probability;
+}
+
 THAW_INLINE at::Tensor Mixed::pair_up(const Batch& batch) {
   const at::Tensor partner = send_to(batch.input[0].device(), at::randperm(batch.size(), at::kLong));
   partner_target = batch.target.map([&](const at::Tensor& target) { return target.index_select(0, partner); });
   return partner;
 }
 
-THAW_INLINE void check_alpha(const char* who, double alpha) {
+THAW_INLINE void check_mixing(const char* who, double alpha, double probability) {
   if (!(alpha > 0)) throw ConfigError(who, "alpha is " + detail::number(alpha), "give a positive number");
+  if (!(probability >= 0 && probability <= 1))
+    throw ConfigError(who, "probability is " + detail::number(probability), "give a number from 0 to 1");
 }
 
 }  // namespace thaw::detail
 
 namespace thaw {
 
-THAW_INLINE void MixUp::on_batch_ready(const BatchReady& event) {
-  const at::Tensor partner = mixed_.pair_up(event.batch);
+THAW_INLINE void MixUp::on_batch_ready(const BatchReady& event, State& now) const {
+  if (!now.begin(probability)) return;
+  const at::Tensor partner = now.pair_up(event.batch);
   const double lambda = detail::sample_beta(alpha);
-  mixed_.lambda = std::max(lambda, 1 - lambda);
-  event.batch.input.replace(
-      0, at::lerp(event.batch.input[0].index_select(0, partner), event.batch.input[0], mixed_.lambda));
+  now.lambda = std::max(lambda, 1 - lambda);
+  const at::Tensor& images = event.batch.input[0];
+  event.batch.input.replace(0, at::lerp(images.index_select(0, partner), images, now.lambda));
 }
 
-THAW_INLINE void CutMix::on_batch_ready(const BatchReady& event) {
+THAW_INLINE void CutMix::on_batch_ready(const BatchReady& event, State& now) const {
   const at::Tensor& images = event.batch.input[0];
   if (images.dim() < 3)
     throw DataError("CutMix", "the inputs have " + std::to_string(images.dim()) + " dimensions",
                     "give images [N, ..., H, W]");
-  const at::Tensor partner = mixed_.pair_up(event.batch);
+  if (!now.begin(probability)) return;
+  const at::Tensor partner = now.pair_up(event.batch);
   const double side = std::sqrt(1 - detail::sample_beta(alpha));
   const auto cut = [&](std::int64_t size) {
     const double centre = at::rand({}, at::kDouble).item<double>() * static_cast<double>(size);
@@ -120,7 +132,7 @@ THAW_INLINE void CutMix::on_batch_ready(const BatchReady& event) {
   };
   box(result).copy_(box(images.index_select(0, partner)));
   event.batch.input.replace(0, result);
-  mixed_.lambda = 1 - static_cast<double>((bottom - top) * (right - left)) / static_cast<double>(height * width);
+  now.lambda = 1 - static_cast<double>((bottom - top) * (right - left)) / static_cast<double>(height * width);
 }
 
 }  // namespace thaw

@@ -55,6 +55,8 @@ struct ImageSourceOptions {
   bool shuffle = false;
   std::uint64_t seed = 0;  ///< with the epoch it fixes the order, and with epoch and image all that is drawn
   bool drop_last = false;  ///< leave out a last batch that is not full
+  /// [images], how often each is drawn: balanced_weights(source.targets()), say. See SampleOrder::weights.
+  at::Tensor weights = {};
   int workers = -1;        ///< threads that read and transform, each a batch at a time; -1: one per processor, up to 8
   std::int64_t ahead = 4;  ///< batches that may be ready before they are asked for
 };
@@ -80,7 +82,8 @@ class ImageSource {
                .batch_size = options_->batch_size,
                .shuffle = options_->shuffle,
                .seed = options_->seed,
-               .drop_last = options_->drop_last} {
+               .drop_last = options_->drop_last,
+               .weights = options_->weights} {
     order_.check("ImageSource");
     options_->normalization.check("ImageSource", static_cast<int>(options_->channels));
     if (options_->ahead < 1 || options_->workers < -1)
@@ -125,6 +128,7 @@ class ImageSource {
     options.images.items.clear();
     for (std::int64_t i = 0; i < numbers.numel(); ++i)
       options.images.items.push_back(images().items.at(static_cast<std::size_t>(numbers[i].item<std::int64_t>())));
+    if (options.weights.defined()) options.weights = options.weights.index_select(0, numbers);
     return ImageSource(std::move(options));
   }
 
@@ -139,7 +143,8 @@ class ImageSource {
                      .batch_size = order_.batch_size,
                      .shuffle = order_.shuffle,
                      .seed = order_.seed,
-                     .drop_last = order_.drop_last})
+                     .drop_last = order_.drop_last,
+                     .weights = order_.weights})
         .with_input(std::move(input), shard);
   }
 
