@@ -45,7 +45,10 @@ void check_alpha(const char* who, double alpha);
 struct MixUp {
   double alpha = 0.4;
 
-  void on_stage_planned(const StagePlanned&) const { detail::check_alpha("MixUp", alpha); }
+  void on_stage_planned(const StagePlanned& event) const {
+    detail::check_alpha("MixUp", alpha);
+    event.mixes.emplace_back("MixUp");
+  }
   void on_batch_ready(const BatchReady& event);
   void on_loss_ready(const LossReady& event) const { mixed_.mix_loss(event); }
 
@@ -58,7 +61,10 @@ struct MixUp {
 struct CutMix {
   double alpha = 1;
 
-  void on_stage_planned(const StagePlanned&) const { detail::check_alpha("CutMix", alpha); }
+  void on_stage_planned(const StagePlanned& event) const {
+    detail::check_alpha("CutMix", alpha);
+    event.mixes.emplace_back("CutMix");
+  }
   void on_batch_ready(const BatchReady& event);
   void on_loss_ready(const LossReady& event) const { mixed_.mix_loss(event); }
 

@@ -56,7 +56,7 @@ struct EMA {
   double decay = 0.999;
   bool warm_up = true;
 
-  void on_stage_planned(const StagePlanned&) const;
+  void on_stage_planned(const StagePlanned& event) const;
   void on_stage_begin(const StageBegin& event);
   void on_epoch_begin(const EpochBegin&) {
     if (average_.swapped()) average_.swap();
@@ -147,7 +147,8 @@ THAW_INLINE void RunningAverage::visit(const StateVisitor& state, const LayerGro
 
 namespace thaw {
 
-THAW_INLINE void EMA::on_stage_planned(const StagePlanned&) const {
+THAW_INLINE void EMA::on_stage_planned(const StagePlanned& event) const {
+  event.averages.emplace_back("EMA");
   if (!(decay >= 0 && decay < 1))
     throw ConfigError("EMA", "decay is " + detail::number(decay), "give a number in [0, 1), .999 say");
 }
@@ -170,6 +171,7 @@ THAW_INLINE void EMA::on_run_state(const RunStateVisit& event) {
 
 THAW_INLINE void SWA::on_stage_planned(const StagePlanned& event) const {
   event.sets_weights.emplace_back("SWA");
+  event.averages.emplace_back("SWA");
   if (!(start >= 0 && start < 1))
     throw ConfigError("SWA", "start is " + detail::number(start), "give a fraction in [0, 1)");
 }
