@@ -26,7 +26,7 @@ struct Batch {
   bool stand_in = false;
 
   /// How many samples.
-  [[nodiscard]] std::int64_t size() const { return input[0].size(0); }
+  [[nodiscard]] std::int64_t size() const { return input.empty() ? 0 : input[0].size(0); }
   /// How many that count.
   [[nodiscard]] std::int64_t counted() const { return stand_in ? 0 : size(); }
   /// The same on a device. Copies from host memory run beside what the device computes: the current stream waits for

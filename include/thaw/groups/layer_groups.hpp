@@ -129,8 +129,15 @@ class LayerGroups {
   /// `replace_module`, say. An optimizer over the groups would go on training the old ones.
   void check_current() const;
 
+  /// Throws ConfigError that names a parameter whose `requires_grad` is not what its group's being frozen says: someone
+  /// else set it, and it would train, or not, against what is recorded.
+  void check_flags() const;
+
   /// Puts the whole module in training mode, then those norm layers that are held in evaluation mode.
   void train() const;
+
+  /// The second half of it: for who cannot know what put the module in training mode.
+  void hold_norms() const;
 
   /// Puts the whole module in evaluation mode.
   void eval() const { module_->eval(); }
@@ -206,9 +213,24 @@ THAW_INLINE std::vector<at::Tensor> LayerGroups::gradients() const {
 
 THAW_INLINE void LayerGroups::train() const {
   module_->train();
+  hold_norms();
+}
+
+THAW_INLINE void LayerGroups::hold_norms() const {
   for (std::size_t i = 0; i < size(); ++i)
     if (norm_of(i) == Norm::hold)
       for (const auto& layer : groups_[i].norms) detail::hold_norm(*layer);
+}
+
+THAW_INLINE void LayerGroups::check_flags() const {
+  for (std::size_t i = 0; i < size(); ++i)
+    for (const GroupParameter& parameter : groups_[i].parameters)
+      if (const bool trains = parameter.trains(frozen_[i], norm_); trains != parameter.tensor.requires_grad())
+        throw ConfigError("LayerGroups",
+                          std::string("requires_grad of \"") + parameter.name + "\" was set to " +
+                              (trains ? "false" : "true") + " while a stage runs, by a callback or another Learner",
+                          "freeze and thaw by learner.freeze_to(n) or thaw::apply(policy, learner.groups()), and let "
+                          "one Learner end its fit before another trains the same model");
 }
 
 THAW_INLINE std::vector<at::Tensor> LayerGroups::freeze(std::vector<bool> frozen, NormRule norm) {

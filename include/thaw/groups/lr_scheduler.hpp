@@ -43,6 +43,8 @@ class ScheduledLR final : public torch::optim::LRScheduler {
                         std::to_string(total_steps) + " steps, " + std::to_string(steps_per_epoch) + " per epoch",
                         "give numbers of optimizer steps, 1 or more");
     schedule_.check();
+    for (std::int64_t i = 0; i < total_steps; ++i)
+      detail::check_value(schedule_(at(i)), "ScheduledLR", " at step " + std::to_string(i));
     step();
   }
 
@@ -56,6 +58,7 @@ class ScheduledLR final : public torch::optim::LRScheduler {
 
   std::vector<double> get_lrs() override {
     const ScheduleValue value = schedule_(at(static_cast<std::int64_t>(step_count_)));
+    detail::check_value(value, "ScheduledLR");
     if (value.momentum)
       for (auto& group : optimizer_->param_groups()) write_momentum(group.options(), *value.momentum);
     std::vector<double> rates = peaks_;

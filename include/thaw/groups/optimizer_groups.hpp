@@ -45,19 +45,21 @@ class OptimizerGroups {
   void set_lr(std::span<const double> lr) const;
 
   /// Sets what a schedule says for this step: `peak_lr` of every layer group times its multiplier, and its momentum
-  /// where it has one.
+  /// where it has one. Throws ConfigError for what no optimizer can take.
   void set(const ScheduleValue& value, std::span<const double> peak_lr) const;
 
   /// The absolute rate of every layer group.
   [[nodiscard]] std::vector<double> lr() const;
 
-  /// Sets SGD's and RMSprop's momentum, Adam's and AdamW's beta1; other optimizers have none and are left alone.
+  /// Sets SGD's and RMSprop's momentum, Adam's and AdamW's beta1; other optimizers have none and are left alone. Throws
+  /// ConfigError outside [0, 1).
   void set_momentum(double momentum) const;
 
   /// The weight decay of a layer group's weights; none where the optimizer has none, or nothing in it decays.
   [[nodiscard]] std::optional<double> weight_decay(std::size_t layer_group) const;
 
-  /// Sets it. Biases, norm layers and vectors, which do not decay, are left alone.
+  /// Sets it. Biases, norm layers and vectors, which do not decay, are left alone. Throws ConfigError for a number
+  /// that is negative or not finite.
   void set_weight_decay(std::size_t layer_group, double decay) const;
 
   /// The momentum or beta1 in force; none where the optimizer has none.
@@ -124,6 +126,7 @@ THAW_INLINE void OptimizerGroups::set_lr(std::span<const double> lr) const {
 
 THAW_INLINE void OptimizerGroups::set(const ScheduleValue& value, std::span<const double> peak_lr) const {
   check(peak_lr);
+  detail::check_value(value, "OptimizerGroups");
   each([&](const Member& m) {
     options(m).set_lr(peak_lr[m.layer_group] * value.lr);
     if (value.momentum && m.write_momentum) m.write_momentum(options(m), *value.momentum);
@@ -137,6 +140,7 @@ THAW_INLINE std::vector<double> OptimizerGroups::lr() const {
 }
 
 THAW_INLINE void OptimizerGroups::set_momentum(double momentum) const {
+  detail::check_value({1, momentum}, "OptimizerGroups");
   each([&](const Member& m) {
     if (m.write_momentum) m.write_momentum(options(m), momentum);
   });
@@ -151,6 +155,9 @@ THAW_INLINE std::optional<double> OptimizerGroups::weight_decay(std::size_t laye
 }
 
 THAW_INLINE void OptimizerGroups::set_weight_decay(std::size_t layer_group, double decay) const {
+  if (!(std::isfinite(decay) && decay >= 0))
+    throw ConfigError("OptimizerGroups", "a weight decay of " + detail::number(decay),
+                      "give a finite number, 0 or more");
   each([&](const Member& m) {
     if (m.layer_group == layer_group && m.decays) write_weight_decay(options(m), decay);
   });

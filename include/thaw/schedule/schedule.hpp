@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
+#include <cmath>
 #include <concepts>
 #include <functional>
 #include <optional>
+#include <string>
 #include <type_traits>
 #include <utility>
 
+#include <thaw/core/error.hpp>
 #include <thaw/schedule/progress.hpp>
 
 namespace thaw {
@@ -22,6 +25,16 @@ struct ScheduleValue {
 };
 
 namespace detail {
+
+/// Throws ConfigError for a value that no optimizer can take. `when`: " at step 3 of 10", or nothing.
+inline void check_value(const ScheduleValue& value, const std::string& where, const std::string& when = "") {
+  if (!std::isfinite(value.lr) || value.lr < 0)
+    throw ConfigError(where, "its schedule gives a rate multiplier of " + number(value.lr) + when,
+                      "return a finite number, 0 or more");
+  if (value.momentum && !(*value.momentum >= 0 && *value.momentum < 1))
+    throw ConfigError(where, "its schedule gives a momentum of " + number(*value.momentum) + when,
+                      "return a number in [0, 1)");
+}
 
 // The forms in which a schedule may be called, in the order in which they are tried.
 template <class S>

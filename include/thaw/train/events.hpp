@@ -40,6 +40,8 @@ struct StagePlanned {
   /// Callbacks that put other weights into the model as a stage ends name themselves here. Two of them are refused: the
   /// second would undo what the first did.
   std::vector<std::string>& sets_weights;
+  std::vector<std::string>& averages;  ///< likewise those that keep an average where the model has its weights
+  std::vector<std::string>& mixes;     ///< likewise those that mix the samples of a batch and replace its loss
 };
 
 /// After a plan was found sound, before its first stage; not in a fit that a resumed run goes on with.

@@ -125,7 +125,8 @@ class Learner {
   /// kind of number, and for another optimizer or other layer groups; then nothing has changed.
   void load(const std::filesystem::path& path);
 
-  /// All that the run needs to go on from here: see RunState. Between two fits, or in a callback's on_safe_point.
+  /// All that the run needs to go on from here: see RunState. Between two fits, or in a callback's on_safe_point; in another
+  /// handler it throws ConfigError.
   [[nodiscard]] RunState run_state();
   /// Goes on from there, in a program that makes the same calls again: see RunState. Throws ConfigError, naming what
   /// differs, for another model or optimizer, and then nothing has changed; for another plan or other callbacks when it
@@ -143,11 +144,13 @@ class Learner {
   std::vector<double> decide_once(const std::function<std::vector<double>()>& decide);
 
   /// For callbacks: ends the stage after this step or epoch; the next stage of a plan follows. The first reason counts.
+  /// Throws ConfigError where no stage runs.
   void stop(std::string reason);
   /// For callbacks, in on_loss_ready or on_gradients_ready: the optimizer leaves this step out, its loss counts in no
   /// mean; schedules go on.
   void skip_step();
-  /// For callbacks: multiplies all rates from the next step on, until the stage ends.
+  /// For callbacks: multiplies all rates from the next step on, until the stage ends. Throws ConfigError for a factor
+  /// that is negative or not finite.
   void scale_lr(double factor);
   [[nodiscard]] double lr_scale() const;
 

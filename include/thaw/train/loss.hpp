@@ -8,6 +8,7 @@
 #include <ATen/ops/binary_cross_entropy_with_logits.h>
 #include <ATen/ops/cross_entropy_loss.h>
 #include <ATen/ops/mse_loss.h>
+#include <ATen/ops/nll_loss_nd.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/where.h>
 
@@ -28,6 +29,12 @@ namespace detail {
 
 /// Whether the first target counts, where it lies in host memory and is cheap to read. False says nothing.
 bool first_is_kept(const at::Tensor& target, std::int64_t ignore_index);
+
+/// To the number of targets, how much a mean over them is over: those that are not ignored, each by its class's weight.
+at::Tensor kept_weight(const at::Tensor& target, const at::Tensor& weight, std::int64_t ignore_index);
+
+/// Throws DataError for a target outside [0, 1], or that is NaN.
+void check_probabilities(const std::string& where, const at::Tensor& targets, const std::string& fix);
 
 }  // namespace detail
 
@@ -90,19 +97,45 @@ struct MeanSquaredError {
   /// Throws DataError when the shapes differ.
   [[nodiscard]] at::Tensor operator()(const at::Tensor& output, const at::Tensor& target) const;
 
-  /// Throws DataError when the targets' shape does not fit this output.
-  void check(const at::Tensor& output, const at::Tensor& targets) const {
-    detail::check_same_shape("mse", output.sizes(), targets.sizes(), /*same_samples=*/false);
-  }
+  /// Throws DataError when the targets' shape does not fit this output, or one of them is not finite.
+  void check(const at::Tensor& output, const at::Tensor& targets) const;
 };
 
 inline constexpr MeanSquaredError mse{};
+
+/// What a Learner takes torch::nn::NLLLoss for: the same mean of -output[target], `output` the log-probabilities
+/// [N, classes], where a batch in which every target is ignored adds nothing. As CrossEntropy.
+struct NegativeLogLikelihood {
+  at::Tensor weight = {};
+  std::int64_t ignore_index = -100;
+
+  [[nodiscard]] at::Tensor operator()(const at::Tensor& output, const at::Tensor& target) const;
+  [[nodiscard]] at::Tensor counted(const at::Tensor&, const at::Tensor& target) const {
+    return detail::kept_weight(target, weight, ignore_index);
+  }
+};
 
 }  // namespace thaw
 
 #if THAW_DEFINES(train)
 
 namespace thaw::detail {
+
+THAW_INLINE void check_probabilities(const std::string& where, const at::Tensor& targets, const std::string& fix) {
+  if (targets.numel() == 0) return;
+  const auto lowest = targets.min().to(at::kDouble).item<double>();
+  const auto highest = targets.max().to(at::kDouble).item<double>();
+  if (!(lowest >= 0 && highest <= 1))
+    throw DataError(where, "there is a target " + (std::isnan(lowest) ? "NaN" : number(lowest < 0 ? lowest : highest)),
+                    fix);
+}
+
+THAW_INLINE at::Tensor kept_weight(const at::Tensor& target, const at::Tensor& weight, std::int64_t ignore_index) {
+  const at::Tensor kept = target.ne(ignore_index);
+  if (!weight.defined()) return kept.to(at::kDouble).mean();
+  const at::Tensor classes = (target.to(at::kLong) * kept).flatten();
+  return (weight.to(target.device(), at::kDouble).index_select(0, classes) * kept.flatten()).mean();
+}
 
 THAW_INLINE bool first_is_kept(const at::Tensor& target, std::int64_t ignore_index) {
   if (!target.is_cpu() || target.numel() == 0) return false;
@@ -128,10 +161,7 @@ THAW_INLINE at::Tensor CrossEntropy::operator()(const at::Tensor& output, const 
 
 THAW_INLINE at::Tensor CrossEntropy::counted(const at::Tensor& output, const at::Tensor& target) const {
   if (target.is_floating_point()) return at::ones({}, output.options().dtype(at::kDouble).requires_grad(false));
-  const at::Tensor kept = target.ne(ignore_index);
-  if (!weight.defined()) return kept.to(at::kDouble).mean();
-  const at::Tensor classes = (target.to(at::kLong) * kept).flatten();
-  return (weight.to(output.device(), at::kDouble).index_select(0, classes) * kept.flatten()).mean();
+  return detail::kept_weight(target, weight, ignore_index);
 }
 
 THAW_INLINE void CrossEntropy::check(const at::Tensor& output, const at::Tensor& targets) const {
@@ -139,11 +169,15 @@ THAW_INLINE void CrossEntropy::check(const at::Tensor& output, const at::Tensor&
     throw DataError("cross_entropy", "the model's output has " + std::to_string(output.dim()) + " dimension(s)",
                     "let the model return [samples, classes]");
   const std::int64_t classes = output.size(1);
+  if (classes == 1)
+    throw DataError("cross_entropy", "the model's output has one class, of which the loss is always 0",
+                    "give the model a head with more classes, or take thaw::bce_with_logits for one logit per sample");
   check_options(classes);
   if (targets.is_floating_point()) {
     if (targets.dim() != output.dim())
       throw DataError("cross_entropy", "targets are floating-point", "give class indices: target.to(torch::kLong)");
     detail::check_same_shape("cross_entropy", output.sizes(), targets.sizes(), /*same_samples=*/false);
+    detail::check_probabilities("cross_entropy", targets, "give probabilities of classes");
     if (ignore_index >= 0)
       throw ConfigError("cross_entropy", "ignore_index does not go with targets that are probabilities",
                         "leave it out, or give class indices");
@@ -190,13 +224,19 @@ THAW_INLINE void BinaryCrossEntropy::check(const at::Tensor& output, const at::T
                           detail::sizes_text(output.sizes()),
                       "give one weight per label");
   detail::check_same_shape("bce_with_logits", output.sizes(), targets.sizes(), /*same_samples=*/false);
-  if (targets.numel() == 0) return;
-  const auto lowest = targets.min().to(at::kDouble).item<double>();
-  const auto highest = targets.max().to(at::kDouble).item<double>();
-  if (!(lowest >= 0 && highest <= 1))
-    throw DataError("bce_with_logits",
-                    "there is a target " + (std::isnan(lowest) ? "NaN" : detail::number(lowest < 0 ? lowest : highest)),
-                    "give 0 or 1 per label, or a probability");
+  detail::check_probabilities("bce_with_logits", targets, "give 0 or 1 per label, or a probability");
+}
+
+THAW_INLINE at::Tensor NegativeLogLikelihood::operator()(const at::Tensor& output, const at::Tensor& target) const {
+  const at::Tensor weights = weight.defined() ? weight.to(output.device(), output.scalar_type()) : weight;
+  const at::Tensor loss = at::nll_loss_nd(output, target, weights, at::Reduction::Mean, ignore_index);
+  return at::where(target.ne(ignore_index).any(), loss, 0);
+}
+
+THAW_INLINE void MeanSquaredError::check(const at::Tensor& output, const at::Tensor& targets) const {
+  detail::check_same_shape("mse", output.sizes(), targets.sizes(), /*same_samples=*/false);
+  if (!targets.isfinite().all().item<bool>())
+    throw DataError("mse", "there is a target that is NaN or infinite", "leave such samples out");
 }
 
 THAW_INLINE at::Tensor MeanSquaredError::operator()(const at::Tensor& output, const at::Tensor& target) const {

@@ -18,6 +18,7 @@
 #include <thaw/core/compiled.hpp>
 #include <thaw/core/error.hpp>
 #include <thaw/data/fields.hpp>
+#include <thaw/train/detail/check_mean.hpp>
 #include <thaw/train/detail/shapes.hpp>
 
 namespace thaw {
@@ -63,6 +64,9 @@ namespace detail {
 /// total[0] / total[1]: NaN where nothing was counted.
 at::Tensor ratio(const at::Tensor& total);
 
+/// The index of the largest output along dimension 1; of one logit, whether it is > 0.
+at::Tensor predicted_class(const at::Tensor& output);
+
 /// Sum over the entries of `right` (bool), and how many: those whose target is `ignore_index` are left out.
 at::Tensor right_of(const at::Tensor& right, const at::Tensor& target, const std::optional<std::int64_t>& ignore_index);
 
@@ -107,8 +111,9 @@ struct AccuracyOptions {
   std::optional<std::int64_t> ignore_index = {};  ///< targets that do not count
 };
 
-/// Fraction of targets that are the index of the largest output along dimension 1. `output` is [N, classes, ...],
-/// `target` [N, ...]: classes of samples, or of pixels. NaN where every target is ignored. Source: fastai's accuracy.
+/// Fraction of targets that are the index of the largest output along dimension 1; where that has one entry, a logit,
+/// class 1 of two where it is > 0. `output` is [N, classes, ...], `target` [N, ...]: classes of samples, or of pixels.
+/// NaN where every target is ignored. Source: fastai's accuracy.
 [[nodiscard]] Metric accuracy(AccuracyOptions options = {});
 
 /// Fraction of targets that are among the k largest outputs along dimension 1; shapes as for accuracy. Which of equal
@@ -123,6 +128,10 @@ namespace thaw::detail {
 
 THAW_INLINE at::Tensor ratio(const at::Tensor& total) {
   return total.select(0, 0) / total.select(0, 1);
+}
+
+THAW_INLINE at::Tensor predicted_class(const at::Tensor& output) {
+  return output.size(1) == 1 ? output.squeeze(1).gt(0).to(at::kLong) : output.argmax(1);
 }
 
 THAW_INLINE at::Tensor right_of(const at::Tensor& right, const at::Tensor& target,
@@ -145,6 +154,7 @@ THAW_INLINE Metric mean_metric(const std::string& name,
           .observe =
               [name, mean = std::move(mean)](const at::Tensor& output, const at::Tensor& target) {
                 const at::Tensor value = mean(output, target).to(at::kDouble);
+                detail::check_no_broadcast(mean, output, target, "metric \"" + name + "\"");
                 if (value.numel() != 1)
                   throw ConfigError("metric \"" + name + "\"",
                                     "it gives " + std::to_string(value.numel()) + " values for a batch",
@@ -184,7 +194,7 @@ THAW_INLINE Metric accuracy(AccuracyOptions options) {
           .observe =
               [options](const at::Tensor& output, const at::Tensor& target) {
                 detail::check_class_shapes("accuracy", output.sizes(), target.sizes());
-                return detail::right_of(output.argmax(1).eq(target), target, options.ignore_index);
+                return detail::right_of(detail::predicted_class(output).eq(target), target, options.ignore_index);
               },
           .value = detail::ratio,
           .better = Better::higher};

@@ -51,7 +51,10 @@ struct MixUp {
   double probability = 1;  ///< of a batch to be mixed
 
   using State = detail::Mixed;  // from a batch's begin to its loss
-  void on_stage_planned(const StagePlanned&) const { detail::check_mixing("MixUp", alpha, probability); }
+  void on_stage_planned(const StagePlanned& event) const {
+    detail::check_mixing("MixUp", alpha, probability);
+    event.mixes.emplace_back("MixUp");
+  }
   void on_batch_ready(const BatchReady& event, State& now) const;
   static void on_loss_ready(const LossReady& event, State& now) { now.mix_loss(event); }
 };
@@ -64,7 +67,10 @@ struct CutMix {
   double probability = 1;  ///< of a batch to be mixed
 
   using State = detail::Mixed;  // from a batch's begin to its loss
-  void on_stage_planned(const StagePlanned&) const { detail::check_mixing("CutMix", alpha, probability); }
+  void on_stage_planned(const StagePlanned& event) const {
+    detail::check_mixing("CutMix", alpha, probability);
+    event.mixes.emplace_back("CutMix");
+  }
   void on_batch_ready(const BatchReady& event, State& now) const;
   static void on_loss_ready(const LossReady& event, State& now) { now.mix_loss(event); }
 };

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
+#include <cstddef>
 #include <limits>
 #include <optional>
 #include <string>
@@ -20,15 +22,15 @@ namespace thaw {
 
 namespace detail {
 
-/// By parts of well-known names; none for others.
+/// By the words of well-known names; none for others, and for those that turn a word round.
 std::optional<Better> better_by_name(std::string_view name);
 
 }  // namespace detail
 
 /// A number of each epoch to watch: "valid_loss", "train_loss", or a metric by its name. Which way it should go is said
-/// here, or by the metric (Metric::better), or known by its name: lower for one with "loss", "mae", "mse", "error" or
-/// "perplexity" in it, higher for "accuracy", "f1", "iou" and the like. Where none of these says it, that is an error
-/// before training.
+/// here, or by the metric (Metric::better), or known by its name: lower for one with a word "loss", "mae", "mse",
+/// "error" or "perplexity", higher for "accuracy", "f1", "iou" and the like. Where none of these says it, or two metrics
+/// have that name, that is an error before training.
 struct Monitor {
   std::string name = "valid_loss";
   Better better = Better::by_name;
@@ -63,11 +65,20 @@ struct Monitor {
 namespace thaw::detail {
 
 THAW_INLINE std::optional<Better> better_by_name(std::string_view name) {
-  const auto has = [&](std::string_view part) { return name.find(part) != std::string_view::npos; };
-  for (const char* part : {"loss", "mae", "mse", "error", "perplexity"})
-    if (has(part)) return Better::lower;
-  for (const char* part : {"accuracy", "precision", "recall", "auc", "auroc", "f1", "iou", "dice", "r2", "top_"})
-    if (has(part)) return Better::higher;
+  const auto has = [&, is_letter = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0; }](
+                       std::string_view word) {  // a whole one: "dice" is none of "indices"
+    for (std::size_t at = name.find(word); at != std::string_view::npos; at = name.find(word, at + 1)) {
+      const std::size_t end = at + word.size();
+      if ((at == 0 || !is_letter(name[at - 1])) && (end == name.size() || !is_letter(name[end]))) return true;
+    }
+    return false;
+  };
+  for (const char* word : {"neg", "negative", "minus", "no", "non", "not", "gap", "drop", "change"})
+    if (has(word)) return std::nullopt;  // as scikit-learn's neg_mean_squared_error
+  for (const char* word : {"loss", "mae", "mse", "rmse", "error", "errors", "perplexity"})
+    if (has(word)) return Better::lower;
+  for (const char* word : {"accuracy", "precision", "recall", "auc", "auroc", "f1", "iou", "miou", "dice", "r2", "top"})
+    if (has(word)) return Better::higher;
   return std::nullopt;
 }
 
@@ -104,6 +115,9 @@ THAW_INLINE void Monitor::settle(const Learner& learner, const char* who) {
     throw ConfigError(
         who, "nothing is called \"" + name + "\"",
         "watch one of: " + join_names(known) + (learner.data().valid ? "" : " (there is no validation data)"));
+  if (std::ranges::count(known, whole) > 1)
+    throw ConfigError(who, "more than one number is called \"" + whole + "\"",
+                      "give each metric a name of its own: metric.name = \"...\"");
   if (better != Better::by_name) return;
   for (const Metric& metric : learner.metrics())
     if (metric.name == whole) better = metric.better;

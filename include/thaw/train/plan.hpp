@@ -164,18 +164,8 @@ THAW_INLINE std::vector<ScheduleValue> schedule_over(const AnySchedule& schedule
 }
 
 THAW_INLINE void check_schedule(const AnySchedule& schedule, const PlannedStage& stage, const std::string& where) {
-  const auto refuse = [&](const Progress& at, const std::string& what, const std::string& fix) {
-    throw ConfigError(
-        where, "its schedule gives " + what + " at step " + std::to_string(at.step) + " of " + std::to_string(at.steps),
-        fix);
-  };
-  for (const Progress& at : steps(stage.steps(), stage.steps_per_epoch)) {
-    const ScheduleValue value = schedule(at);
-    if (!std::isfinite(value.lr) || value.lr < 0)
-      refuse(at, "a rate multiplier of " + number(value.lr), "return a finite number, 0 or more");
-    if (value.momentum && !(*value.momentum >= 0 && *value.momentum < 1))
-      refuse(at, "a momentum of " + number(*value.momentum), "return a number in [0, 1)");
-  }
+  for (const Progress& at : steps(stage.steps(), stage.steps_per_epoch))
+    check_value(schedule(at), where, " at step " + std::to_string(at.step) + " of " + std::to_string(at.steps));
 }
 
 THAW_INLINE std::vector<RateSpan> rate_spans(const std::vector<ScheduleValue>& schedule,
@@ -208,13 +198,14 @@ THAW_INLINE StageDescription describe(const LayerGroups& groups, const Stage& st
   const std::vector<ScheduleValue> schedule = schedule_over(stage.schedule, planned);
   const std::vector<GroupPlan> plans = group_plan(groups, planned);
   std::vector<std::string> notes = norm_notes(groups, planned.frozen.back().frozen, planned.norm, planned.steps());
-  if (std::ranges::all_of(schedule, [](const ScheduleValue& value) { return value.lr == 0; }))
-    notes.emplace_back("the schedule gives a rate of 0 at every step, so nothing moves");
+  std::vector<RateSpan> rates = rate_spans(schedule, plans);
+  if (std::ranges::all_of(rates, [](const RateSpan& span) { return span.highest == 0; }))
+    notes.emplace_back("every group has a rate of 0 at every step, so nothing moves");
   return {.name = stage.name,
           .epochs = planned.epochs,
           .steps_per_epoch = planned.steps_per_epoch,
           .groups = plans,
-          .rates = rate_spans(schedule, plans),
+          .rates = std::move(rates),
           .momentum = momentum_span(schedule),
           .norm = planned.norm,
           .notes = std::move(notes),

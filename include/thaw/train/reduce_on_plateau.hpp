@@ -28,6 +28,8 @@ struct ReduceOnPlateau {
     monitor.settle(event.learner, "ReduceOnPlateau");
     if (!(factor > 0 && factor < 1))
       throw ConfigError("ReduceOnPlateau", "factor is " + detail::number(factor), "give a number between 0 and 1");
+    if (!(min_scale >= 0 && min_scale <= 1))
+      throw ConfigError("ReduceOnPlateau", "min_scale is " + detail::number(min_scale), "give a number from 0 to 1");
     if (patience < 0 || cooldown < 0)
       throw ConfigError("ReduceOnPlateau",
                         "patience is " + std::to_string(patience) + ", cooldown " + std::to_string(cooldown),

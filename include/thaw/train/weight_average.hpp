@@ -62,7 +62,7 @@ struct EMA {
     std::int64_t steps = 0;
   };
 
-  void on_stage_planned(const StagePlanned&) const;
+  void on_stage_planned(const StagePlanned& event) const;
   static void on_stage_begin(const StageBegin& event, State& now);
   static void on_epoch_begin(const EpochBegin&, State& now) {
     if (now.average.swapped()) now.average.swap();
@@ -152,7 +152,8 @@ THAW_INLINE void RunningAverage::visit(const StateVisitor& state, const LayerGro
 
 namespace thaw {
 
-THAW_INLINE void EMA::on_stage_planned(const StagePlanned&) const {
+THAW_INLINE void EMA::on_stage_planned(const StagePlanned& event) const {
+  event.averages.emplace_back("EMA");
   if (!(decay >= 0 && decay < 1))
     throw ConfigError("EMA", "decay is " + detail::number(decay), "give a number in [0, 1), .999 say");
 }
@@ -174,6 +175,7 @@ THAW_INLINE void EMA::on_run_state(const RunStateVisit& event, State& now) {
 
 THAW_INLINE void SWA::on_stage_planned(const StagePlanned& event) const {
   event.sets_weights.emplace_back("SWA");
+  event.averages.emplace_back("SWA");
   if (!(start >= 0 && start < 1))
     throw ConfigError("SWA", "start is " + detail::number(start), "give a fraction in [0, 1)");
 }

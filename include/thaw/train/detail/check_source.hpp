@@ -19,10 +19,12 @@
 #include <thaw/core/random_state.hpp>
 #include <thaw/data/source.hpp>
 #include <thaw/groups/layer_groups.hpp>
+#include <thaw/train/detail/check_mean.hpp>
 #include <thaw/train/detail/compute_mode.hpp>
 #include <thaw/train/detail/graph_leaves.hpp>
 #include <thaw/train/detail/shapes.hpp>
 #include <thaw/train/detail/task.hpp>
+#include <thaw/train/detail/too_few_samples.hpp>
 #include <thaw/train/metric.hpp>
 #include <thaw/train/metric_total.hpp>
 
@@ -39,18 +41,18 @@ inline std::string shapes_text(const Fields& fields) {
 
 /// What the model makes of a batch; what it cannot take is a DataError that names the batch. Where a layout in memory
 /// was asked for, which may be what it cannot take, the error is LibTorch's own.
-inline Fields tried_forward(const Task& task, const Batch& batch, const LayerGroups& groups, Layout layout,
+inline Fields tried_forward(const Task& task, const Fields& input, const LayerGroups& groups, Layout layout,
                             const std::string& what) {
   try {
-    return task.forward(batch.input);
+    return task.forward(input);
   } catch (const c10::Error& error) {
-    std::string found = "the model cannot take an input of " + shapes_text(batch.input);
+    std::string found = "the model cannot take an input of " + shapes_text(input);
     std::string fix = "give it the shape and type of number that forward takes";
     const GroupParameter& weight = groups[0].parameters[0];
-    const auto differs = [&](const at::Tensor& input) {
-      return input.is_floating_point() && input.scalar_type() != weight.tensor.scalar_type();
+    const auto differs = [&](const at::Tensor& tensor) {
+      return tensor.is_floating_point() && tensor.scalar_type() != weight.tensor.scalar_type();
     };
-    if (std::ranges::any_of(batch.input, differs)) {
+    if (std::ranges::any_of(input, differs)) {
       found += "; its parameter " + weight.name + " is " + c10::toString(weight.tensor.scalar_type());
       fix = "bring both to one type: model->to(torch::kFloat), or input.to(torch::kFloat)";
     } else if (is_out_of_memory(error) || layout == Layout::channels_last) {
@@ -128,8 +130,9 @@ inline Batch check_source(const Task& task, const DataSource& source, std::int64
   const std::optional<Batch> first = source.first(epoch, shard);
   if (!first)
     throw DataError(what, "a second pass over it gives no batches", "give a source that can be run through again");
+  if (first->size() == 0) throw no_samples(what);
   const Batch batch = first->to(device);
-  const Fields output = tried_forward(task, batch, groups, layout, what);
+  const Fields output = tried_forward(task, batch.input, groups, layout, what);
   const Fields& target = source.targets().empty() ? batch.target : source.targets();
   if (source.classes().empty()) check_masks(output, target, what);  // else they were read as these classes
   if (task.check) task.check(output, target);
@@ -137,6 +140,7 @@ inline Batch check_source(const Task& task, const DataSource& source, std::int64
   if (loss.numel() != 1)
     throw ConfigError("loss", "it gives " + std::to_string(loss.numel()) + " values for a batch",
                       "return one number: the mean over the samples");
+  if (!task.check) check_mean(task.loss, output, batch.target, what);
   for (const Metric& metric : metrics) MetricTotal(metric).add(output, batch.target);
   return batch;
 }

@@ -26,8 +26,7 @@ inline at::Tensor class_counts(const std::string& name, const at::Tensor& output
                                const std::optional<std::int64_t>& ignore_index) {
   if (target.dim() > 1 && target.dim() == output.dim() && target.size(1) == 1) target = target.squeeze(1);
   check_class_shapes(name, output.sizes(), target.sizes());
-  const at::Tensor predicted =
-      (output.size(1) == 1 ? output.squeeze(1).gt(0).to(at::kLong) : output.argmax(1)).flatten();
+  const at::Tensor predicted = predicted_class(output).flatten();
   at::Tensor actual = target.flatten().to(at::kLong);
   at::Tensor weight = at::ones_like(actual, actual.options().dtype(at::kDouble));
   if (ignore_index) {

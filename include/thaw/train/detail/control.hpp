@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <exception>
 #include <optional>
@@ -12,6 +13,7 @@
 #include <thaw/core/error.hpp>
 #include <thaw/data/source.hpp>
 #include <thaw/train/callback.hpp>
+#include <thaw/train/detail/too_few_samples.hpp>
 #include <thaw/train/run_state.hpp>
 #include <thaw/train/world.hpp>
 
@@ -43,16 +45,19 @@ class Control {
  public:
   explicit Control(const World& world) : world_(world) {}
 
-  /// The first reason counts.
-  void stop(std::string reason) {
-    if (!stop_) stop_ = std::move(reason);
-  }
-  void skip_step() { skip_ = true; }
-  void scale_lr(double factor) { lr_scale_ *= factor; }
+  /// The first reason counts. Throws ConfigError where no stage and no LR finder runs: nothing would come of it.
+  void stop(std::string reason);
+  /// Likewise.
+  void skip_step();
+  /// Throws ConfigError for a factor that gives no rate.
+  void scale_lr(double factor);
 
-  void begin_stage() { stop_.reset(), lr_scale_ = 1; }
+  /// A stage, or an LR finder, begins or ends.
+  void begin() { runs_ = true, stop_.reset(), lr_scale_ = 1; }
+  void end() { runs_ = false, stop_.reset(); }
+  /// A stage goes on that another process began.
+  void go_on() { runs_ = true; }
   void begin_step() { skip_ = false; }
-  void forget_stop() { stop_.reset(); }
 
   // As this process knows it; the same in all once they have agreed.
   [[nodiscard]] bool stopped() const { return stop_.has_value(); }
@@ -74,8 +79,10 @@ class Control {
 
  private:
   void take_reason(double processes_that_stop);
+  void check_runs(const char* call) const;
 
   const World& world_;
+  bool runs_ = false;  // a stage, or an LR finder
   std::optional<std::string> stop_ = {};  // why the running stage is to end
   bool skip_ = false;                     // the optimizer is to leave out the running step
   double lr_scale_ = 1;                   // what callbacks made of the running stage's rates
@@ -86,6 +93,28 @@ class Control {
 #if THAW_DEFINES(train)
 
 namespace thaw::detail {
+
+THAW_INLINE void Control::check_runs(const char* call) const {
+  if (!runs_)
+    throw ConfigError("Learner::" + std::string(call), "no stage runs that it could act on",
+                      "call it in a callback, from on_stage_begin to on_stage_end; to refuse a plan, throw there");
+}
+
+THAW_INLINE void Control::stop(std::string reason) {
+  check_runs("stop");
+  if (!stop_) stop_ = reason.empty() ? "a callback ended it" : std::move(reason);
+}
+
+THAW_INLINE void Control::skip_step() {
+  check_runs("skip_step");
+  skip_ = true;
+}
+
+THAW_INLINE void Control::scale_lr(double factor) {
+  if (!(std::isfinite(factor) && factor >= 0))
+    throw ConfigError("Learner::scale_lr", "a factor of " + number(factor), "give a finite number, 0 or more");
+  lr_scale_ *= factor;
+}
 
 THAW_INLINE void Control::take_reason(double processes_that_stop) {
   if (processes_that_stop == 0) return;
@@ -111,6 +140,7 @@ THAW_INLINE std::optional<Drawn> Control::draw(BatchStream& next) {
   std::optional<Batch> batch;
   const std::exception_ptr failed = failure_of([&] {
     if (!stop_) batch = next();
+    if (batch && batch->size() == 0) throw no_samples("training data");
   });
   const auto samples = static_cast<double>(batch ? batch->counted() : 0);
   const std::vector<double> sums = world_.all_reduce({stop_ ? 1.0 : 0.0, batch ? 1.0 : 0.0, samples}, failed);

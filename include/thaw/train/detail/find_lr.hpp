@@ -88,6 +88,7 @@ THAW_INLINE LRCurve find_lr(LearnerParts& parts, const LRFinder& finder, const s
   RunLog& log = parts.log;
   TrainingData& data = parts.data;
   finder.check();
+  check_grad_mode("Learner::find_lr");
   setup.groups.check_current();
   if (log.resumed)
     if (const LRCurve* before = log.lr_curves.next()) return *before;
@@ -102,7 +103,6 @@ THAW_INLINE LRCurve find_lr(LearnerParts& parts, const LRFinder& finder, const s
   if (finder.on_validation && !data.valid())
     throw ConfigError("LRFinder", "on_validation is asked for, but there is no validation data",
                       "give LearnerOptions::valid, or watch the training loss");
-  parts.control.forget_stop();
   const std::int64_t batches = batches_per_step(parts, callbacks);
   if (finder.steps * batches >= data.train().batches())  // it comes to the last batch
     data.check_last_batch({.peak_lr = {},
@@ -119,7 +119,8 @@ THAW_INLINE LRCurve find_lr(LearnerParts& parts, const LRFinder& finder, const s
     probes.held_out = [&, sample = std::make_shared<const std::vector<Batch>>(
                               spread_sample(data.valid(), finder.held_out_samples, setup.world.shard()))] {
       setup.groups.eval();
-      return evaluate(setup.task, {}, stream_of(sample), setup.device(), setup.world).loss;
+      return evaluate(setup.in_words(setup.task, "validation data"), {}, stream_of(sample), setup.device(), setup.world)
+          .loss;
     };
   }
   // Only now: training and validation may be one loader, which has one pass at a time.
@@ -127,7 +128,6 @@ THAW_INLINE LRCurve find_lr(LearnerParts& parts, const LRFinder& finder, const s
   if (finder.paired) probes.same_batch = [&] { return step.same_batch(); };
   LRCurve curve = finder.run(
       setup.groups, *setup.optimizer, [&] { return step(); }, probes);
-  parts.control.forget_stop();
   log.lr_curves.add(curve);
   tell(callbacks, LRFindEnd{.learner = parts.learner, .curve = curve});
   return curve;

@@ -33,10 +33,6 @@ std::vector<PlannedStage> plan_stages(std::span<const Stage> plan, const LayerGr
 
 namespace thaw::detail {
 
-inline std::string name_of(const Stage& stage) {
-  return "stage \"" + stage.name + "\"";
-}
-
 THAW_INLINE void check(const Stage& stage, const LayerGroups& groups, const std::string& where) {
   if (stage.epochs < 1) throw ConfigError(where, std::to_string(stage.epochs) + " epochs", "train at least 1");
   stage.schedule.check();
@@ -68,11 +64,21 @@ THAW_INLINE std::vector<PlannedStage> plan_stages(std::span<const Stage> plan, c
 
 THAW_INLINE std::int64_t batches_per_step(LearnerParts& parts, const std::vector<Callback>& callbacks) {
   std::int64_t batches = 1;
-  std::vector<std::string> sets_weights;
-  tell(callbacks, StagePlanned{.learner = parts.learner, .batches_per_step = batches, .sets_weights = sets_weights});
-  if (sets_weights.size() > 1)
-    throw ConfigError("callbacks", join_names(sets_weights) + " each put other weights into the model as a stage ends",
-                      "take one of them, or run the second in a stage of its own");
+  std::vector<std::string> sets_weights, averages, mixes;
+  tell(callbacks, StagePlanned{.learner = parts.learner,
+                               .batches_per_step = batches,
+                               .sets_weights = sets_weights,
+                               .averages = averages,
+                               .mixes = mixes});
+  const auto only_one = [](const std::vector<std::string>& who, const std::string& does, const std::string& fix) {
+    if (who.size() > 1) throw ConfigError("callbacks", join_names(who) + " each " + does, fix);
+  };
+  only_one(sets_weights, "put other weights into the model as a stage ends",
+           "take one of them, or run the second in a stage of its own");
+  only_one(averages, "keep an average of the weights in the model's place",
+           "take one of them, or run the second in a stage of its own");
+  only_one(mixes, "mix the samples of a batch, and the loss of one knows nothing of the other",
+           "take one of them, or a callback of your own that asks one of the two for each batch");
   if (batches < 1)
     throw ConfigError("callbacks", "they ask for " + std::to_string(batches) + " batches per step", "take at least 1");
   return batches;
@@ -115,6 +121,7 @@ class FitScope {
   FitScope(const FitScope&) = delete;
   FitScope& operator=(const FitScope&) = delete;
   ~FitScope() {
+    parts_.control.end();
     end();
     for (const Callback& callback : fit_.callbacks) try {
         callback.on(FitEnd{.learner = parts_.learner});
@@ -147,6 +154,7 @@ class FitScope {
 
 THAW_INLINE EpochRecord run_fit(LearnerParts& parts, std::span<const Stage> plan, std::vector<Callback> given) {
   parts.refuse_in_callback("fit");
+  check_grad_mode("Learner::fit");
   Setup& setup = parts.setup;
   RunLog& log = parts.log;
   TrainingCursor& cursor = parts.loop.cursor;
@@ -176,7 +184,7 @@ THAW_INLINE EpochRecord run_fit(LearnerParts& parts, std::span<const Stage> plan
                      .callbacks = callbacks};
     scope.last = parts.loop.run_stage(run);
     if (i + 1 == plan.size()) scope.end();
-    announce(setup.world, callbacks, SafePoint{.learner = parts.learner, .after = SafePoint::After::stage});
+    parts.loop.safe_point(callbacks, SafePoint::After::stage);
   }
   return scope.last;
 }

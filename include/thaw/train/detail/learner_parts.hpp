@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
+#include <c10/core/GradMode.h>
+#include <c10/core/InferenceMode.h>
+
 #include <memory>
 #include <span>
 #include <string>
@@ -64,6 +67,9 @@ LRCurve find_lr(LearnerParts& parts, const LRFinder& finder, const std::vector<C
 UntilOverfitResult fit_until_overfit(LearnerParts& parts, const UntilOverfit& how);
 /// Learner::update_norm_statistics.
 void update_norm_statistics(const Setup& setup, const TrainingData& data);
+
+/// Throws ConfigError where LibTorch records no gradients.
+void check_grad_mode(const char* call);
 
 /// How many batches a step has, as callbacks want it. Throws ConfigError for what cannot be.
 std::int64_t batches_per_step(LearnerParts& parts, const std::vector<Callback>& callbacks);
@@ -130,6 +136,12 @@ THAW_INLINE void LearnerParts::refuse_in_callback(const char* call) const {
   if (fit != nullptr || engine.finding_lr())
     throw ConfigError("Learner::" + std::string(call), "a callback calls it while a fit or find_lr runs",
                       "call stop(reason) there, and this once fit has returned");
+}
+
+THAW_INLINE void check_grad_mode(const char* call) {
+  if (!c10::GradMode::is_enabled() || c10::InferenceMode::is_enabled())
+    throw ConfigError(call, "gradients are switched off here, by a NoGradGuard or an InferenceMode",
+                      "call it outside of that guard's scope");
 }
 
 THAW_INLINE WholeOptimizer::WholeOptimizer(const Setup& setup)

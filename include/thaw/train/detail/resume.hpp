@@ -155,6 +155,9 @@ THAW_INLINE RunState run_state(LearnerParts& parts) {
   if (parts.log.replays())
     throw ConfigError("Learner::run_state", "the run was resumed, and has not come to where it goes on",
                       "ask once the fit that was running goes on: see Learner::replays");
+  if (parts.engine.finding_lr() || (parts.fit != nullptr && !parts.loop.at_safe_point()))
+    throw ConfigError("Learner::run_state", "a callback asks for it within a step, an epoch or a stage",
+                      "ask in on_safe_point, once all callbacks have heard of its end, or between two fits");
   parts.setup.groups.check_current();
   ++parts.log.states_taken;
   parts.engine.settle();

@@ -19,6 +19,10 @@
 
 namespace thaw::detail {
 
+[[nodiscard]] inline std::string name_of(const Stage& stage) {
+  return "stage \"" + stage.name + "\"";
+}
+
 /// The model of a stage that runs its frozen part apart from the rest.
 struct SplitModel {
   Task task;

@@ -18,6 +18,7 @@
 #include <thaw/groups/optimizer_groups.hpp>
 #include <thaw/optim/adamw.hpp>
 #include <thaw/train/callback.hpp>
+#include <thaw/train/detail/check_source.hpp>
 #include <thaw/train/detail/compute_mode.hpp>
 #include <thaw/train/detail/device_graph.hpp>
 #include <thaw/train/detail/evaluate.hpp>
@@ -45,6 +46,9 @@ struct Setup {
   [[nodiscard]] at::Device device() const { return groups[0].parameters[0].tensor.device(); }
   /// Its own, then those given. Those who write files or speak to people do so in the first process.
   [[nodiscard]] std::vector<Callback> all_callbacks(std::vector<Callback> given) const;
+
+  /// The task, whose errors name `what` is given to the model and the loss, and what they can take.
+  [[nodiscard]] Task in_words(Task of, const std::string& what) const;
 
   /// Running statistics are of each process's own samples; those of the first count.
   void share_buffers() const;
@@ -100,6 +104,15 @@ THAW_INLINE std::vector<Callback> Setup::all_callbacks(std::vector<Callback> giv
   return given;
 }
 
+THAW_INLINE Task Setup::in_words(Task of, const std::string& what) const {
+  Task result = of;
+  result.forward = [of, what, this](const Fields& input) {
+    return tried_forward(of, input, groups, mode->layout, what);
+  };
+  result.loss = [of, what](const Fields& output, const Fields& target) { return tried_loss(of, output, target, what); };
+  return result;
+}
+
 THAW_INLINE void Setup::share_buffers() const {
   if (world.is_single()) return;
   std::vector<at::Tensor> all;
@@ -116,14 +129,14 @@ THAW_INLINE Evaluation Setup::validate(const DataSource& source) const {
   share_buffers();
   const TrainingFlags as_it_was{*groups.module()};
   groups.eval();
-  return evaluate(task, metrics, source.stream(0, 0, world.shard()), device(), world);
+  return evaluate(in_words(task, "validation data"), metrics, source.stream(0, 0, world.shard()), device(), world);
 }
 
 THAW_INLINE Fields Setup::outputs(const Fields& input) const {
   const c10::NoGradGuard no_grad;
   const TrainingFlags as_it_was{*groups.module()};
   groups.eval();
-  return task.forward(input.map([&](const at::Tensor& tensor) { return tensor.to(device()); }));
+  return in_words(task, "Learner::predict").forward(input.map([&](const at::Tensor& t) { return t.to(device()); }));
 }
 
 THAW_INLINE Fields Setup::outputs(const DataSource& source) const {

@@ -10,6 +10,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <limits>
 #include <string>
 #include <utility>
@@ -42,6 +43,9 @@ class StageLoop {
 
   /// Runs what is left of a stage, and returns its last epoch.
   EpochRecord run_stage(RunningStage& run);
+  /// Tells callbacks that the run can be resumed from here, and lets them ask for its state.
+  void safe_point(const std::vector<Callback>& callbacks, SafePoint::After after);
+  [[nodiscard]] bool at_safe_point() const { return at_safe_point_; }
   /// The running epoch's seconds so far.
   [[nodiscard]] double seconds() const { return cursor.in_epoch() ? seconds_since(epoch_start_) : 0; }
 
@@ -67,6 +71,7 @@ class StageLoop {
   StepEngine& engine_;
   History& history_;
   FrozenPart frozen_part_;
+  bool at_safe_point_ = false;
   std::chrono::steady_clock::time_point epoch_start_ = {};
 };
 
@@ -77,8 +82,13 @@ class StageLoop {
 namespace thaw::detail {
 
 THAW_INLINE EpochRecord StageLoop::run_stage(RunningStage& run) {
-  if (!cursor.begun) begin(run);
-  EpochRecord record{.stage = run.stage.name, .epochs = run.plan.epochs};
+  if (cursor.begun)
+    control_.go_on();
+  else
+    begin(run);
+  EpochRecord record{.stage = run.stage.name,
+                     .epochs = run.plan.epochs,
+                     .train_loss = std::numeric_limits<double>::quiet_NaN()};  // where it is stopped before its first
   if (cursor.epoch > 0) record = history_.epochs.back();
   while (cursor.epoch < run.plan.epochs && !control_.agree_on_stop()) {
     epoch_start_ = std::chrono::steady_clock::now();
@@ -95,7 +105,7 @@ THAW_INLINE EpochRecord StageLoop::run_stage(RunningStage& run) {
     history_.epochs.push_back(record);
     cursor.epoch = epoch;
     announce(run, EpochEnd{.learner = learner_, .record = record});
-    announce(run, SafePoint{.learner = learner_, .after = SafePoint::After::epoch});
+    safe_point(run.callbacks, SafePoint::After::epoch);
   }
   engine_.settle();
   if (control_.stopped()) {
@@ -104,14 +114,23 @@ THAW_INLINE EpochRecord StageLoop::run_stage(RunningStage& run) {
   }
   announce(run,
            StageEnd{.learner = learner_, .record = history_.stages.back(), .history = history_, .stop = record.stop});
-  control_.forget_stop();
+  control_.end();
   cursor = {.fit = cursor.fit, .stage = cursor.stage + 1, .frozen = cursor.frozen, .norm = cursor.norm};
   return record;
 }
 
+THAW_INLINE void StageLoop::safe_point(const std::vector<Callback>& callbacks, SafePoint::After after) {
+  at_safe_point_ = true;
+  const std::exception_ptr failed = failure_of([&] {
+    detail::announce(setup_.world, callbacks, SafePoint{.learner = learner_, .after = after});
+  });
+  at_safe_point_ = false;
+  if (failed) std::rethrow_exception(failed);
+}
+
 THAW_INLINE void StageLoop::begin(RunningStage& run) {
   torch::optim::Optimizer& optimizer = *setup_.optimizer;
-  control_.begin_stage();
+  control_.begin();
   engine_.forget_overflowed();
   optimizer.zero_grad();  // a step that an exception ended may have left some
   if (run.stage.reset_optimizer) forget_state(optimizer);
@@ -138,9 +157,13 @@ THAW_INLINE double StageLoop::train_epoch(RunningStage& run) {
   frozen_part_.update(run, cursor, history_.stages.back().frozen_part);
   if (begins)
     announce(run, EpochBegin{.learner = learner_, .stage = run.stage.name, .epoch = epoch, .epochs = run.plan.epochs});
+  const bool trains = setup_.groups.module()->is_training();  // a callback may have said otherwise for this epoch
   const StepKind kind{.split = run.split.get(), .batches = run.plan.batches_per_step, .callbacks = run.callbacks};
   BatchStream next = pass(run, epoch);
   while (std::optional<Drawn> drawn = control_.draw(next)) {
+    // A callback that called the module's own eval() or train() switched off, or woke, what the stage trains or holds.
+    if (trains && !setup_.groups.module()->is_training()) setup_.groups.train();
+    setup_.groups.hold_norms();
     set_hyper(run);  // only now that there is a step to come: validation sees the groups as they were trained
     const std::optional<StepLoss> done = engine_.step(kind, std::move(drawn), next);
     if (!done) break;
@@ -166,7 +189,7 @@ THAW_INLINE void StageLoop::record(const RunningStage& run, std::int64_t epoch, 
                         .loss = done.loss,
                         .momentum = cursor.momentum});
   if (cursor.losses.size() == 1024) read_losses();  // seldom enough for a device, often enough for the memory
-  announce(run, SafePoint{.learner = learner_, .after = SafePoint::After::step});
+  safe_point(run.callbacks, SafePoint::After::step);
 }
 
 /// On kept features where there are some.
@@ -175,8 +198,8 @@ THAW_INLINE Evaluation StageLoop::validate(const RunningStage& run) {
   setup_.groups.eval();
   const bool kept = run.split && run.split->kept();
   BatchStream next = kept ? run.split->valid.stream() : data_.valid().stream(0, 0, setup_.world.shard());
-  return evaluate(run.split ? run.split->task : setup_.task, setup_.metrics, std::move(next), setup_.device(),
-                  setup_.world);
+  const Task task = setup_.in_words(run.split ? run.split->task : setup_.task, "validation data");
+  return evaluate(task, setup_.metrics, std::move(next), setup_.device(), setup_.world);
 }
 
 /// The batches of the epoch that begins, or what is left of the one that goes on.
@@ -202,6 +225,9 @@ THAW_INLINE void StageLoop::set_frozen(const RunningStage& run) {
   LayerGroups& groups = setup_.groups;
   const std::vector<bool>& frozen = run.plan.frozen_at(run.at(cursor.step).step);
   if (!run.stage.freeze || frozen == groups.frozen()) return;
+  if (groups.frozen() != run.plan.frozen_at(run.at(std::max<std::int64_t>(cursor.step - 1, 0)).step))
+    throw ConfigError(name_of(run.stage), "a callback froze or thawed layer groups, which its own policy would undo",
+                      "leave Stage::freeze out, so that what is frozen stays as it was left, or write a policy");
   forget_state(*setup_.optimizer, groups.freeze(frozen, run.plan.norm));
   groups.train();
 }

@@ -25,7 +25,7 @@
 #include <thaw/train/detail/pass_graph.hpp>
 #include <thaw/train/detail/running_stage.hpp>
 #include <thaw/train/detail/setup.hpp>
-#include <thaw/train/detail/too_few_for_norm.hpp>
+#include <thaw/train/detail/too_few_samples.hpp>
 
 namespace thaw::detail {
 
@@ -84,10 +84,12 @@ class StepEngine {
     explicit ForFinder(StepEngine& engine) : engine_(engine), scaler_(std::move(engine.scaler_)) {
       if (scaler_) engine_.scaler_ = std::make_unique<GradScaler>(scaler_->copy());
       engine_.finding_lr_ = true;
+      engine_.control_.begin();
     }
     ~ForFinder() {
       engine_.scaler_ = std::move(scaler_);
       engine_.finding_lr_ = false;
+      engine_.control_.end();
       engine_.forget_graph();
     }
     ForFinder(const ForFinder&) = delete;
@@ -127,6 +129,7 @@ THAW_INLINE std::optional<StepLoss> StepEngine::step(const StepKind& kind, std::
   std::int64_t samples = 0, unit = 1;
   const auto processes = static_cast<double>(world.size());  // gradients are means over them
   control_.begin_step();
+  setup_.groups.check_flags();
   std::optional<Drawn> now = std::move(first);
   for (std::int64_t i = 1; now && !control_.stopped(); ++i) {
     std::optional<Drawn> following;
@@ -212,7 +215,8 @@ THAW_INLINE std::optional<at::Tensor> StepEngine::gradients_of(const StepKind& k
     if (!replayed) loss = forward(batch);
     if (!loss.requires_grad() && !replayed && goes_on())
       throw ConfigError("Learner", "the loss does not depend on anything that trains in this stage",
-                        "thaw a layer group that the model's output comes from");
+                        "thaw a layer group that the model's output comes from, and let the loss be a function of that "
+                        "output: without detach(), item(), argmax() or whole numbers");
   });
   control_.agree_on_step(failed);
   if (control_.stopped()) return std::nullopt;
@@ -244,7 +248,7 @@ THAW_INLINE void StepEngine::make_ready(const StepKind& kind, Batch& batch) {
 
 THAW_INLINE at::Tensor StepEngine::loss_of(const StepKind& kind, Batch& batch) {
   const Task& task = kind.split ? kind.split->task : setup_.task;
-  const Fields output = task.forward(batch.input);
+  const Fields output = tried_forward(task, batch.input, setup_.groups, setup_.mode->layout, "training data");
   at::Tensor loss = tried_loss(task, output, batch.target, "training data");
   tell(kind.callbacks,
        LossReady{.learner = learner_, .batch = batch, .output = output, .loss = loss, .criterion = task.loss});

@@ -16,6 +16,7 @@
 #include <thaw/core/error.hpp>
 #include <thaw/core/forward_part.hpp>
 #include <thaw/data/fields.hpp>
+#include <thaw/train/loss.hpp>
 
 namespace thaw::detail {
 
@@ -161,6 +162,32 @@ struct LossOptions {
   using type = typename decltype(third(call_parameters<Loss>()))::type;
 };
 
+/// Those of LibTorch's cross entropy and negative log likelihood, which give NaN for a batch in which every target is
+/// ignored, and whose means are over what is not.
+template <class Options>
+concept IgnoresTargets = requires(const Options& options) {
+  { options.ignore_index() } -> std::convertible_to<std::int64_t>;
+  { options.weight() } -> std::convertible_to<at::Tensor>;
+};
+
+/// The same loss in thaw's form.
+template <IgnoresTargets Options>
+[[nodiscard]] auto own_loss(const Options& options) {
+  if constexpr (requires { options.label_smoothing(); })
+    return CrossEntropy{options.label_smoothing(), options.weight(), options.ignore_index()};
+  else
+    return NegativeLogLikelihood{options.weight(), options.ignore_index()};
+}
+
+/// Whether a reduction is one over the samples.
+template <class Reduction>
+[[nodiscard]] bool is_mean(const Reduction& reduction) {
+  const auto of = []<class R>(const R&) {
+    return std::same_as<R, torch::enumtype::kMean> || std::same_as<R, torch::enumtype::kBatchMean>;
+  };
+  return std::visit(of, reduction);
+}
+
 /// The loss, with what tensors it has on the model's device where it can bring them there, and LibTorch's own in the
 /// form of all others.
 template <class Loss>
@@ -171,18 +198,25 @@ template <class Loss>
     return loss.to(device);
   } else if constexpr (LossModule<Loss>) {
     if constexpr (requires { std::get_if<torch::enumtype::kMean>(&loss->options.reduction()); })
-      if (!std::holds_alternative<torch::enumtype::kMean>(loss->options.reduction()))
+      if (!is_mean(loss->options.reduction()))
         throw ConfigError("Learner", "the loss module is no mean over the samples",
                           "leave its reduction at torch::kMean");
     loss->to(device);
-    return [loss](const at::Tensor& output, const at::Tensor& target) -> at::Tensor {
-      Loss module = loss;
-      return module->forward(output, target);
-    };
+    if constexpr (IgnoresTargets<decltype(loss->options)>)
+      return own_loss(loss->options);
+    else
+      return [loss](const at::Tensor& output, const at::Tensor& target) -> at::Tensor {
+        Loss module = loss;
+        return module->forward(output, target);
+      };
   } else if constexpr (!loss_takes_tensors<Loss> && !std::is_void_v<typename LossOptions<Loss>::type>) {
-    return [loss](const at::Tensor& output, const at::Tensor& target) -> at::Tensor {
-      return loss(output, target, typename LossOptions<Loss>::type());
-    };
+    using Options = typename LossOptions<Loss>::type;
+    if constexpr (IgnoresTargets<Options>)
+      return own_loss(Options());
+    else
+      return [loss](const at::Tensor& output, const at::Tensor& target) -> at::Tensor {
+        return loss(output, target, Options());
+      };
   } else {
     return loss;
   }

@@ -16,7 +16,7 @@
 #include <thaw/core/random_state.hpp>
 #include <thaw/train/detail/check_source.hpp>
 #include <thaw/train/detail/setup.hpp>
-#include <thaw/train/detail/too_few_for_norm.hpp>
+#include <thaw/train/detail/too_few_samples.hpp>
 #include <thaw/train/detail/training_cursor.hpp>
 #include <thaw/train/detail/world_random.hpp>
 #include <thaw/train/plan.hpp>
@@ -130,6 +130,7 @@ THAW_INLINE void TrainingData::sanity_check() {
 
 THAW_INLINE void TrainingData::check_last_batch(const PlannedStage& stage, const std::string& where) const {
   const std::optional<std::int64_t> fewest = train().smallest_batch();
+  if (fewest == 0) throw no_samples("training data");
   if (!fewest || *fewest / setup_.world.size() > 1) return;  // also in the smallest shard
   const LayerGroups& groups = setup_.groups;
   const TryOut nothing_stays{*groups.module()};

@@ -19,4 +19,8 @@ namespace thaw::detail {
           "leave the last batch out (drop_last), take another batch size, or hold the norm (thaw::hold_everywhere)"};
 }
 
+[[nodiscard]] inline DataError no_samples(const std::string& where) {
+  return {where, "a batch has no samples", "leave empty batches out: there is nothing to take a mean over"};
+}
+
 }  // namespace thaw::detail
