@@ -50,7 +50,7 @@ def on_config(config):
 def on_files(files, config):
     pages = {f"reference/{room}.md": text for room, text in api.pages().items()}
     texts = {place(path): relinked((ROOT / path).read_text(), "", place(path)) for path in PAGES}
-    written = list(texts.values()) + [relinked(each.read_text(), "docs", "") for each in (ROOT / "docs").glob("*.md")]
+    written = list(texts.values()) + [relinked(each.read_text(), each.parent, "") for each in (ROOT / "docs").rglob("*.md")]
     linked = {path for text in written for path in re.findall(r"\]\(source/([\w./-]+)\.md", text)}
     linked |= {str(each.relative_to(ROOT)) for each in (ROOT / "examples").glob("*.cpp")}
     pages |= texts | {place(path): code_page(pathlib.Path(path)) for path in linked}
@@ -61,4 +61,4 @@ def on_files(files, config):
 
 def on_page_markdown(markdown, page, **_):
     made = page.file.src_uri in PAGES.values() or page.file.src_uri.startswith(("source/", "reference/"))
-    return markdown if made else relinked(markdown, "docs", page.file.src_uri)
+    return markdown if made else relinked(markdown, f"docs/{page.file.src_uri}/..", page.file.src_uri)
