@@ -27,6 +27,7 @@
 #include <thaw/models/resnet.hpp>
 #include <thaw/models/unet.hpp>
 #include <thaw/models/vit.hpp>
+#include <thaw/recipe/folds.hpp>
 #include <thaw/recipe/recipe_text.hpp>
 #include <thaw/recipe/run_plan.hpp>
 #include <thaw/text/labelled_texts.hpp>
