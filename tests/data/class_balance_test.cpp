@@ -16,24 +16,24 @@ using Catch::Matchers::MessageMatches;
 
 namespace {
 
-const at::Tensor labels = at::tensor({0, 0, 0, 1, 0, 2, 0, 1}, at::kLong);  // 5, 2, 1
+const at::Tensor unbalanced = at::tensor({0, 0, 0, 1, 0, 2, 0, 1}, at::kLong);  // 5, 2, 1
 
 }  // namespace
 
 TEST_CASE("class weights are scikit-learn's balanced ones") {
-  CHECK(at::allclose(thaw::class_weights(labels), at::tensor({8.0F / 15, 8.0F / 6, 8.0F / 3}), 1e-6));
-  CHECK_THROWS_MATCHES(thaw::class_weights(labels, 4), thaw::DataError,
+  CHECK(at::allclose(thaw::class_weights(unbalanced), at::tensor({8.0F / 15, 8.0F / 6, 8.0F / 3}), 1e-6));
+  CHECK_THROWS_MATCHES(thaw::class_weights(unbalanced, 4), thaw::DataError,
                        MessageMatches(ContainsSubstring("class 3 has no sample")));
-  CHECK_THROWS_MATCHES(thaw::class_weights(labels, 2), thaw::DataError,
+  CHECK_THROWS_MATCHES(thaw::class_weights(unbalanced, 2), thaw::DataError,
                        MessageMatches(ContainsSubstring("there is a label 2")));
-  CHECK_THROWS_MATCHES(thaw::class_weights(labels - 1), thaw::DataError,
+  CHECK_THROWS_MATCHES(thaw::class_weights(unbalanced - 1), thaw::DataError,
                        MessageMatches(ContainsSubstring("there is a label -1")));
-  CHECK_THROWS_MATCHES(thaw::class_weights(labels.to(at::kFloat)), thaw::DataError,
+  CHECK_THROWS_MATCHES(thaw::class_weights(unbalanced.to(at::kFloat)), thaw::DataError,
                        MessageMatches(ContainsSubstring("the labels are no class numbers")));
 }
 
 TEST_CASE("by balanced weights each class is drawn as often; a subset keeps its samples' weights") {
-  const at::Tensor many = labels.repeat({500}), number = at::arange(many.size(0));
+  const at::Tensor many = unbalanced.repeat({500}), number = at::arange(many.size(0));
   const thaw::InMemory source({.input = number, .target = many, .weights = thaw::balanced_weights(many)});
   const auto counts = [](const thaw::InMemory& data) {
     at::Tensor sum = at::zeros({3}, at::kLong);
