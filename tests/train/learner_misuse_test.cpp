@@ -12,6 +12,7 @@
 
 #include <ATen/ops/binary_cross_entropy_with_logits.h>
 #include <ATen/ops/cross_entropy_loss.h>
+#include <ATen/ops/eye.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/randn.h>
@@ -243,8 +244,7 @@ TEST_CASE("flags that somebody else changes while a stage runs are an error befo
 
 TEST_CASE("two callbacks that average weights, or that mix samples, are refused") {
   Bench bench;
-  refused([&] { bench.learner->fit({}, thaw::EMA{}, thaw::EMA{}); }, "EMA, EMA each keep an average");
-  refused([&] { bench.learner->fit({}, thaw::SWA{.start = 0}, thaw::EMA{}); }, "SWA, EMA each keep an average");
+  refused([&] { bench.learner->fit({}, thaw::EMA{}, thaw::EMA{}); }, "EMA, EMA each swap the model's weights");
   refused([&] { bench.learner->fit({}, thaw::MixUp{}, thaw::CutMix{}); }, "MixUp, CutMix each mix the samples");
 }
 
@@ -324,6 +324,42 @@ TEST_CASE("a number that two metrics are called, or whose name turns a word roun
   const std::string name = GENERATE("neg_mean_squared_error", "indices", "inaccuracy", "accuracy_gap", "lossless");
   refused([&] { watch("a", name, name); }, "nothing says whether");
   watch("a", "word_error", "word_error");
+}
+
+TEST_CASE("a min_delta that is no distance is refused") {
+  for (const double delta : {-1., static_cast<double>(NAN), static_cast<double>(INFINITY)})
+    refused([&] { Bench().learner->fit({}, thaw::EarlyStop{{"valid_loss", thaw::Better::lower, delta}}); },
+            "min_delta is");
+}
+
+TEST_CASE("targets that the default loss ignores do not count in accuracy and top_k") {
+  const at::Tensor output = at::eye(4), target = at::arange(4, at::kLong);
+  at::Tensor half = target.clone();
+  half.slice(0, 0, 2).fill_(-100);
+  for (const thaw::Metric& metric : {thaw::accuracy(), thaw::top_k(2)})
+    CHECK(metric.value(metric.observe(output, half)).item<double>() == 1);
+}
+
+TEST_CASE("one target for a whole batch is refused: it would be broadcast") {
+  const torch::nn::Sequential net = linear(1);
+  const LossFunction squares = [](const auto& o, const auto& t) { return (o - t).square().mean(); };
+  thaw::Learner learner(net, thaw::LayerGroups::cut_at(net, {}), squares,
+                        {.train = std::vector<thaw::Batch>{{at::ones({8, 4}), at::ones({1, 1})}}});
+  refused<thaw::DataError>([&] { learner.fit({}); }, "a batch has 8 samples and 1 target");
+}
+
+TEST_CASE("a callback that leaves no samples or no single loss is told so") {
+  struct Empties {
+    void on_batch_ready(const thaw::BatchReady& event) const {
+      event.batch.input = event.batch.input.map([](const at::Tensor& tensor) { return tensor.slice(0, 0, 0); });
+    }
+  };
+  struct Lengthens {
+    void on_loss_ready(const thaw::LossReady& event) const { event.loss = event.output[0]; }
+  };
+  Bench bench;
+  refused<thaw::DataError>([&] { bench.learner->fit({}, Empties{}); }, "a callback's on_batch_ready: a batch has no");
+  refused([&] { bench.learner->fit({}, Lengthens{}); }, "it leaves a loss of Double [8, 3]");
 }
 
 TEST_CASE("a stage that ends before its first epoch has no loss: not 0") {

@@ -125,8 +125,8 @@ class Learner {
   /// kind of number, and for another optimizer or other layer groups; then nothing has changed.
   void load(const std::filesystem::path& path);
 
-  /// All that the run needs to go on from here: see RunState. Between two fits, or in a callback's on_safe_point; in another
-  /// handler it throws ConfigError.
+  /// All that the run needs to go on from here: see RunState. Between two fits, or in a callback's on_safe_point;
+  /// in another handler it throws ConfigError.
   [[nodiscard]] RunState run_state();
   /// Goes on from there, in a program that makes the same calls again: see RunState. Throws ConfigError, naming what
   /// differs, for another model or optimizer, and then nothing has changed; for another plan or other callbacks when it

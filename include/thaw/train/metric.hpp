@@ -108,7 +108,7 @@ template <class Output, class Target>
 }
 
 struct AccuracyOptions {
-  std::optional<std::int64_t> ignore_index = {};  ///< targets that do not count
+  std::optional<std::int64_t> ignore_index = -100;  ///< targets that do not count; by default those of CrossEntropy
 };
 
 /// Fraction of targets that are the index of the largest output along dimension 1; where that has one entry, a logit,

@@ -29,8 +29,8 @@ std::optional<Better> better_by_name(std::string_view name);
 
 /// A number of each epoch to watch: "valid_loss", "train_loss", or a metric by its name. Which way it should go is said
 /// here, or by the metric (Metric::better), or known by its name: lower for one with a word "loss", "mae", "mse",
-/// "error" or "perplexity", higher for "accuracy", "f1", "iou" and the like. Where none of these says it, or two metrics
-/// have that name, that is an error before training.
+/// "error" or "perplexity", higher for "accuracy", "f1", "iou" and the like. Where none of these says it, or two
+/// metrics have that name, that is an error before training.
 struct Monitor {
   std::string name = "valid_loss";
   Better better = Better::by_name;
@@ -115,6 +115,8 @@ THAW_INLINE void Monitor::settle(const Learner& learner, const char* who) {
     throw ConfigError(
         who, "nothing is called \"" + name + "\"",
         "watch one of: " + join_names(known) + (learner.data().valid ? "" : " (there is no validation data)"));
+  if (!(min_delta >= 0 && std::isfinite(min_delta)))
+    throw ConfigError(who, "min_delta is " + detail::number(min_delta), "give a finite number, 0 or more");
   if (std::ranges::count(known, whole) > 1)
     throw ConfigError(who, "more than one number is called \"" + whole + "\"",
                       "give each metric a name of its own: metric.name = \"...\"");

@@ -131,6 +131,10 @@ inline Batch check_source(const Task& task, const DataSource& source, std::int64
   if (!first)
     throw DataError(what, "a second pass over it gives no batches", "give a source that can be run through again");
   if (first->size() == 0) throw no_samples(what);
+  for (const at::Tensor& tensor : first->target)
+    if (tensor.dim() > 0 && tensor.size(0) == 1 && first->size() > 1)
+      throw DataError(what, "a batch has " + std::to_string(first->size()) + " samples and 1 target, for all of them",
+                      "give one target per sample: the first dimension runs over samples");
   const Batch batch = first->to(device);
   const Fields output = tried_forward(task, batch.input, groups, layout, what);
   const Fields& target = source.targets().empty() ? batch.target : source.targets();

@@ -241,6 +241,7 @@ THAW_INLINE void StepEngine::make_ready(const StepKind& kind, Batch& batch) {
   const bool kept = kind.split && kind.split->kept();
   const Fields given = kept ? batch.input : Fields();
   tell(kind.callbacks, BatchReady{.learner = learner_, .batch = batch});
+  if (batch.size() == 0) throw no_samples("a callback's on_batch_ready");
   if (kept && !std::ranges::equal(given, batch.input, [](const auto& a, const auto& b) { return a.is_same(b); }))
     throw ConfigError("Cache", "a callback changes the inputs (MixUp?), but what the model made of them is kept",
                       "train this stage without the callback, or without a cache");
@@ -252,6 +253,8 @@ THAW_INLINE at::Tensor StepEngine::loss_of(const StepKind& kind, Batch& batch) {
   at::Tensor loss = tried_loss(task, output, batch.target, "training data");
   tell(kind.callbacks,
        LossReady{.learner = learner_, .batch = batch, .output = output, .loss = loss, .criterion = task.loss});
+  if (loss.numel() != 1)
+    throw ConfigError("a callback's on_loss_ready", "it leaves a loss of " + shapes_text(loss), "leave one number");
   return loss;
 }
 
