@@ -75,9 +75,9 @@ struct EMA {
 /// Stochastic weight averaging (arXiv:1803.05407): the plain mean of the weights at the end of each of the stage's last
 /// epochs, of those that thawed in one of them too. At the stage's end the model gets it, and norm layers that train
 /// get their statistics anew by a pass over the training data. The stage's own validation is that of the last weights:
-/// call `validate()` for the mean's. Beside an EMA it is what the stage ends with: the mean of the weights where SWA was
-/// given before the EMA, of the EMA's averages where after it. Throws ConfigError as the stage begins for norm layers from TorchScript that
-/// train: they cannot be measured anew.
+/// call `validate()` for the mean's. Beside an EMA it is what the stage ends with: the mean of the weights where SWA
+/// was given before the EMA, of the EMA's averages where after it. Throws ConfigError as the stage begins for norm
+/// layers from TorchScript that train: they cannot be measured anew.
 struct SWA {
   double start = 0.75;  ///< the fraction of the stage's epochs that is left out
 
