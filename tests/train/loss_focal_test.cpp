@@ -33,7 +33,7 @@ TEST_CASE("the binary focal loss is torchvision's") {
 TEST_CASE("the focal loss is its formula; without focus, cross-entropy") {
   at::manual_seed(2);
   const at::Tensor output = at::randn({5, 3, 2}, at::kDouble),
-                   target = at::tensor({0, 1, 2, 1, 0, 2, 2, 1, 0, 1}).view({5, 2});
+                   target = at::tensor({0, 1, 2, 1, 0, 2, 2, 1, 0, 1}, at::kLong).view({5, 2});
   CHECK(FocalLoss{.gamma = 0}(output, target).equal(thaw::cross_entropy(output, target)));
   const at::Tensor weight = at::tensor({0.5, 1.0, 3.0}, at::kDouble);
   const at::Tensor log_p = at::log_softmax(output, 1).gather(1, target.unsqueeze(1)).squeeze(1);
@@ -48,8 +48,8 @@ TEST_CASE("a sample that is classified with certainty has a finite gradient, wha
     const at::Tensor output = at::tensor({40.0F, -40.0F}).view({1, 2}).requires_grad_();
     FocalLoss{.gamma = gamma}(output, at::tensor({0}, at::kLong)).backward();
     CHECK(at::isfinite(output.grad()).all().item<bool>());
-    const at::Tensor logit = at::tensor({{80.0F}}).requires_grad_();
-    BinaryFocalLoss{.gamma = gamma}(logit, at::tensor({{1.0F}})).backward();
+    const at::Tensor logit = at::tensor({80.0F}).view({1, 1}).requires_grad_();
+    BinaryFocalLoss{.gamma = gamma}(logit, at::tensor({1.0F}).view({1, 1})).backward();
     CHECK(at::isfinite(logit.grad()).all().item<bool>());
   }
 }
@@ -59,11 +59,11 @@ TEST_CASE("focal losses refuse what they cannot take") {
   const auto refused = [&](const auto& loss, const at::Tensor& target, const char* why) {
     CHECK_THROWS_MATCHES(loss.check(output, target), thaw::Error, MessageMatches(ContainsSubstring(why)));
   };
-  refused(FocalLoss{.gamma = -1}, at::tensor({0, 1, 2, 0}), "gamma is -1");
-  refused(FocalLoss{}, at::tensor({0, 1, 2, -100}), "there is a label -100");
-  refused(FocalLoss{}, at::tensor({0, 1, 2, 3}), "there is a label 3");
+  refused(FocalLoss{.gamma = -1}, at::tensor({0, 1, 2, 0}, at::kLong), "gamma is -1");
+  refused(FocalLoss{}, at::tensor({0, 1, 2, -100}, at::kLong), "there is a label -100");
+  refused(FocalLoss{}, at::tensor({0, 1, 2, 3}, at::kLong), "there is a label 3");
   refused(FocalLoss{}, at::randn({4, 3}), "targets are floating-point");
-  refused(FocalLoss{.weight = at::randn({2})}, at::tensor({0, 1, 2, 0}), "weight is [2]");
+  refused(FocalLoss{.weight = at::randn({2})}, at::tensor({0, 1, 2, 0}, at::kLong), "weight is [2]");
   refused(BinaryFocalLoss{.alpha = 2}, at::zeros({4, 3}), "alpha 2");
   refused(BinaryFocalLoss{}, at::zeros({4}), "");
 }

@@ -8,6 +8,7 @@
 #include <ATen/ops/randperm.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -53,7 +54,7 @@ THAW_INLINE std::vector<LearnerData> folds(const DataSource& source, std::int64_
       if (counts[c].item<std::int64_t>() == 1)
         throw DataError("folds", "class " + std::to_string(c) + " has one sample", "give at least two of each class");
     // One class behind the other: dealt out in turn, each fold gets as many of each.
-    order = order.index_select(0, std::get<1>(labels.index_select(0, order).sort(/*stable=*/true, 0)));
+    order = order.index_select(0, std::get<1>(labels.index_select(0, order).sort(std::optional<bool>(true), 0)));
   }
   const at::Tensor fold = at::arange(samples, at::kLong).remainder(k);
   const auto part = [&](const at::Tensor& which) {

@@ -73,7 +73,9 @@ struct StateOf<C> {
     static constexpr bool takes = requires(C & c, const Event& event) {                            \
       c.handler(event);                                                                            \
     }                                                                                              \
-    || requires(C & c, const Event& event, typename C::State& state) { c.handler(event, state); }; \
+    || requires(C & c, const Event& event, typename StateOf<C>::type& state) {                     \
+      c.handler(event, state);                                                                     \
+    };                                                                                             \
     template <class C>                                                                             \
     static constexpr void check() {                                                                \
       static_assert(                                                                               \
