@@ -7,6 +7,7 @@
 #include <ATen/ops/cat.h>
 #include <ATen/ops/randperm.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -61,6 +62,7 @@ THAW_INLINE std::vector<LearnerData> folds(const DataSource& source, std::int64_
     return source.indexed()->subset(std::get<0>(order.masked_select(which).sort()));
   };
   std::vector<LearnerData> result;
+  result.reserve(static_cast<std::size_t>(k));
   for (std::int64_t f = 0; f < k; ++f) result.push_back({.train = part(fold.ne(f)), .valid = part(fold.eq(f))});
   return result;
 }

@@ -38,6 +38,7 @@ struct HearerOf<std::shared_ptr<C>> {
 };
 
 // Every event and its handler. A new one is a struct in events.hpp and a line here.
+// NOLINTBEGIN(cppcoreguidelines-macro-usage): names of handlers, which a template cannot make
 #define THAW_EVENTS(X)                  \
   X(StagePlanned, on_stage_planned)     \
   X(FitBegin, on_fit_begin)             \
@@ -103,6 +104,7 @@ using EventSlots = TupleBehind<void THAW_EVENTS(THAW_SLOT)>;
 #undef THAW_SLOT
 #undef THAW_EVENT
 #undef THAW_EVENTS
+// NOLINTEND(cppcoreguidelines-macro-usage)
 
 }  // namespace detail
 

@@ -31,6 +31,7 @@ class FinderSteps {
         next_(pass()) {}
   FinderSteps(const FinderSteps&) = delete;
   FinderSteps& operator=(const FinderSteps&) = delete;
+  ~FinderSteps() = default;
 
   /// Its loss; NaN where there was no step.
   double operator()() {
@@ -47,7 +48,7 @@ class FinderSteps {
   }
 
   /// The loss of the last step's batches, now, with the random numbers that it had.
-  double same_batch() const {
+  [[nodiscard]] double same_batch() const {
     const RandomState after_step;
     set_generator_states(generators_);
     parts_.setup.groups.train();

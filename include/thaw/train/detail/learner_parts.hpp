@@ -34,9 +34,10 @@ struct RunningFit {
 /// What a Learner consists of: each part owns its own, and none knows this.
 struct LearnerParts {
   LearnerParts(Learner& learner_, Task task, const std::shared_ptr<torch::nn::Module>& module, LayerGroups&& groups,
-               LearnerOptions&& options);
+               LearnerOptions options);
   LearnerParts(const LearnerParts&) = delete;
   LearnerParts& operator=(const LearnerParts&) = delete;
+  ~LearnerParts() = default;
 
   Learner& learner;
   Setup setup;
@@ -105,7 +106,7 @@ class WholeOptimizer {
 namespace thaw::detail {
 
 THAW_INLINE LearnerParts::LearnerParts(Learner& learner_, Task task, const std::shared_ptr<torch::nn::Module>& module,
-                                       LayerGroups&& groups, LearnerOptions&& options)
+                                       LayerGroups&& groups, LearnerOptions options)
     : learner(learner_),
       setup(std::move(task), module, std::move(groups), options),
       control(setup.world),

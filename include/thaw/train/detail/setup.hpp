@@ -48,7 +48,7 @@ struct Setup {
   [[nodiscard]] std::vector<Callback> all_callbacks(std::vector<Callback> given) const;
 
   /// The task, whose errors name `what` is given to the model and the loss, and what they can take.
-  [[nodiscard]] Task in_words(Task of, const std::string& what) const;
+  [[nodiscard]] Task in_words(const Task& of, const std::string& what) const;
 
   /// Running statistics are of each process's own samples; those of the first count.
   void share_buffers() const;
@@ -104,7 +104,7 @@ THAW_INLINE std::vector<Callback> Setup::all_callbacks(std::vector<Callback> giv
   return given;
 }
 
-THAW_INLINE Task Setup::in_words(Task of, const std::string& what) const {
+THAW_INLINE Task Setup::in_words(const Task& of, const std::string& what) const {
   Task result = of;
   result.forward = [of, what, this](const Fields& input) {
     return tried_forward(of, input, groups, mode->layout, what);

@@ -40,7 +40,7 @@ class CommonRandom {
     own_ = generator_state(at::kCPU);
     set_generator_states({{at::kCPU, first}});
   }
-  ~CommonRandom() {
+  ~CommonRandom() {  // NOLINT(bugprone-exception-escape): they were read from there
     if (own_) set_generator_states({*own_});
   }
   CommonRandom(const CommonRandom&) = delete;

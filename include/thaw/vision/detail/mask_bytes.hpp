@@ -32,6 +32,7 @@ inline void number_tiff(std::vector<std::uint8_t>& bytes) {
   const std::uint64_t packed = tags.is_tiff() ? tags.value(TiffTags::Tag::compression, 1) : 1;
   lossy = lossy || packed == 6 || packed == 7 || packed == 50001;  // JPEG, old and new; WebP
   constexpr std::array<std::uint8_t, 4> code_begins{0xFF, 0x4F, 0xFF, 0x51};
+  // NOLINTNEXTLINE(modernize-use-ranges): Clang 14 does not take std::ranges::search
   const auto code = std::search(bytes.begin(), bytes.end(), code_begins.begin(), code_begins.end());
   if (code == bytes.end() || (!holds(bytes, 4, "jP  ") && code != bytes.begin())) return lossy;
   std::size_t at = static_cast<std::size_t>(code - bytes.begin()) + 2;
