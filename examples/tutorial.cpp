@@ -83,10 +83,10 @@ void run(std::int64_t images) {
   thaw::write_svg(results.matrix, "confusion.svg");
   thaw::write_svg(learner.history(), "run.svg");
 
-  learner.save("fashion.pt");  // weights and the optimizer's state: to train on
+  learner.save("tutorial.pt");  // weights and the optimizer's state: to train on
   const auto& mean = thaw::models::efficientnet_lite_mean;
   const auto& std = thaw::models::efficientnet_lite_std;
-  thaw::export_model(model, "fashion.safetensors",  // weights, classes, preprocessing: to use
+  thaw::export_model(model, "tutorial.safetensors",  // weights, classes, preprocessing: to use
                      {.model = "efficientnet_lite0",
                       .classes = names,
                       .mean = {mean.begin(), mean.end()},
