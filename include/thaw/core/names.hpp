@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cctype>
 #include <cstddef>
 #include <numeric>
 #include <span>
@@ -22,11 +23,19 @@ namespace thaw {
 /// "a, b, c", cut after `most` names with "... (7 more)".
 [[nodiscard]] std::string join_names(std::span<const std::string> names, std::size_t most = 12);
 
+/// The same with small letters for A to Z.
+[[nodiscard]] std::string lower_case(std::string text);
+
 }  // namespace thaw
 
 #if THAW_DEFINES(core)
 
 namespace thaw {
+
+THAW_INLINE std::string lower_case(std::string text) {
+  std::ranges::transform(text, text.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return text;
+}
 
 THAW_INLINE std::size_t edit_distance(std::string_view a, std::string_view b) {
   std::vector<std::size_t> row(b.size() + 1);

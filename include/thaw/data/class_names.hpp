@@ -21,24 +21,24 @@ namespace thaw {
 namespace detail {
 
 /// A name in small letters, with one space for each gap, no-break spaces among them, and none of width 0.
-[[nodiscard]] inline std::string loosely_spelled(const std::string& name, bool keep_spaces) {
+[[nodiscard]] inline std::string loosely_spelled(const std::string& name) {
   constexpr std::string_view no_break = "\xC2\xA0";
   std::string key;
   for (std::size_t i = 0; i < name.size(); ++i) {
-    if (!keep_spaces && (name.compare(i, 3, "\xE2\x80\x8B") == 0 || name.compare(i, 3, "\xEF\xBB\xBF") == 0)) {
+    if (name.compare(i, 3, "\xE2\x80\x8B") == 0 || name.compare(i, 3, "\xEF\xBB\xBF") == 0) {
       i += 2;
       continue;
     }
-    const bool wide = !keep_spaces && name.compare(i, no_break.size(), no_break) == 0;
+    const bool wide = name.compare(i, no_break.size(), no_break) == 0;
     const auto c = static_cast<unsigned char>(wide ? ' ' : name[i]);
     i += wide ? 1 : 0;
-    if (keep_spaces || !std::isspace(c))
-      key += static_cast<char>(std::tolower(c));
+    if (!std::isspace(c))
+      key += static_cast<char>(c);
     else if (!key.empty() && key.back() != ' ')
       key += ' ';
   }
-  if (!keep_spaces && key.ends_with(' ')) key.pop_back();
-  return key;
+  if (key.ends_with(' ')) key.pop_back();
+  return lower_case(std::move(key));
 }
 
 /// Of "1", "01", "+1" and "1.0" the same; empty for what is no number in digits.
@@ -93,10 +93,10 @@ class ClassNumbers {
   static void refuse_twins(const std::set<std::string>& names, const std::string& where) {
     std::map<std::string, std::string> spelled;
     for (const std::string& name : names) {
-      const std::string number = detail::same_number(name), loose = detail::loosely_spelled(name, false);
+      const std::string number = detail::same_number(name), loose = detail::loosely_spelled(name);
       const auto [other, is_new] = spelled.emplace(number.empty() ? loose : number, name);
       if (is_new) continue;
-      const bool in_case = detail::loosely_spelled(name, true) == detail::loosely_spelled(other->second, true);
+      const bool in_case = lower_case(name) == lower_case(other->second);
       throw DataError(where,
                       "\"" + other->second + "\" and \"" + name + "\" " +
                           (!number.empty() ? "are one number"
@@ -117,7 +117,7 @@ class ClassNumbers {
   static const std::map<std::string, std::string> parts{
       {"train", "train"}, {"training", "train"}, {"valid", "valid"}, {"val", "valid"},   {"validation", "valid"},
       {"dev", "valid"},   {"eval", "valid"},     {"test", "test"},   {"testing", "test"}};
-  for (char& c : name) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  name = lower_case(std::move(name));
   if (name.ends_with("set")) name.resize(name.size() - 3 - (name.ends_with("_set") || name.ends_with("-set") ? 1 : 0));
   const auto found = parts.find(name);
   return found == parts.end() ? std::string() : found->second;
@@ -139,8 +139,7 @@ inline void refuse_parts_as_classes(const std::string& where, std::span<const st
   static const std::set<std::string> images{"images", "image", "imgs", "img", "jpegimages"},
       masks{"masks", "mask", "labels", "label", "annotations", "segmentationclass"};
   const auto one_of = [&](const std::set<std::string>& known) {
-    return std::ranges::count_if(
-        folders, [&](const std::string& each) { return known.contains(detail::loosely_spelled(each, true)); });
+    return std::ranges::count_if(folders, [&](const std::string& each) { return known.contains(lower_case(each)); });
   };
   if (folders.size() == 2 && one_of(images) == 1 && one_of(masks) == 1)
     throw DataError(where, "has " + join_names(folders) + ": images and what is drawn on them, which are no classes",

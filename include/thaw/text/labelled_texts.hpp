@@ -5,7 +5,6 @@
 #include <ATen/ops/tensor.h>
 
 #include <algorithm>
-#include <cctype>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -15,6 +14,7 @@
 #include <vector>
 
 #include <thaw/core/error.hpp>
+#include <thaw/core/names.hpp>
 #include <thaw/data/class_names.hpp>
 #include <thaw/data/csv.hpp>
 #include <thaw/data/files_below.hpp>
@@ -97,9 +97,7 @@ struct TextCsvOptions {
                                                std::vector<std::string> classes = {},
                                                std::vector<std::string>* passed_over = nullptr) {
   const auto is_text = [&](const std::filesystem::path& path) {
-    std::string extension = path.extension().string();
-    std::ranges::transform(extension, extension.begin(), [](unsigned char c) { return std::tolower(c); });
-    return extension == ".txt" && path.lexically_relative(folder).has_parent_path();
+    return lower_case(path.extension().string()) == ".txt" && path.lexically_relative(folder).has_parent_path();
   };
   FilesBelow found = files_below(folder, is_text, "name a folder that has one folder per class");
   const std::vector<std::filesystem::path>& files = found.files;

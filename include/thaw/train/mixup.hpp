@@ -30,6 +30,7 @@ struct Mixed {
   double lambda = 1;
   Fields partner_target = {};  // empty: the batch is not mixed
 
+  static void plan(const StagePlanned& event, const char* who, double alpha, double probability);
   /// Whether this batch is mixed. Draws nothing where that is certain.
   bool begin(double probability);
   at::Tensor pair_up(const Batch& batch);
@@ -38,8 +39,6 @@ struct Mixed {
     event.loss = event.loss * lambda + event.criterion(event.output, partner_target) * (1 - lambda);
   }
 };
-
-void check_mixing(const char* who, double alpha, double probability);
 
 }  // namespace detail
 
@@ -51,10 +50,7 @@ struct MixUp {
   double probability = 1;  ///< of a batch to be mixed
 
   using State = detail::Mixed;  // from a batch's begin to its loss
-  void on_stage_planned(const StagePlanned& event) const {
-    detail::check_mixing("MixUp", alpha, probability);
-    event.mixes.emplace_back("MixUp");
-  }
+  void on_stage_planned(const StagePlanned& event) const { State::plan(event, "MixUp", alpha, probability); }
   void on_batch_ready(const BatchReady& event, State& now) const;
   static void on_loss_ready(const LossReady& event, State& now) { now.mix_loss(event); }
 };
@@ -67,10 +63,7 @@ struct CutMix {
   double probability = 1;  ///< of a batch to be mixed
 
   using State = detail::Mixed;  // from a batch's begin to its loss
-  void on_stage_planned(const StagePlanned& event) const {
-    detail::check_mixing("CutMix", alpha, probability);
-    event.mixes.emplace_back("CutMix");
-  }
+  void on_stage_planned(const StagePlanned& event) const { State::plan(event, "CutMix", alpha, probability); }
   void on_batch_ready(const BatchReady& event, State& now) const;
   static void on_loss_ready(const LossReady& event, State& now) { now.mix_loss(event); }
 };
@@ -96,10 +89,11 @@ THAW_INLINE at::Tensor Mixed::pair_up(const Batch& batch) {
   return partner;
 }
 
-THAW_INLINE void check_mixing(const char* who, double alpha, double probability) {
+THAW_INLINE void Mixed::plan(const StagePlanned& event, const char* who, double alpha, double probability) {
   if (!(alpha > 0)) throw ConfigError(who, "alpha is " + detail::number(alpha), "give a positive number");
   if (!(probability >= 0 && probability <= 1))
     throw ConfigError(who, "probability is " + detail::number(probability), "give a number from 0 to 1");
+  event.mixes.emplace_back(who);
 }
 
 }  // namespace thaw::detail

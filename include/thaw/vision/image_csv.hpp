@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <cctype>
 #include <charconv>
 #include <cmath>
 #include <cstddef>
@@ -17,6 +16,7 @@
 #include <vector>
 
 #include <thaw/core/error.hpp>
+#include <thaw/core/names.hpp>
 #include <thaw/data/class_names.hpp>
 #include <thaw/data/csv.hpp>
 #include <thaw/vision/image_list.hpp>
@@ -89,10 +89,9 @@ inline bool has_header(const std::filesystem::path& csv, const ImageCsvOptions& 
 /// Throws DataError where a column is taken for that of the labels, and another is called so; or where it is one of a
 /// column for each class, of which each row has a 1 in one.
 inline void check_label_column(const CsvTable& table, std::size_t taken) {
-  const auto is_usual = [](std::string name) {
+  const auto is_usual = [](const std::string& name) {
     static const std::set<std::string> usual{"label", "labels", "class", "classes", "target", "category", "tags"};
-    std::ranges::transform(name, name.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-    return usual.contains(name);
+    return usual.contains(lower_case(name));
   };
   if (table.names.empty() || is_usual(table.names[taken])) return;
   if (const auto other = std::ranges::find_if(table.names, is_usual); other != table.names.end())

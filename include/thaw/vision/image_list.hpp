@@ -12,6 +12,7 @@
 #include <vector>
 
 #include <thaw/core/error.hpp>
+#include <thaw/core/names.hpp>
 #include <thaw/data/class_names.hpp>
 #include <thaw/data/files_below.hpp>
 
@@ -49,9 +50,7 @@ inline bool has_image_extension(const std::filesystem::path& path) {
       ".jpg", ".jpeg", ".jpe", ".jfif", ".jfi", ".jif", ".pjpeg", ".pjp", ".png",  ".apng", ".bmp",
       ".dib", ".webp", ".tif", ".tiff", ".jp2", ".j2k", ".pgm",   ".ppm", ".pbm",  ".pnm",  ".pam",
       ".pfm", ".pxm",  ".ras", ".sr",   ".pic", ".exr", ".hdr",   ".gif", ".avif", ".heic", ".heif"};
-  std::string extension = path.extension().string();
-  std::ranges::transform(extension, extension.begin(), [](unsigned char c) { return std::tolower(c); });
-  return known.contains(extension);
+  return known.contains(lower_case(path.extension().string()));
 }
 
 }  // namespace detail
@@ -69,8 +68,8 @@ inline bool has_image_extension(const std::filesystem::path& path) {
 
 /// Images of one class each: that which `label_of(path)` names. Classes are numbered in the order of their names, or as
 /// `classes` lists them, which may have more. Throws DataError for a name that is not in `classes`, and as
-/// ClassNumbers. Example: `labelled(image_files("pets"), [](const auto& path) { return path.stem().string().substr(0,
-/// 3); });`
+/// ClassNumbers.
+/// Example: `labelled(image_files("pets"), [](const auto& path) { return path.stem().string().substr(0, 3); });`
 [[nodiscard]] inline ImageList labelled(const std::vector<std::filesystem::path>& files,
                                         const std::function<std::string(const std::filesystem::path&)>& label_of,
                                         std::vector<std::string> classes = {}, const std::string& where = "classes") {

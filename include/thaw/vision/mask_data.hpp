@@ -67,7 +67,7 @@ namespace detail {
 inline Path folder_called(const Path& folder, const std::vector<std::string>& names) {
   std::vector<Path> found;
   for (const Path& each : entries_of(folder, true))
-    if (std::ranges::find(names, lower(name_of(each))) != names.end()) found.push_back(each);
+    if (std::ranges::find(names, lower_case(name_of(each))) != names.end()) found.push_back(each);
   if (found.empty())
     throw DataError(folder.string(), "there is none of the folders " + join_names(names),
                     "put the images into images/, and their masks into masks/, or list them by with_masks");
@@ -157,7 +157,7 @@ inline void choose_values(MaskData& data, const Path& masks, std::vector<std::st
                           "PNG, or name the classes and their values");
   }
   const bool lossy = std::ranges::any_of(data.images.items, [](const ImageItem& item) {
-    return lower(item.mask.extension().string()).starts_with(".jp");
+    return lower_case(item.mask.extension().string()).starts_with(".jp");
   });
   if (!named && lossy && values.size() > 2)
     throw DataError(masks.string(), seen + ", and files are JPEGs, which smear them",

@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -84,7 +83,7 @@ inline constexpr std::size_t no_group = static_cast<std::size_t>(-1);
 /// has the shape of its bias is an elementwise scale, such as LayerNorm's. Types are not asked, so that the rule holds
 /// for subclasses and for modules from Python.
 [[nodiscard]] inline bool is_decayed(const torch::nn::Module& layer, std::string name, const at::Tensor& tensor) {
-  std::ranges::transform(name, name.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  name = lower_case(std::move(name));
   const auto says = [&](const char* part) { return name.find(part) != std::string::npos; };
   if (tensor.dim() <= 1 || says("bias")) return false;
   if (name == "weight") {

@@ -136,7 +136,8 @@ THAW_INLINE Fields Setup::outputs(const Fields& input) const {
   const c10::NoGradGuard no_grad;
   const TrainingFlags as_it_was{*groups.module()};
   groups.eval();
-  return in_words(task, "Learner::predict").forward(input.map([&](const at::Tensor& t) { return t.to(device()); }));
+  const Fields here = input.map([&](const at::Tensor& tensor) { return tensor.to(device()); });
+  return tried_forward(task, here, groups, mode->layout, "Learner::predict");
 }
 
 THAW_INLINE Fields Setup::outputs(const DataSource& source) const {

@@ -4,13 +4,13 @@
 // The loop: a stage's epochs, an epoch's steps.
 
 #include <ATen/ops/stack.h>
+#include <c10/util/ScopeExit.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <exception>
 #include <limits>
 #include <string>
 #include <utility>
@@ -121,11 +121,8 @@ THAW_INLINE EpochRecord StageLoop::run_stage(RunningStage& run) {
 
 THAW_INLINE void StageLoop::safe_point(const std::vector<Callback>& callbacks, SafePoint::After after) {
   at_safe_point_ = true;
-  const std::exception_ptr failed = failure_of([&] {
-    detail::announce(setup_.world, callbacks, SafePoint{.learner = learner_, .after = after});
-  });
-  at_safe_point_ = false;
-  if (failed) std::rethrow_exception(failed);
+  const auto over = c10::make_scope_exit([&] { at_safe_point_ = false; });
+  detail::announce(setup_.world, callbacks, SafePoint{.learner = learner_, .after = after});
 }
 
 THAW_INLINE void StageLoop::begin(RunningStage& run) {

@@ -109,11 +109,11 @@ struct ImageDataReader {
   /// A folder for each class, to be compared with: classes as `classes` spells them.
   ImageList other_part(const Path& folder, const std::string& train, const std::vector<std::string>& classes) {
     std::map<std::string, std::string> spelling;
-    for (const std::string& name : classes) spelling.emplace(lower(name), name);
+    for (const std::string& name : classes) spelling.emplace(lower_case(name), name);
     for (const Path& each : entries_of(folder, true)) {
       const std::string name = name_of(each);
       if (std::ranges::find(classes, name) != classes.end() || !has_images(each)) continue;
-      const auto same = spelling.find(lower(name));
+      const auto same = spelling.find(lower_case(name));
       if (same == spelling.end()) {
         const std::string nearest = nearest_name(name, classes);
         const bool near = edit_distance(name, nearest) < 3;
@@ -133,7 +133,7 @@ struct ImageDataReader {
             throw DataError(file.string(), "is in no class's folder", "move it into that of its class");
           std::string name = within.begin()->string();
           if (std::ranges::find(classes, name) != classes.end()) return name;
-          return spelling.at(lower(name));
+          return spelling.at(lower_case(name));
         },
         classes);
   }
@@ -236,8 +236,9 @@ struct ImageDataReader {
     const bool header = options.csv.header.value_or(true);  // find_images has filled it in
     if (!header) notes.emplace_back("its first line is an image's, as there are no names of columns");
     const CsvTable table = read_table(csv, options.csv.format(), header);
-    const auto column = std::ranges::find_if(
-        table.names, [](const std::string& name) { return lower(name) == "is_valid" || lower(name) == "split"; });
+    const auto column = std::ranges::find_if(table.names, [](const std::string& name) {
+      return lower_case(name) == "is_valid" || lower_case(name) == "split";
+    });
     if (column == table.names.end() || options.per_class > 0) {
       if (column != table.names.end()) notes.push_back("its column " + *column + " is not used, as per_class is given");
       return hold_back(all, what);
@@ -250,7 +251,7 @@ struct ImageDataReader {
     const ImageList none{.classes = all.classes};
     ImageData data{.train = none, .valid = none, .test = none};
     for (std::size_t i = 0; i < all.items.size(); ++i) {
-      const std::string said = lower(table.rows[i][column]);
+      const std::string said = lower_case(table.rows[i][column]);
       const std::string part = said == "true" || said == "1"                    ? "valid"
                                : said == "false" || said == "0" || said.empty() ? "train"
                                                                                 : part_of(said);
@@ -290,7 +291,7 @@ struct ImageDataReader {
     std::vector<Path> with_images, csvs;
     std::ranges::copy_if(folders, std::back_inserter(with_images), has_images);
     std::ranges::copy_if(entries_of(path, false), std::back_inserter(csvs),
-                         [](const Path& file) { return lower(file.extension().string()) == ".csv"; });
+                         [](const Path& file) { return lower_case(file.extension().string()) == ".csv"; });
     if (csvs.size() == 1) {
       const ImageCsvOptions asked = options.csv;
       if (find_images(csvs[0]) || with_images.size() < 2) {

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <cctype>
 #include <cstdint>
 #include <filesystem>
 #include <string>
@@ -17,11 +16,6 @@
 namespace thaw::vision::detail {
 
 using Path = std::filesystem::path;
-
-inline std::string lower(std::string text) {
-  std::ranges::transform(text, text.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return text;
-}
 
 inline std::string name_of(const Path& path) {
   return path.filename().string();
