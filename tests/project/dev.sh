@@ -5,6 +5,7 @@ set -euo pipefail
 root=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../..
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+unset THAW_LIBTORCH Torch_DIR CMAKE_PREFIX_PATH
 wrong() { echo "WRONG: $*" && exit 1; }
 
 torch=.deps/libtorch/torch/share/cmake/Torch
