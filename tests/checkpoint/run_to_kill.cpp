@@ -4,7 +4,7 @@
 //     run_to_kill <scenario> <folder> [asynchronous]
 //
 // Its last line is "ended <digits>": a checksum of weights, optimizer, history and the CSV file, without the seconds.
-// tests/torture.sh does the killing.
+// tools/torture.sh does the killing.
 
 #include <torch/data/dataloader.h>
 #include <torch/data/datasets/map.h>
