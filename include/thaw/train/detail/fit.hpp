@@ -168,7 +168,7 @@ class FitScope {
 };
 
 THAW_INLINE EpochRecord run_fit(LearnerParts& parts, std::span<const Stage> plan, std::vector<Callback> given) {
-  parts.refuse_in_callback("fit");
+  parts.refuse_in_callback("Learner::fit");
   check_grad_mode("Learner::fit");
   Setup& setup = parts.setup;
   RunLog& log = parts.log;
