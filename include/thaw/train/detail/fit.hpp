@@ -80,7 +80,7 @@ THAW_INLINE std::int64_t batches_per_step(LearnerParts& parts, const std::vector
   };
   only_one(sets_weights, "put other weights into the model as a stage ends",
            "take one of them, or run the second in a stage of its own");
-  only_one(averages, "swap the model's weights for an average, epoch by epoch",
+  only_one(averages, "swap the model's weights for an average, or validate them within an epoch",
            "take one of them, or run the second in a stage of its own");
   only_one(mixes, "mix the samples of a batch, and the loss of one knows nothing of the other",
            "take one of them, or a callback of your own that asks one of the two for each batch");
