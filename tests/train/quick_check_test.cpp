@@ -5,10 +5,11 @@
 #include <torch/data/datasets/map.h>
 #include <torch/data/samplers/random.h>
 #include <torch/data/transforms/stack.h>
+#include <torch/nn/modules/batchnorm.h>
+#include <torch/nn/modules/container/sequential.h>
 #include <torch/nn/modules/dropout.h>
+#include <torch/nn/modules/linear.h>
 
-#include <ATen/Context.h>
-#include <ATen/ops/cat.h>
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/generators/catch_generators.hpp>
 #include <catch2/matchers/catch_matchers_exception.hpp>
@@ -36,7 +37,7 @@ using thaw::test::Bench;
 
 namespace {
 
-const std::vector<Stage> plan{
+const std::vector<Stage> two_stages{
     {.name = "head", .epochs = 2, .freeze = thaw::FreezeTo{-1}, .lr = 1e-2},
     {.name = "all", .epochs = 3, .freeze = thaw::Unfrozen{}, .lr = 1e-3, .reset_optimizer = true, .weight_decay = 0.2}};
 
@@ -63,14 +64,14 @@ struct Run {
 };
 
 /// All that the run would go on with, but the time that it took.
-thaw::RunState state_of(thaw::Learner& learner) {
+thaw::RunState state_now(thaw::Learner& learner) {
   thaw::RunState state = learner.run_state();
   for (auto& [name, tensor] : state) tensor = tensor.clone();
   std::erase_if(state, [](const auto& each) { return each.first.ends_with("seconds") || each.first == "run"; });
   return state;
 }
 
-std::vector<std::string> differences(const thaw::RunState& a, const thaw::RunState& b) {
+std::vector<std::string> what_differs(const thaw::RunState& a, const thaw::RunState& b) {
   std::vector<std::string> names;
   for (const auto& [name, tensor] : a)
     if (!b.contains(name) || b.at(name).nbytes() != tensor.nbytes() ||
@@ -88,14 +89,14 @@ TEST_CASE("a quick check leaves no trace: what follows is bit for bit as without
   const bool loader = GENERATE(false, true);
   const auto train = [&](bool first, bool between) {
     Run run(loader);
-    if (first) CHECK(quick_check(*run.learner, plan, thaw::MixUp{}).size() == 2);
-    run.learner->fit(plan);
-    const thaw::RunState before = state_of(*run.learner);
+    if (first) CHECK(quick_check(*run.learner, two_stages, thaw::MixUp{}).size() == 2);
+    run.learner->fit(two_stages);
+    const thaw::RunState before = state_now(*run.learner);
     run.net->eval();
     run.net->parameters()[0].mutable_grad() = at::ones({6, 4});
     if (between) {
-      CHECK(quick_check(*run.learner, plan).size() == 2);
-      CHECK(differences(before, state_of(*run.learner)) == std::vector<std::string>{"states taken"});
+      CHECK(quick_check(*run.learner, two_stages).size() == 2);
+      CHECK(what_differs(before, state_now(*run.learner)) == std::vector<std::string>{"states taken"});
       CHECK_FALSE(run.net->is_training());
       CHECK(run.net->parameters()[0].grad().sum().item<float>() == 24);
       CHECK(run.learner->groups().frozen() == std::vector{false, false});
@@ -105,21 +106,20 @@ TEST_CASE("a quick check leaves no trace: what follows is bit for bit as without
     if (between) CHECK(quick_check(*run.learner, {{.epochs = 2}})[0].losses.size() == 2);
     CHECK(run.learner->groups().frozen() == std::vector{true, false});
     run.learner->fit({.name = "more", .epochs = 2});
-    return state_of(*run.learner);
+    return state_now(*run.learner);
   };
   const thaw::RunState without = train(false, false);
-  CHECK(differences(without, train(true, false)) == std::vector<std::string>{});
-  CHECK(differences(without, train(false, true)) == std::vector<std::string>{"states taken"});
+  CHECK(what_differs(without, train(true, false)) == std::vector<std::string>{});
+  CHECK(what_differs(without, train(false, true)) == std::vector<std::string>{"states taken"});
 }
 
 TEST_CASE("it takes the steps that the fit would take first, and validates on two batches") {
   Bench checked, fitted;
-  const std::vector<StageCheck> checks = quick_check(*checked.learner, plan);
+  const std::vector<StageCheck> checks = quick_check(*checked.learner, two_stages);
   REQUIRE(checks.size() == 2);
   CHECK(checks[0].name == "head");
   CHECK(checks[1].name == "all");
   std::vector<double> losses;
-  const thaw::test::Folder folder;
   struct Losses {
     std::vector<double>* losses;
     void on_step_end(const thaw::StepEnd& event) const {
@@ -131,7 +131,7 @@ TEST_CASE("it takes the steps that the fit would take first, and validates on tw
       {.train = fitted.data(8),
        .valid = thaw::InMemory(
            {.input = fitted.input.slice(0, 0, 32), .target = fitted.target.slice(0, 0, 32), .batch_size = 16})});
-  fitted.learner->fit(plan, Losses{&losses});
+  fitted.learner->fit(two_stages, Losses{&losses});
   REQUIRE(losses.size() == 4);
   CHECK(checks[0].losses == std::vector(losses.begin(), losses.begin() + 2));
   CHECK(checks[1].losses == std::vector(losses.begin() + 2, losses.end()));
@@ -169,18 +169,18 @@ TEST_CASE("it refuses what a fit would; callbacks that write files do not; one t
   CHECK_THROWS_MATCHES(bench.learner->fit({}, Asks{}), thaw::ConfigError,
                        MessageMatches(ContainsSubstring("quick_check: a callback calls it")));
   const thaw::test::Folder folder;
-  (void)quick_check(*bench.learner, plan, thaw::SaveBest{folder / "best.pt"});
+  (void)quick_check(*bench.learner, two_stages, thaw::SaveBest{folder / "best.pt"});
   CHECK(folder.files() == 0);
   Bench broken({.valid = false});
   const c10::NoGradGuard no_grad;
-  CHECK_THROWS_MATCHES(quick_check(*broken.learner, plan), thaw::ConfigError,
+  CHECK_THROWS_MATCHES(quick_check(*broken.learner, two_stages), thaw::ConfigError,
                        MessageMatches(ContainsSubstring("quick_check: gradients are switched off")));
 }
 
 TEST_CASE("a loss that is not finite is told, with the reason of the callback that ends it") {
   Bench bench({.valid = false});
   bench.input[0][0] = std::nan("");
-  const std::vector<StageCheck> checks = quick_check(*bench.learner, plan, thaw::TerminateOnNaN{});
+  const std::vector<StageCheck> checks = quick_check(*bench.learner, two_stages, thaw::TerminateOnNaN{});
   for (const StageCheck& check : checks) {
     REQUIRE(check.losses.size() == 1);
     CHECK(std::isnan(check.losses[0]));
@@ -203,12 +203,11 @@ TEST_CASE("the check as text") {
 TEST_CASE("in a resumed program it does nothing until the run goes on") {
   Bench first;
   first.learner->fit({.name = "head", .epochs = 1});
-  const thaw::RunState saved = state_of(*first.learner);
-  Bench again;
   thaw::RunState state = first.learner->run_state();
   for (auto& [name, tensor] : state) tensor = tensor.clone();
+  Bench again;
   again.learner->resume(state);
-  CHECK(quick_check(*again.learner, plan).empty());
+  CHECK(quick_check(*again.learner, two_stages).empty());
   again.learner->fit({.name = "head", .epochs = 1});
-  CHECK(quick_check(*again.learner, plan).size() == 2);
+  CHECK(quick_check(*again.learner, two_stages).size() == 2);
 }

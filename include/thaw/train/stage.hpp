@@ -42,7 +42,7 @@ struct Stage {
   bool reset_optimizer = false;       ///< forget all optimizer state first; otherwise only what was just thawed
   Cache cache = {};                   ///< run the frozen part over the data once, and keep what it gives
   /// At most so many batches of training data per epoch, the first ones of its pass; none: all of them. Schedules end
-  /// with the last of these. Lightning's `limit_train_batches`, Keras' `steps_per_epoch`.
+  /// with the last of these. Lightning's `limit_train_batches`.
   std::optional<std::int64_t> max_batches = {};
   /// Of what decays at all: norm layers, biases and vectors stay exempt. None: the optimizer's own, which is also what
   /// LR finders take, and which comes back as the stage ends.
