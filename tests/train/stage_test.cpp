@@ -52,9 +52,9 @@ using Options = std::vector<double>;
 
 /// The weight decay of each optimizer group.
 Options decays_of(const torch::optim::Optimizer& optimizer) {
-  Options all;
-  for (const auto& group : optimizer.param_groups()) all.push_back(thaw::read_weight_decay(group.options()).value());
-  return all;
+  Options found;
+  for (const auto& group : optimizer.param_groups()) found.push_back(thaw::read_weight_decay(group.options()).value());
+  return found;
 }
 
 /// What each step was taken with.
@@ -149,13 +149,13 @@ TEST_CASE("max_batches: each epoch begins a pass of its own; batches are counted
     CHECK(bench.learner->history().steps_done == 3 * ((batches + per_step - 1) / per_step));
     return seen.seen;
   };
-  const auto all = order({}), more = order(7), some = order(3);
-  REQUIRE(all.size() == 15);
+  const auto whole = order({}), more = order(7), some = order(3);
+  REQUIRE(whole.size() == 15);
   REQUIRE(more.size() == 15);  // there are no more
   REQUIRE(some.size() == 9);
-  for (std::size_t i = 0; i < 15; ++i) CHECK(at::equal(more[i], all[i]));
+  for (std::size_t i = 0; i < 15; ++i) CHECK(at::equal(more[i], whole[i]));
   for (std::size_t epoch = 0; epoch < 3; ++epoch)
-    for (std::size_t i = 0; i < 3; ++i) CHECK(at::equal(some[3 * epoch + i], all[5 * epoch + i]));
+    for (std::size_t i = 0; i < 3; ++i) CHECK(at::equal(some[3 * epoch + i], whole[5 * epoch + i]));
 }
 
 TEST_CASE("max_batches: cached features are cut as the data is") {
@@ -221,11 +221,11 @@ TEST_CASE("weight_decay: a schedule moves it, step by step") {
 TEST_CASE("weight_decay: each optimizer group has its own again, however the stage ends") {
   Bench bench;
   const auto learner = learner_with(bench, [](const thaw::LayerGroups& groups) {
-    auto all = thaw::param_groups(groups);
-    for (std::size_t i = 0; i < all.size(); ++i)
-      all[i].set_options(std::make_unique<torch::optim::AdamWOptions>(
+    auto each = thaw::param_groups(groups);
+    for (std::size_t i = 0; i < each.size(); ++i)
+      each[i].set_options(std::make_unique<torch::optim::AdamWOptions>(
           torch::optim::AdamWOptions(1e-2).weight_decay(0.01 * static_cast<double>(i + 1))));
-    return std::make_unique<torch::optim::AdamW>(all, torch::optim::AdamWOptions(1e-2));
+    return std::make_unique<torch::optim::AdamW>(each, torch::optim::AdamWOptions(1e-2));
   });
   const Options before = decays_of(learner->optimizer());
   struct Throws {
