@@ -50,6 +50,7 @@
 #include <thaw/schedule/step_decay.hpp>
 #include <thaw/schedule/warm_up.hpp>
 #include <thaw/train/early_stop.hpp>
+#include <thaw/train/find_batch_size.hpp>
 #include <thaw/train/find_group_lrs.hpp>
 #include <thaw/train/frozen_split.hpp>
 #include <thaw/train/gradient_accumulation.hpp>
@@ -68,9 +69,11 @@
 #include <thaw/train/metric_total.hpp>
 #include <thaw/train/mixup.hpp>
 #include <thaw/train/precision.hpp>
+#include <thaw/train/quick_check.hpp>
 #include <thaw/train/reduce_on_plateau.hpp>
 #include <thaw/train/save_best.hpp>
 #include <thaw/train/terminate_on_nan.hpp>
 #include <thaw/train/test_time_augmentation.hpp>
 #include <thaw/train/time_limit.hpp>
+#include <thaw/train/validate_every.hpp>
 #include <thaw/train/weight_average.hpp>

@@ -100,6 +100,8 @@ struct DeviceMemory final : WithStatistics {
     if (size == 0) return {nullptr, device()};
     State& all = state();
     const std::scoped_lock lock(all.mutex);
+    TORCH_CHECK_WITH(OutOfMemoryError, all.limit == 0 || all.bytes + static_cast<std::int64_t>(size) <= all.limit,
+                     "accelerator: out of memory");
     const auto block = std::make_shared<Block>(size, current);
     void* const address = on_device(block->bytes);
     const std::uint64_t now = all.streams[current].now;
@@ -418,6 +420,10 @@ MemoryInUse memory() {
 void reset_peak() {
   const std::scoped_lock lock(state().mutex);
   state().peak_bytes = state().bytes;
+}
+void limit_memory(std::int64_t bytes) {
+  const std::scoped_lock lock(state().mutex);
+  state().limit = bytes;
 }
 
 }  // namespace thaw::test::accelerator

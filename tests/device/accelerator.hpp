@@ -51,5 +51,7 @@ struct MemoryInUse {
 /// In bytes.
 MemoryInUse memory();
 void reset_peak();
+/// More than that in all is out of memory; 0: there is no limit.
+void limit_memory(std::int64_t bytes);
 
 }  // namespace thaw::test::accelerator

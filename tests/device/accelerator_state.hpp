@@ -82,7 +82,7 @@ struct State {
   std::map<std::uintptr_t, std::size_t> pinned;             // host memory
   std::map<c10::StreamId, Stream> streams;
   Clock host;  // what the host has waited for
-  std::int64_t bytes = 0, peak_bytes = 0;
+  std::int64_t bytes = 0, peak_bytes = 0, limit = 0;
   std::int64_t syncs = 0, refuse_syncs = 0;
   std::vector<std::string> misuse;
   std::vector<std::weak_ptr<Capture>> graphs;

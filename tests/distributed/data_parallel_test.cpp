@@ -127,6 +127,15 @@ TEST_CASE("a mean by class weights, without ignored targets, is over what counts
   check_as_alone(2, "weighted");
 }
 
+TEST_CASE("short epochs, validated within, a weight decay on a schedule, after a quick check: as alone") {
+  const Folder alone, folder;
+  const std::vector<Ended> ended = run_case(3, "short epochs", folder), expected = run_case(1, "short epochs", alone);
+  check_near(result_of(folder, 2), result_of(alone, 0));
+  const std::string checked = expected[0].said.substr(0, expected[0].said.find("rank 0"));
+  CHECK(checked.starts_with("head: "));
+  for (const Ended& each : ended) CHECK_THAT(each.said, ContainsSubstring(checked));
+}
+
 TEST_CASE("a loader that shuffles by the global generator gives each sample to one process") {
   check_as_alone(2, "loader");
 }

@@ -41,15 +41,19 @@
 #include <thaw/distributed/data_parallel.hpp>
 #include <thaw/find/suggest.hpp>
 #include <thaw/report/csv_log.hpp>
+#include <thaw/schedule/cosine.hpp>
 #include <thaw/schedule/one_cycle.hpp>
 #include <thaw/train/early_stop.hpp>
 #include <thaw/train/gradient_accumulation.hpp>
 #include <thaw/train/gradient_clip.hpp>
+#include <thaw/train/keep_best.hpp>
 #include <thaw/train/learner.hpp>
 #include <thaw/train/loss.hpp>
 #include <thaw/train/metric_auroc.hpp>
 #include <thaw/train/nan_guard.hpp>
+#include <thaw/train/quick_check.hpp>
 #include <thaw/train/save_best.hpp>
+#include <thaw/train/validate_every.hpp>
 #include <thaw/train/weight_average.hpp>
 #include <thread>
 
@@ -277,6 +281,17 @@ void run(const Arguments& arguments, const thaw::distributed::Processes& process
                  .norm = thaw::hold_everywhere,
                  .cache = thaw::Cache::memory});
     fmt::print("frozen part: {}\n", learner.history().stages[0].frozen_part);
+  } else if (is("short epochs")) {
+    for (const thaw::StageCheck& check : thaw::quick_check(learner, three_stages(), thaw::GradientAccumulation{2}))
+      fmt::print("{}: {:.6f} {:.6f}, {:.6f}\n", check.name, check.losses.at(0), check.losses.at(1), check.valid->loss);
+    learner.fit({.name = "all",
+                 .epochs = 3,
+                 .freeze = thaw::Unfrozen{},
+                 .lr = 1e-2,
+                 .norm = thaw::hold_everywhere,
+                 .max_batches = 3,
+                 .weight_decay = thaw::WeightDecay(0.4, thaw::Cosine{})},
+                thaw::ValidateEvery{.steps = 2, .callbacks = {thaw::KeepBest{}, thaw::EarlyStop{.patience = 9}}});
   } else if (is("norm") || is("sync norm")) {
     if (is("sync norm")) {
       (void)learner.find_lr({.steps = 20});

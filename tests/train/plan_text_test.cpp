@@ -66,6 +66,11 @@ TEST_CASE("a plan in words has all that decides a result, stage by stage, group 
   const Lines cached =
       words_of({{.name = "head", .cache = {.where = thaw::Cache::Where::memory, .passes = 3}}}, {planned_as(1, 1)});
   CHECK(std::ranges::find(cached, "stage 1, \"head\": a cache of 3 passes") != cached.end());
+  const Lines more = words_of(
+      {{.name = "head", .max_batches = 7, .weight_decay = thaw::WeightDecay(0.5, [](double t) { return 1 - t; })}},
+      {planned_as(1, 2)});
+  CHECK(std::ranges::find(more, "stage 1, \"head\": at most 7 batches per epoch") != more.end());
+  CHECK(std::ranges::find(more, "stage 1, \"head\": weight decay 0.5 0.25") != more.end());
 }
 
 TEST_CASE("a long schedule is told by 65 of its steps, the first and the last among them") {

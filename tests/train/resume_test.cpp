@@ -37,6 +37,7 @@
 #include <thaw/groups/gradual_unfreeze.hpp>
 #include <thaw/optim/adam.hpp>
 #include <thaw/optim/sgd.hpp>
+#include <thaw/schedule/cosine.hpp>
 #include <thaw/train/compiled_prefix.hpp>
 #include <thaw/train/early_stop.hpp>
 #include <thaw/train/gradient_accumulation.hpp>
@@ -48,6 +49,7 @@
 #include <thaw/train/nan_guard.hpp>
 #include <thaw/train/reduce_on_plateau.hpp>
 #include <thaw/train/run_state.hpp>
+#include <thaw/train/validate_every.hpp>
 #include <thaw/train/weight_average.hpp>
 #include <vector>
 
@@ -185,6 +187,31 @@ TEST_CASE(
         return copy(learner.run_state());
       },
       4 * 3 + 4 + 1);
+}
+
+TEST_CASE(
+    "a resumed run ends as one that was not interrupted: short epochs, weight decay on a schedule, validated within") {
+  const std::optional<std::size_t> workers = GENERATE(std::optional<std::size_t>{}, 0, 2);  // none: InMemory
+  check_every_point(
+      [&](const auto& start, Watch watch) {
+        thaw::DataSource train = data(60);
+        if (workers)
+          train = torch::data::make_data_loader<torch::data::samplers::RandomSampler>(
+              Samples(numbers(60, 1), classes(60, 2)).map(torch::data::transforms::Stack<>()),
+              torch::data::DataLoaderOptions(8).workers(*workers));
+        Net net;
+        Learner learner{net.module, net.groups, thaw::cross_entropy, options(train)};
+        start(learner);
+        std::vector<thaw::Stage> plan = head_then_all();
+        plan[0].max_batches = 5;
+        plan[1].max_batches = 6;
+        plan[1].weight_decay = thaw::WeightDecay(0.4, thaw::Cosine{});
+        learner.fit(plan, thaw::GradientAccumulation{2},
+                    thaw::ValidateEvery{.steps = 1, .callbacks = {thaw::KeepBest{}, thaw::EarlyStop{.patience = 5}}},
+                    watch);
+        return copy(learner.run_state());
+      },
+      10);
 }
 
 TEST_CASE("a resumed run ends as one that was not interrupted: kept features, augmented, prefetched") {

@@ -226,6 +226,19 @@ TEST_CASE("each kind of target") {
   CHECK(mask.scalar_type() == at::kLong);
   CHECK(at::equal(mask.select(1, 5).select(1, 5), at::tensor({0, 1, 2, 0})));
   CHECK(mask[2][0][5].item<std::int64_t>() == 255);  // beyond the image
+
+  options.predict = Predict::boxes;
+  options.images.items[0].boxes = {{1, 2, 4, 5, 2}, {3, 3, 20, 30, 0}};
+  options.images.items[2].boxes = {{11, 0, 12, 4, 1}};  // moved out of the image, to the right
+  options.images.items[3].boxes = {{0, 0, 1, 1, 1}};
+  const thaw::Fields boxes = all(ImageSource(options))[0].target;
+  CHECK(at::equal(boxes.at("labels"), at::tensor({2, 0, -1, -1, -1, -1, 1, -1}, at::kLong).view({4, 2})));
+  CHECK(at::equal(boxes.at("boxes")[0], at::tensor({3., 3., 6., 6., 5., 4., 12., 10.}, at::kFloat).view({2, 4})));
+  CHECK(boxes.at("boxes")[1].count_nonzero().item<int>() == 0);
+  CHECK(at::equal(boxes.at("boxes")[3][0], at::tensor({2., 1., 3., 2.}, at::kFloat)));
+  for (auto& item : options.images.items) item.boxes.clear();
+  CHECK(all(ImageSource(options))[0].target.at("labels").sizes() == at::IntArrayRef({4, 0}));
+  CHECK(ImageSource(options).classes() == options.images.classes);
 }
 
 TEST_CASE("one channel, and 16 bits") {
@@ -257,6 +270,8 @@ TEST_CASE("what is missing is said before anything is read") {
   refused([](auto& o) { o.images.items[2].labels = {3}; }, "2.png: has a label that is not in classes");
   refused([](auto& o) { o.predict = Predict::mask, o.images.items[0].mask = ""; }, "0.png: has no mask");
   refused([](auto& o) { o.predict = Predict::keypoints, o.images.items[1].keypoints.clear(); }, "1.png: 0 keypoints");
+  refused([](auto& o) { o.images.items[1].boxes = {{1, 1, 4, 4, 3}}; }, "1.png: has a box with a label that is not in");
+  refused([](auto& o) { o.images.items[1].boxes = {{8, 1, 4, 4, 1}}; }, "1.png: has a box without area");
   refused([](auto& o) { o.predict = Predict::values, o.images.items[1].values = {1}; }, "1.png: 1 values");
   refused([](auto& o) { o.predict = Predict::labels, o.images.classes = {}; }, "not in classes");
   const auto masks = [](auto& o) { o.predict = Predict::mask, o.images.items[2].labels = {}; };
@@ -373,17 +388,19 @@ TEST_CASE("an image that its EXIF turns, and its mask or keypoints not, is an er
   for (int orientation = 1; orientation <= 8; ++orientation) {
     CAPTURE(orientation);
     thaw::test::write_text(folder / "a.jpg", thaw::test::with_orientation({jpeg.begin(), jpeg.end()}, orientation));
-    for (const Predict predict : {Predict::mask, Predict::keypoints}) {
+    for (const Predict predict : {Predict::mask, Predict::keypoints, Predict::boxes}) {
       options.predict = predict;
       options.orientation = {};
       if (orientation == 1)
         CHECK_NOTHROW(all(ImageSource(options)));
       else
-        CHECK_THROWS_MATCHES(
-            all(ImageSource(options)), thaw::DataError,
-            MessageMatches(ContainsSubstring("a.jpg: its EXIF turns it (orientation " + std::to_string(orientation) +
-                                             "), and not its " + (predict == Predict::mask ? "mask" : "keypoints")) &&
-                           ContainsSubstring("Orientation::stored")));
+        CHECK_THROWS_MATCHES(all(ImageSource(options)), thaw::DataError,
+                             MessageMatches(ContainsSubstring("a.jpg: its EXIF turns it (orientation " +
+                                                              std::to_string(orientation) + "), and not its " +
+                                                              (predict == Predict::mask        ? "mask"
+                                                               : predict == Predict::keypoints ? "keypoints"
+                                                                                               : "boxes")) &&
+                                            ContainsSubstring("Orientation::stored")));
     }
     options.predict = Predict::mask;
     options.orientation = thaw::vision::Orientation::stored;

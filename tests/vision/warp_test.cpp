@@ -7,8 +7,12 @@
 #include <catch2/catch_test_macros.hpp>
 #include <cmath>
 #include <cstdint>
+#include <thaw/vision/geometry.hpp>
+#include <thaw/vision/resize.hpp>
+#include <thaw/vision/transforms.hpp>
 #include <vector>
 
+#include "support/data.hpp"
 #include "support/pictures.hpp"
 
 using thaw::test::farthest;
@@ -16,6 +20,7 @@ using thaw::test::picture;
 using thaw::test::same;
 using thaw::vision::apply;
 using thaw::vision::Beyond;
+using thaw::vision::Box;
 using thaw::vision::moved;
 using thaw::vision::Sample;
 using thaw::vision::scaling;
@@ -88,4 +93,49 @@ TEST_CASE("a mask under a warp has its classes, no others") {
          .beyond = Beyond::mirrored},
         sample);
   CHECK(cv::countNonZero((sample.mask == 3) | (sample.mask == 200)) == 900);
+}
+
+TEST_CASE("boxes are those of torchvision's v2 transforms, clipped; what SanitizeBoundingBoxes drops is dropped") {
+  const auto fixture = thaw::test::json_fixture("vision/boxes.json");
+  const cv::Matx33d to_edges = translation(0.5, 0.5), from_edges = translation(-0.5, -0.5);
+  const auto list = [](const auto& json) {
+    std::vector<Box> boxes;
+    for (const auto& each : json) boxes.push_back({each[0], each[1], each[2], each[3], std::ssize(boxes)});
+    return boxes;
+  };
+  const std::vector<Box> boxes = list(fixture["boxes"]);
+  for (const auto& each : fixture["transforms"]) {
+    CAPTURE(each["name"].get<std::string>());
+    const auto& m = each["matrix"];
+    const Warp warp{.matrix = from_edges * cv::Matx33d(m[0], m[1], m[2], m[3], m[4], m[5], m[6], m[7], m[8]) * to_edges,
+                    .size = {each["size"][0], each["size"][1]}};
+    Sample sample{.boxes = boxes};
+    apply(warp, sample);
+    const std::vector<Box> expected = list(each["boxes"]);
+    std::size_t kept = 0;
+    for (std::size_t i = 0; i < boxes.size(); ++i) {
+      CAPTURE(i);
+      if (!each["kept"][i].get<bool>()) continue;
+      REQUIRE(kept < sample.boxes.size());
+      const Box& box = sample.boxes[kept++];
+      CHECK(box.label == boxes[i].label);
+      for (const auto edge : {&Box::x1, &Box::y1, &Box::x2, &Box::y2})
+        CHECK(std::abs(box.*edge - expected[i].*edge) < 1e-4);
+    }
+    CHECK(kept == sample.boxes.size());
+  }
+}
+
+TEST_CASE("a box lies around what the image's pixels show of it") {
+  cv::Mat image = thaw::test::plain(41, 61, {0}, CV_8U);
+  image(cv::Rect(20, 10, 12, 8)).setTo(255);
+  Sample sample{.image = image, .boxes = {{20, 10, 32, 18, 3}}};
+  thaw::vision::Random random(1);
+  thaw::vision::Transforms{thaw::vision::Flip{1}, thaw::vision::FlipVertical{1}, thaw::vision::CenterCrop{36, 50},
+                           thaw::vision::Resize{72, thaw::vision::Fit::squish, 100}}(sample, random);
+  const cv::Rect seen = cv::boundingRect(sample.image > 127);
+  REQUIRE(sample.boxes.size() == 1);
+  const Box& box = sample.boxes[0];
+  CHECK((box.x1 == seen.x && box.y1 == seen.y && box.x2 == seen.x + seen.width && box.y2 == seen.y + seen.height));
+  CHECK(box.label == 3);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -25,12 +26,12 @@ namespace detail {
 [[nodiscard]] std::string norm_rule_text(NormRule norm);
 
 /// "0.85 to 0.95", "0.9", or "as it is".
-[[nodiscard]] std::string momentum_text(const std::optional<MomentumSpan>& span);
+[[nodiscard]] std::string span_text(const std::optional<HyperSpan>& span);
 
 }  // namespace detail
 
 /// One row per stage and group: what trains, from when, at which rates, for how many steps. The norm rule (of frozen /
-/// of thawed groups) and the momentum stand in the stage's first row.
+/// of thawed groups), the momentum and, where a stage sets one, the weight decay stand in the stage's first row.
 [[nodiscard]] Table plan_table(const std::vector<StageDescription>& plan);
 
 /// The table of a plan, then a line for each note of each stage. Ends with a line break.
@@ -66,7 +67,7 @@ THAW_INLINE std::string norm_rule_text(NormRule norm) {
   return fmt::format("{} / {}", name(norm.frozen), name(norm.thawed));
 }
 
-THAW_INLINE std::string momentum_text(const std::optional<MomentumSpan>& span) {
+THAW_INLINE std::string span_text(const std::optional<HyperSpan>& span) {
   if (!span) return "as it is";
   if (span->lowest == span->highest) return fmt::format("{:.3g}", span->lowest);
   return fmt::format("{:.3g} to {:.3g}", span->lowest, span->highest);
@@ -77,8 +78,8 @@ THAW_INLINE std::string momentum_text(const std::optional<MomentumSpan>& span) {
 namespace thaw {
 
 THAW_INLINE Table plan_table(const std::vector<StageDescription>& plan) {
-  Table table{.headers = {"stage", "epochs x steps", "norm", "momentum", "group", "", "trained", "of", "first rate",
-                          "highest", "last"}};
+  Table table{.headers = {"stage", "epochs x steps", "norm", "momentum", "weight decay", "group", "", "trained", "of",
+                          "first rate", "highest", "last"}};
   for (const StageDescription& stage : plan)
     for (std::size_t i = 0; i < stage.groups.size(); ++i) {
       const GroupPlan& group = stage.groups[i];
@@ -88,11 +89,16 @@ THAW_INLINE Table plan_table(const std::vector<StageDescription>& plan) {
                   return fmt::format("{} x {}", stage.epochs, detail::with_separators(stage.steps_per_epoch));
                 }),
                 once([&] { return detail::norm_rule_text(stage.norm); }),
-                once([&] { return detail::momentum_text(stage.momentum); }), group.name,
+                once([&] { return detail::span_text(stage.momentum); }),
+                once([&] { return detail::span_text(stage.weight_decay); }), group.name,
                 detail::when_trained(group, stage.steps_per_epoch), detail::with_separators(group.trained),
                 detail::with_separators(group.parameters), rate(stage.rates[i].first), rate(stage.rates[i].highest),
                 rate(stage.rates[i].last));
     }
+  if (std::ranges::none_of(plan, [](const StageDescription& stage) { return stage.weight_decay.has_value(); })) {
+    table.headers.erase(table.headers.begin() + 4);
+    for (auto& row : table.rows) row.erase(row.begin() + 4);
+  }
   return table;
 }
 

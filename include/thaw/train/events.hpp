@@ -40,7 +40,7 @@ struct StagePlanned {
   /// Callbacks that put other weights into the model as a stage ends name themselves here. Two of them are refused: the
   /// second would undo what the first did.
   std::vector<std::string>& sets_weights;
-  std::vector<std::string>& averages;  ///< likewise those that swap weights for an average from epoch to epoch
+  std::vector<std::string>& averages;  ///< likewise those that swap weights for an average, or validate within an epoch
   std::vector<std::string>& mixes;     ///< likewise those that mix the samples of a batch and replace its loss
 };
 

@@ -176,6 +176,7 @@ class Learner {
   std::vector<StageDescription> described(std::span<const Stage> plan, std::vector<Callback> callbacks);
   LRCurve run_lr_find(const LRFinder& finder, std::vector<Callback> callbacks);
 
+  friend detail::LearnerParts;
   std::unique_ptr<detail::LearnerParts> parts_;
 };
 
@@ -201,6 +202,9 @@ THAW_INLINE Learner::Learner(detail::Task task, const std::shared_ptr<torch::nn:
     : parts_(std::make_unique<detail::LearnerParts>(*this, std::move(task), module, std::move(groups),
                                                     std::move(options))) {}
 THAW_INLINE Learner::~Learner() = default;
+THAW_INLINE detail::LearnerParts& detail::LearnerParts::of(Learner& learner) {
+  return *learner.parts_;
+}
 
 THAW_INLINE EpochRecord Learner::run(std::span<const Stage> plan, std::vector<Callback> callbacks) {
   return detail::run_fit(*parts_, plan, std::move(callbacks));
@@ -303,7 +307,7 @@ THAW_INLINE double Learner::lr_scale() const {
 }
 
 THAW_INLINE void Learner::data(LearnerData data) {
-  parts_->refuse_in_callback("data");
+  parts_->refuse_in_callback("Learner::data");
   parts_->data.set(std::move(data));
 }
 THAW_INLINE const LearnerData& Learner::data() const {

@@ -27,8 +27,8 @@ struct RateSpan {
   double first = 0, highest = 0, last = 0;
 };
 
-/// Momenta (SGD's momentum or Adam's beta1) that a schedule will set over a stage.
-struct MomentumSpan {
+/// Least and greatest of what a schedule will set over a stage: momentum (SGD's, or Adam's beta1), or weight decay.
+struct HyperSpan {
   double lowest = 0, highest = 0;
 };
 
@@ -45,11 +45,12 @@ struct StageDescription {
   std::int64_t steps_per_epoch = 0;  ///< optimizer steps
   std::vector<GroupPlan> groups = {};
   std::vector<RateSpan> rates = {};           ///< per group: what the schedule makes of its peak rate
-  std::optional<MomentumSpan> momentum = {};  ///< none: the schedule leaves the optimizer's alone
+  std::optional<HyperSpan> momentum = {};     ///< none: the schedule leaves the optimizer's alone
   NormRule norm = {};
   std::vector<std::string> notes = {};  ///< what looks wrong, and what to do instead; nothing here stops a run
   AnySchedule schedule = Constant{};    ///< of multipliers of each group's peak rate
   std::vector<FrozenFrom> frozen = {};  ///< groups of which nothing trains, by rising steps of the stage, from 0
+  std::optional<HyperSpan> weight_decay = {};  ///< none: the optimizer's own
 
   [[nodiscard]] std::int64_t steps() const { return epochs * steps_per_epoch; }
 };
@@ -83,12 +84,13 @@ std::vector<GroupPlan> group_plan(const LayerGroups& groups, const PlannedStage&
 /// What a schedule says at each step of a stage.
 std::vector<ScheduleValue> schedule_over(const AnySchedule& schedule, const PlannedStage& stage);
 
-/// Throws ConfigError for a schedule that gives, at some step, what no optimizer can take.
-void check_schedule(const AnySchedule& schedule, const PlannedStage& stage, const std::string& where);
+/// Throws ConfigError for schedules that give, at some step, what no optimizer can take.
+void check_schedules(const Stage& stage, const PlannedStage& planned);
 
 std::vector<RateSpan> rate_spans(const std::vector<ScheduleValue>& schedule, const std::vector<GroupPlan>& groups);
 
-std::optional<MomentumSpan> momentum_span(const std::vector<ScheduleValue>& schedule);
+/// Of the values that are there.
+std::optional<HyperSpan> span_of(const std::vector<std::optional<double>>& values);
 
 StageDescription describe(const LayerGroups& groups, const Stage& stage, const PlannedStage& planned);
 
@@ -163,9 +165,14 @@ THAW_INLINE std::vector<ScheduleValue> schedule_over(const AnySchedule& schedule
   return values;
 }
 
-THAW_INLINE void check_schedule(const AnySchedule& schedule, const PlannedStage& stage, const std::string& where) {
-  for (const Progress& at : steps(stage.steps(), stage.steps_per_epoch))
-    check_value(schedule(at), where, " at step " + std::to_string(at.step) + " of " + std::to_string(at.steps));
+THAW_INLINE void check_schedules(const Stage& stage, const PlannedStage& planned) {
+  for (const Progress& at : steps(planned.steps(), planned.steps_per_epoch)) {
+    const std::string when = " at step " + std::to_string(at.step) + " of " + std::to_string(at.steps);
+    check_value(stage.schedule(at), "stage \"" + stage.name + "\"", when);
+    if (const double decay = stage.weight_decay ? (*stage.weight_decay)(at) : 0; !(std::isfinite(decay) && decay >= 0))
+      throw ConfigError("stage \"" + stage.name + "\"", "a weight decay of " + number(decay) + when,
+                        "give a finite number, 0 or more");
+  }
 }
 
 THAW_INLINE std::vector<RateSpan> rate_spans(const std::vector<ScheduleValue>& schedule,
@@ -183,13 +190,13 @@ THAW_INLINE std::vector<RateSpan> rate_spans(const std::vector<ScheduleValue>& s
   return spans;
 }
 
-THAW_INLINE std::optional<MomentumSpan> momentum_span(const std::vector<ScheduleValue>& schedule) {
-  std::optional<MomentumSpan> span;
-  for (const ScheduleValue& value : schedule) {
-    if (!value.momentum) continue;
-    if (!span) span = {.lowest = *value.momentum, .highest = *value.momentum};
-    span->lowest = std::min(span->lowest, *value.momentum);
-    span->highest = std::max(span->highest, *value.momentum);
+THAW_INLINE std::optional<HyperSpan> span_of(const std::vector<std::optional<double>>& values) {
+  std::optional<HyperSpan> span;
+  for (const std::optional<double>& value : values) {
+    if (!value) continue;
+    if (!span) span = {.lowest = *value, .highest = *value};
+    span->lowest = std::min(span->lowest, *value);
+    span->highest = std::max(span->highest, *value);
   }
   return span;
 }
@@ -201,16 +208,22 @@ THAW_INLINE StageDescription describe(const LayerGroups& groups, const Stage& st
   std::vector<RateSpan> rates = rate_spans(schedule, plans);
   if (std::ranges::all_of(rates, [](const RateSpan& span) { return span.highest == 0; }))
     notes.emplace_back("every group has a rate of 0 at every step, so nothing moves");
+  std::vector<std::optional<double>> momenta, decays;
+  for (const ScheduleValue& value : schedule) momenta.push_back(value.momentum);
+  if (stage.weight_decay)
+    for (const Progress& at : steps(planned.steps(), planned.steps_per_epoch))
+      decays.emplace_back((*stage.weight_decay)(at));
   return {.name = stage.name,
           .epochs = planned.epochs,
           .steps_per_epoch = planned.steps_per_epoch,
           .groups = plans,
           .rates = std::move(rates),
-          .momentum = momentum_span(schedule),
+          .momentum = span_of(momenta),
           .norm = planned.norm,
           .notes = std::move(notes),
           .schedule = stage.schedule,
-          .frozen = wholly_frozen(groups, planned)};
+          .frozen = wholly_frozen(groups, planned),
+          .weight_decay = span_of(decays)};
 }
 
 THAW_INLINE std::vector<StageDescription> describe(const LayerGroups& groups, std::span<const Stage> plan,

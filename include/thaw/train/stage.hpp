@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <thaw/groups/freeze_policy.hpp>
@@ -14,6 +16,21 @@
 
 namespace thaw {
 
+/// Weight decay over a stage, of all layer groups: `value` times the schedule's multiplier; what a schedule says of
+/// momentum does not count. Units: as the optimizer's own.
+///
+///     .weight_decay = 0.05
+///     .weight_decay = WeightDecay(0.4, [](double t) { return anneal_cosine(0.1, 1, t); })  // from 0.04 to 0.4
+struct WeightDecay {
+  double value;
+  AnySchedule schedule = Constant{};
+
+  WeightDecay(double constant) : value(constant) {}
+  WeightDecay(double peak, AnySchedule over) : value(peak), schedule(std::move(over)) {}
+
+  [[nodiscard]] double operator()(const Progress& at) const { return value * schedule(at).lr; }
+};
+
 /// One stage of a run: what is frozen, how fast each group learns, how the rate moves. A plan is a std::vector<Stage>.
 struct Stage {
   std::string name = "fit";
@@ -24,6 +41,12 @@ struct Stage {
   NormChange norm = {};               ///< of norm layers with running statistics; what is left empty stays as it was
   bool reset_optimizer = false;       ///< forget all optimizer state first; otherwise only what was just thawed
   Cache cache = {};                   ///< run the frozen part over the data once, and keep what it gives
+  /// At most so many batches of training data per epoch, the first ones of its pass; none: all of them. Schedules end
+  /// with the last of these. Lightning's `limit_train_batches`.
+  std::optional<std::int64_t> max_batches = {};
+  /// Of what decays at all: norm layers, biases and vectors stay exempt. None: the optimizer's own, which is also what
+  /// LR finders take, and which comes back as the stage ends.
+  std::optional<WeightDecay> weight_decay = {};
 };
 
 /// What fastai's `fine_tune` may be told, with its defaults.

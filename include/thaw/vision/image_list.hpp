@@ -15,6 +15,7 @@
 #include <thaw/core/names.hpp>
 #include <thaw/data/class_names.hpp>
 #include <thaw/data/files_below.hpp>
+#include <thaw/vision/box.hpp>
 
 namespace thaw::vision {
 
@@ -25,6 +26,7 @@ struct ImageItem {
   std::filesystem::path mask = {};                        ///< the file that says of each pixel which class it is
   std::vector<std::pair<double, double>> keypoints = {};  ///< x, y in pixels of the file
   std::vector<float> values = {};                         ///< numbers to predict
+  std::vector<Box> boxes = {};                            ///< in pixels of the file, with their classes; any number
 };
 
 /// Images and the names of their classes.

@@ -41,10 +41,10 @@ struct ImageSourceOptions {
   Predict predict = Predict::label;
   /// JPEGs that `transforms` make at least twice smaller are decoded at a half, a quarter or an eighth of their size,
   /// not below that at which the network sees them. Takes less time; what the network sees differs little
-  /// (docs/vision.md). Not for masks and keypoints.
+  /// (docs/vision.md). Not for masks, keypoints and boxes.
   bool scaled_decoding = true;
-  /// Which way up masks and keypoints were drawn. If unset, images and masks are turned upright, each as its own EXIF
-  /// says, and an image that is turned without its mask, or with keypoints, is an error.
+  /// Which way up masks, keypoints and boxes were drawn. If unset, images and masks are turned upright, each as its own
+  /// EXIF says, and an image that is turned without its mask, or with keypoints or boxes, is an error.
   std::optional<Orientation> orientation = {};
   std::vector<Color> mask_colors = {};  ///< of masks that are written in colours: that of each class
   std::vector<int> mask_values = {};    ///< of masks in numbers: that of each class, as {0, 255}; if empty 0, 1, 2, ...
@@ -102,7 +102,7 @@ class ImageSource {
   [[nodiscard]] std::int64_t batches() const { return order_.batches(); }
   /// Samples of the last batch.
   [[nodiscard]] std::int64_t last_batch() const { return order_.last_batch(); }
-  /// In the order of the list; none for masks and keypoints, which change with the images.
+  /// In the order of the list; none for masks, keypoints and boxes, which change with the images.
   [[nodiscard]] Fields targets() const { return targets_; }
   [[nodiscard]] const ImageList& images() const { return options_->images; }
   /// The names of the targets' classes; empty where numbers or places are predicted.
@@ -133,10 +133,11 @@ class ImageSource {
   }
 
   /// The same targets in the same batches with other inputs: what a frozen network made of the images, or of a shard of
-  /// them. Throws DataError for masks and keypoints, which change with the images.
+  /// them. Throws DataError for masks, keypoints and boxes, which change with the images.
   [[nodiscard]] InMemory with_input(Fields input, const Shard& shard = {}) const {
     if (!targets_.defined())
-      throw DataError("ImageSource", "masks and keypoints move with the images, and cannot be kept apart from them",
+      throw DataError("ImageSource",
+                      "masks, keypoints and boxes move with the images, and cannot be kept apart from them",
                       "do not cache what a frozen network makes of these images");
     return InMemory({.input = targets_,
                      .target = targets_,
@@ -185,7 +186,9 @@ class ImageSource {
     if (!options.orientation && image != drawn)
       throw DataError(item.path.string(),
                       "its EXIF turns it (orientation " + std::to_string(image) + "), and not its " +
-                          (options.predict == Predict::mask ? "mask" : "keypoints"),
+                          (options.predict == Predict::mask    ? "mask"
+                           : options.predict == Predict::boxes ? "boxes"
+                                                               : "keypoints"),
                       "say what they were drawn on by orientation = Orientation::stored, the pixels as they lie in the "
                       "file, or Orientation::upright, the image as it is shown");
   }
@@ -193,7 +196,7 @@ class ImageSource {
   static Sample sample(const ImageSourceOptions& options, std::int64_t i, std::int64_t epoch) {
     const ImageItem& item = options.images.items.at(static_cast<std::size_t>(i));
     detail::Reduction reduction;
-    if (options.scaled_decoding && options.predict != Predict::mask && options.predict != Predict::keypoints)
+    if (options.scaled_decoding && !is_drawn(options.predict))
       reduction = [&](cv::Size size) { return options.transforms.reduction(size); };
     const auto [image, orientation] = detail::read_oriented(
         item.path, options.channels, options.orientation.value_or(Orientation::upright), reduction);
@@ -206,9 +209,10 @@ class ImageSource {
         throw DataError(item.mask.string(), text(sample.mask) + ", and its image is " + text(sample.image),
                         "give a mask with a pixel for each of the image's");
     }
-    if (options.predict == Predict::keypoints) check_orientation(options, item, orientation, 1);
+    if (is_drawn(options.predict) && options.predict != Predict::mask) check_orientation(options, item, orientation, 1);
     if (options.predict == Predict::keypoints)
       for (const auto& [x, y] : item.keypoints) sample.keypoints.emplace_back(x, y);
+    if (options.predict == Predict::boxes) sample.boxes = item.boxes;
     Random random(seed_of(mixed_seed(options.seed, epoch), i));
     options.transforms(sample, random);
     return sample;
@@ -223,6 +227,7 @@ class ImageSource {
     const auto n = std::ssize(numbers);
     const auto pinned = at::TensorOptions().pinned_memory(has_accelerator());
     at::Tensor images, targets;
+    std::vector<std::vector<Box>> boxes;
     for (std::int64_t b = 0; b < n; ++b) {
       const std::int64_t i = numbers[static_cast<std::size_t>(b)];
       const Sample sample = ImageSource::sample(options, i, epoch);
@@ -241,15 +246,18 @@ class ImageSource {
         const auto k = std::ssize(sample.keypoints);
         if (!targets.defined()) targets = at::empty({n, k, 2}, pinned.dtype(at::kFloat));
         detail::write_points(sample.keypoints, targets.mutable_data_ptr<float>() + b * k * 2);
+      } else if (options.predict == Predict::boxes) {
+        boxes.push_back(sample.boxes);
       }
     }
+    if (options.predict == Predict::boxes) return {.input = images, .target = detail::box_targets(boxes, pinned)};
     if (!targets.defined()) targets = detail::rows(known_targets, numbers, pinned);
     return {.input = images, .target = targets};
   }
 
   std::shared_ptr<const ImageSourceOptions> options_;
   SampleOrder order_;
-  at::Tensor targets_;  // undefined for masks and keypoints
+  at::Tensor targets_;  // undefined for what moves with the images
 };
 
 /// The images that can be read in these channels, and into `unreadable` why the others cannot. Reads them all, by as

@@ -9,10 +9,12 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
 #include <thaw/core/error.hpp>
+#include <thaw/data/fields.hpp>
 #include <thaw/vision/image_list.hpp>
 
 namespace thaw::vision {
@@ -24,7 +26,16 @@ enum class Predict : std::int8_t {
   mask,       ///< the class of each pixel: [B, H, W] integers
   keypoints,  ///< places: [B, K, 2] pixels x, y of the transformed image
   values,     ///< numbers: [B, V]
+  /// Boxes, any number of them: "boxes", [B, K, 4] edges x1, y1, x2, y2 in pixels of the transformed image, and
+  /// "labels", [B, K] integers, their classes. K is the most that an image of the batch has; an image with fewer has
+  /// boxes of class -1 behind its own, all of whose edges are 0.
+  boxes,
 };
+
+/// What is drawn on an image, and moves with it.
+[[nodiscard]] constexpr bool is_drawn(Predict predict) {
+  return predict == Predict::mask || predict == Predict::keypoints || predict == Predict::boxes;
+}
 
 /// Throws DataError for an image of the list that lacks what is to be predicted, or has a class that is not in the
 /// list's classes.
@@ -45,17 +56,22 @@ inline void check_targets(const ImageList& images, Predict predict) {
     if (predict == Predict::label)
       require(item.labels.size() == 1, std::to_string(item.labels.size()) + " labels where one is to be predicted",
               "give it one, or set predict to Predict::labels");
-    if (predict == Predict::labels || predict == Predict::mask)
+    if (predict == Predict::labels || predict == Predict::mask || predict == Predict::boxes)
       require(classes > 0, "there are no classes", "name them in the list's classes");
     if (predict == Predict::mask) require(!item.mask.empty(), "has no mask", "make the list by with_masks");
     if (predict == Predict::keypoints) as_first(item.keypoints, images.items[0].keypoints, " keypoints");
+    for (const Box& box : item.boxes) {
+      require(known(box.label), "has a box with a label that is not in classes", "number classes from 0, and name all");
+      require(box.x2 > box.x1 && box.y2 > box.y1, "has a box without area",
+              "give the edges x1, y1, x2, y2 in pixels, x1 and y1 being the smaller ones: not a width and a height");
+    }
     if (predict == Predict::values) as_first(item.values, images.items[0].values, " values");
   }
 }
 
 namespace detail {
 
-/// Of all images in the order of the list; undefined for what changes with the image: masks and keypoints.
+/// Of all images in the order of the list; undefined for what changes with the image.
 [[nodiscard]] inline at::Tensor known_targets(const ImageList& images, Predict predict) {
   at::Tensor all;
   const std::int64_t n = images.size();
@@ -94,6 +110,24 @@ inline void write_points(const std::vector<cv::Point2d>& points, float* to) {
     *to++ = static_cast<float>(point.x);
     *to++ = static_cast<float>(point.y);
   }
+}
+
+/// As Predict::boxes says.
+[[nodiscard]] inline Fields box_targets(const std::vector<std::vector<Box>>& all, const at::TensorOptions& options) {
+  std::size_t most = 0;
+  for (const auto& boxes : all) most = std::max(most, boxes.size());
+  const auto n = std::ssize(all), k = static_cast<std::int64_t>(most);
+  at::Tensor edges = at::empty({n, k, 4}, options.dtype(at::kFloat)),
+             labels = at::empty({n, k}, options.dtype(at::kLong));
+  auto* edge = edges.mutable_data_ptr<float>();
+  auto* label = labels.mutable_data_ptr<std::int64_t>();
+  for (const auto& boxes : all)
+    for (std::size_t i = 0; i < most; ++i) {
+      const Box box = i < boxes.size() ? boxes[i] : Box{.label = -1};
+      for (const double each : {box.x1, box.y1, box.x2, box.y2}) *edge++ = static_cast<float>(each);
+      *label++ = box.label;
+    }
+  return std::map<std::string, at::Tensor>{{"boxes", edges}, {"labels", labels}};
 }
 
 }  // namespace detail

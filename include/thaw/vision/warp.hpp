@@ -88,7 +88,24 @@ inline cv::Point2d stretch(const Warp& warp) {
   return result;
 }
 
-/// All of a sample under a warp; of a mask, each pixel is one of its pixels.
+/// The box around where a box's corners go, as far as it is within the image.
+[[nodiscard]] inline Box moved(const Warp& warp, const Box& box) {
+  cv::Point2d least(warp.size.width, warp.size.height), most(0, 0);
+  for (const double x : {box.x1, box.x2})
+    for (const double y : {box.y1, box.y2}) {
+      const cv::Point2d corner = moved(warp.matrix, {x - 0.5, y - 0.5}) + cv::Point2d(0.5, 0.5);
+      least = {std::min(least.x, corner.x), std::min(least.y, corner.y)};
+      most = {std::max(most.x, corner.x), std::max(most.y, corner.y)};
+    }
+  return {.x1 = std::max(least.x, 0.0),
+          .y1 = std::max(least.y, 0.0),
+          .x2 = std::min(most.x, static_cast<double>(warp.size.width)),
+          .y2 = std::min(most.y, static_cast<double>(warp.size.height)),
+          .label = box.label};
+}
+
+/// All of a sample under a warp; of a mask, each pixel is one of its pixels. Boxes of which less than a pixel is left,
+/// in width or in height, are dropped. Source: torchvision's ClampBoundingBoxes and SanitizeBoundingBoxes.
 inline void apply(const Warp& warp, Sample& sample) {
   if (!sample.image.empty()) sample.image = warped(sample.image, warp);
   if (!sample.mask.empty() && !(warp.size == sample.mask.size() && detail::nearly(warp.matrix, cv::Matx33d::eye()))) {
@@ -99,6 +116,8 @@ inline void apply(const Warp& warp, Sample& sample) {
     sample.mask = mask;
   }
   for (cv::Point2d& point : sample.keypoints) point = moved(warp.matrix, point);
+  for (Box& box : sample.boxes) box = moved(warp, box);
+  std::erase_if(sample.boxes, [](const Box& box) { return box.x2 - box.x1 < 1 || box.y2 - box.y1 < 1; });
 }
 
 }  // namespace thaw::vision

@@ -23,8 +23,10 @@ namespace thaw::detail {
 /// The steps of a sweep: each takes the next batches of passes that follow each other.
 class FinderSteps {
  public:
-  FinderSteps(LearnerParts& parts, std::int64_t batches, const std::vector<Callback>& callbacks, bool repeats)
+  FinderSteps(LearnerParts& parts, DataSource data, std::int64_t batches, const std::vector<Callback>& callbacks,
+              bool repeats)
       : parts_(parts),
+        data_(std::move(data)),
         kind_{.split = nullptr, .batches = batches, .callbacks = callbacks},
         epoch_(parts.data.epochs_begun()),
         repeats_(repeats),
@@ -58,7 +60,7 @@ class FinderSteps {
  private:
   BatchStream pass() {
     const CommonRandom common(parts_.setup.world);
-    BatchStream pass = parts_.data.train().stream(epoch_++, 0, parts_.setup.world.shard());
+    BatchStream pass = data_.stream(epoch_++, 0, parts_.setup.world.shard());
     if (!repeats_) return pass;
     return [pass = std::move(pass), this] {
       std::optional<Batch> batch = pass();
@@ -75,6 +77,7 @@ class FinderSteps {
   }
 
   LearnerParts& parts_;
+  DataSource data_;
   StepKind kind_;
   std::int64_t epoch_;
   bool repeats_;
@@ -84,7 +87,7 @@ class FinderSteps {
 };
 
 THAW_INLINE LRCurve find_lr(LearnerParts& parts, const LRFinder& finder, const std::vector<Callback>& callbacks) {
-  parts.refuse_in_callback("find_lr");
+  parts.refuse_in_callback("Learner::find_lr");
   Setup& setup = parts.setup;
   RunLog& log = parts.log;
   TrainingData& data = parts.data;
@@ -125,7 +128,7 @@ THAW_INLINE LRCurve find_lr(LearnerParts& parts, const LRFinder& finder, const s
     };
   }
   // Only now: training and validation may be one loader, which has one pass at a time.
-  FinderSteps step(parts, batches, callbacks, finder.paired);
+  FinderSteps step(parts, data.train(), batches, callbacks, finder.paired);
   if (finder.paired) probes.same_batch = [&] { return step.same_batch(); };
   LRCurve curve = finder.run(
       setup.groups, *setup.optimizer, [&] { return step(); }, probes);

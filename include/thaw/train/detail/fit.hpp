@@ -35,7 +35,11 @@ namespace thaw::detail {
 
 THAW_INLINE void check(const Stage& stage, const LayerGroups& groups, const std::string& where) {
   if (stage.epochs < 1) throw ConfigError(where, std::to_string(stage.epochs) + " epochs", "train at least 1");
+  if (stage.max_batches && *stage.max_batches < 1)
+    throw ConfigError(where, "max_batches is " + std::to_string(*stage.max_batches),
+                      "train on at least 1 batch per epoch; leave it out for all");
   stage.schedule.check();
+  if (stage.weight_decay) stage.weight_decay->schedule.check();
   if (stage.freeze) stage.freeze.check(names_of(groups));
   (void)stage.lr(groups.size());  // throws for rates that are none, or of other groups
 }
@@ -47,15 +51,16 @@ THAW_INLINE std::vector<PlannedStage> plan_stages(std::span<const Stage> plan, c
   NormRule norm = groups.norm_rule();
   for (const Stage& stage : plan) {
     norm = stage.norm.over(norm);
+    const std::int64_t per_epoch = std::min(batches, stage.max_batches.value_or(batches));
     PlannedStage now{.peak_lr = stage.lr(groups.size()),
                      .frozen = {{.step = 0, .frozen = frozen}},
                      .norm = norm,
                      .epochs = stage.epochs,
-                     .steps_per_epoch = (batches + per_step - 1) / per_step,
+                     .steps_per_epoch = (per_epoch + per_step - 1) / per_step,
                      .batches_per_step = per_step};
     if (stage.freeze) now.frozen = frozen_over(stage.freeze, groups, now.steps(), now.steps_per_epoch);
     check_trains(groups, now, name_of(stage));
-    check_schedule(stage.schedule, now, name_of(stage));
+    check_schedules(stage, now);
     frozen = now.frozen.back().frozen;
     planned.push_back(std::move(now));
   }
@@ -75,7 +80,7 @@ THAW_INLINE std::int64_t batches_per_step(LearnerParts& parts, const std::vector
   };
   only_one(sets_weights, "put other weights into the model as a stage ends",
            "take one of them, or run the second in a stage of its own");
-  only_one(averages, "swap the model's weights for an average, epoch by epoch",
+  only_one(averages, "swap the model's weights for an average, or validate them within an epoch",
            "take one of them, or run the second in a stage of its own");
   only_one(mixes, "mix the samples of a batch, and the loss of one knows nothing of the other",
            "take one of them, or a callback of your own that asks one of the two for each batch");
@@ -84,7 +89,15 @@ THAW_INLINE std::int64_t batches_per_step(LearnerParts& parts, const std::vector
   return batches;
 }
 
-/// Finds everything that can be found wrong, and changes nothing.
+/// Throws ConfigError where a weight decay would act on nothing.
+inline void check_decays(torch::optim::Optimizer& optimizer, const LayerGroups& groups, const std::string& where) {
+  const OptimizerGroups live(optimizer, groups);
+  for (std::size_t i = 0; i < groups.size(); ++i)
+    if (live.weight_decay(i)) return;
+  throw ConfigError(where, "it has a weight decay, and the optimizer has none that can be set, or nothing in it decays",
+                    "take thaw's or LibTorch's AdamW, Adam, SGD, RMSprop or Adagrad, or leave weight_decay out");
+}
+
 THAW_INLINE std::vector<PlannedStage> prepare(LearnerParts& parts, std::span<const Stage> plan,
                                               const std::vector<Callback>& callbacks) {
   if (plan.empty()) throw ConfigError("Learner::fit", "the plan has no stages", "give at least one");
@@ -94,9 +107,11 @@ THAW_INLINE std::vector<PlannedStage> prepare(LearnerParts& parts, std::span<con
   parts.engine.check_graphs(callbacks);
   for (const Stage& stage : plan) check(stage, groups, name_of(stage));
   parts.data.check();
-  std::vector<PlannedStage> planned = plan_stages(plan, groups, parts.data.train().batches(), per_step);
+  const std::int64_t batches = parts.data.train().batches();
+  std::vector<PlannedStage> planned = plan_stages(plan, groups, batches, per_step);
   for (std::size_t i = 0; i < plan.size(); ++i) {
-    parts.data.check_last_batch(planned[i], name_of(plan[i]));
+    if (plan[i].weight_decay) check_decays(*parts.setup.optimizer, groups, name_of(plan[i]));
+    if (plan[i].max_batches.value_or(batches) >= batches) parts.data.check_last_batch(planned[i], name_of(plan[i]));
     if (plan[i].cache && plan[i].cache.required)
       FrozenPart(parts.setup, parts.data).check_cache(plan[i], planned[i], name_of(plan[i]));
   }
@@ -153,7 +168,7 @@ class FitScope {
 };
 
 THAW_INLINE EpochRecord run_fit(LearnerParts& parts, std::span<const Stage> plan, std::vector<Callback> given) {
-  parts.refuse_in_callback("fit");
+  parts.refuse_in_callback("Learner::fit");
   check_grad_mode("Learner::fit");
   Setup& setup = parts.setup;
   RunLog& log = parts.log;

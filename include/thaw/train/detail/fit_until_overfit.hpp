@@ -62,7 +62,7 @@ inline std::string out_of_rounds(const UntilOverfit& how, double train_loss, dou
 }
 
 THAW_INLINE UntilOverfitResult fit_until_overfit(LearnerParts& parts, const UntilOverfit& how) {
-  parts.refuse_in_callback("fit_until_overfit");
+  parts.refuse_in_callback("Learner::fit_until_overfit");
   if (!parts.data.valid())
     throw DataError("Learner::fit_until_overfit", "there is no validation data",
                     "give LearnerOptions::valid: overfitting shows there alone");

@@ -38,6 +38,8 @@ struct LearnerParts {
   LearnerParts(const LearnerParts&) = delete;
   LearnerParts& operator=(const LearnerParts&) = delete;
   ~LearnerParts() = default;
+  /// For what is done with a Learner by a function of its own, as quick_check is.
+  static LearnerParts& of(Learner& learner);
 
   Learner& learner;
   Setup setup;
@@ -71,6 +73,10 @@ void update_norm_statistics(const Setup& setup, const TrainingData& data);
 
 /// Throws ConfigError where LibTorch records no gradients.
 void check_grad_mode(const char* call);
+
+/// What a plan does on the training data. Finds everything that can be found wrong, and changes nothing.
+std::vector<PlannedStage> prepare(LearnerParts& parts, std::span<const Stage> plan,
+                                  const std::vector<Callback>& callbacks);
 
 /// How many batches a step has, as callbacks want it. Throws ConfigError for what cannot be.
 std::int64_t batches_per_step(LearnerParts& parts, const std::vector<Callback>& callbacks);
@@ -135,7 +141,7 @@ THAW_INLINE void LearnerParts::join() {
 
 THAW_INLINE void LearnerParts::refuse_in_callback(const char* call) const {
   if (fit != nullptr || engine.finding_lr())
-    throw ConfigError("Learner::" + std::string(call), "a callback calls it while a fit or find_lr runs",
+    throw ConfigError(call, "a callback calls it while a fit or find_lr runs",
                       "call stop(reason) there, and this once fit has returned");
 }
 

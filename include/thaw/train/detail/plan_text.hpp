@@ -43,17 +43,20 @@ inline void add_lines(std::vector<std::string>& lines, std::size_t number, const
   add("norm rule " + std::to_string(static_cast<int>(planned.norm.frozen)) + ", " +
       std::to_string(static_cast<int>(planned.norm.thawed)));
   if (stage.cache) add("a cache of " + std::to_string(stage.cache.passes) + " passes");
+  if (stage.max_batches) add("at most " + std::to_string(*stage.max_batches) + " batches per epoch");
   add(std::string("optimizer ") + (stage.reset_optimizer ? "reset" : "kept"));
-  std::string values;
+  std::string values, decays;
   std::int64_t last = -1;
   for (std::int64_t i = 0; i <= 64; ++i) {
     const std::int64_t step = (planned.steps() - 1) * i / 64;
     if (step == last) continue;
-    const ScheduleValue value =
-        stage.schedule({.step = last = step, .steps = planned.steps(), .steps_per_epoch = planned.steps_per_epoch});
+    const Progress at{.step = last = step, .steps = planned.steps(), .steps_per_epoch = planned.steps_per_epoch};
+    const ScheduleValue value = stage.schedule(at);
     values.append(" ").append(exact(value.lr));  // g++ 12 takes the sums of strings for overflows at -O3
     if (value.momentum) values.append("/").append(exact(*value.momentum));
+    if (stage.weight_decay) decays.append(" ").append(exact((*stage.weight_decay)(at)));
   }
+  if (stage.weight_decay) add("weight decay" + decays);
   add("schedule" + values);
 }
 

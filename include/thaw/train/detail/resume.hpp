@@ -175,7 +175,7 @@ THAW_INLINE RunState run_state(LearnerParts& parts) {
 }
 
 THAW_INLINE void resume(LearnerParts& parts, RunState saved, const ResumeOptions& how) {
-  parts.refuse_in_callback("resume");
+  parts.refuse_in_callback("Learner::resume");
   if (parts.log.fits != 0)
     throw ConfigError("Learner::resume", "this Learner has trained already",
                       "resume with a new Learner, before its first fit");

@@ -4,8 +4,11 @@
 #include <c10/core/MemoryFormat.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include <thaw/data/source.hpp>
@@ -46,6 +49,34 @@ struct RunningStage {
   [[nodiscard]] Progress at(std::int64_t i) const {
     return {.step = std::min(i, plan.steps() - 1), .steps = plan.steps(), .steps_per_epoch = plan.steps_per_epoch};
   }
+
+  /// Writes what the stage says for a step into the optimizer's options, its rates times `lr_scale`.
+  [[nodiscard]] ScheduleValue set_hyper(const Progress& now, double lr_scale) const {
+    ScheduleValue value = stage.schedule(now);
+    value.lr *= lr_scale;
+    optimizer.set(value, plan.peak_lr);
+    for (std::size_t i = 0; i < optimizer.size() && stage.weight_decay; ++i)
+      optimizer.set_weight_decay(i, (*stage.weight_decay)(now));
+    return value;
+  }
+};
+
+/// Puts each optimizer group's weight decay back, however a stage ends.
+class OwnWeightDecays {
+ public:
+  explicit OwnWeightDecays(torch::optim::Optimizer& optimizer) : optimizer_(optimizer) {
+    for (const auto& group : optimizer.param_groups()) decays_.push_back(read_weight_decay(group.options()));
+  }
+  ~OwnWeightDecays() {
+    for (std::size_t i = 0; i < decays_.size(); ++i)
+      if (decays_[i]) write_weight_decay(optimizer_.param_groups()[i].options(), *decays_[i]);
+  }
+  OwnWeightDecays(const OwnWeightDecays&) = delete;
+  OwnWeightDecays& operator=(const OwnWeightDecays&) = delete;
+
+ private:
+  torch::optim::Optimizer& optimizer_;
+  std::vector<std::optional<double>> decays_;
 };
 
 }  // namespace thaw::detail

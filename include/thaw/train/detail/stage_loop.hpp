@@ -82,6 +82,8 @@ class StageLoop {
 namespace thaw::detail {
 
 THAW_INLINE EpochRecord StageLoop::run_stage(RunningStage& run) {
+  std::optional<OwnWeightDecays> own_decays;
+  if (run.stage.weight_decay) own_decays.emplace(*setup_.optimizer);
   if (cursor.begun)
     control_.go_on();
   else
@@ -205,16 +207,22 @@ THAW_INLINE BatchStream StageLoop::pass(const RunningStage& run, std::int64_t ep
   const DataSource& source =
       kept ? run.split->train[static_cast<std::size_t>(epoch - 1) % run.split->train.size()] : data_.train();
   const Shard shard = kept ? Shard{} : setup_.world.shard();  // what is kept is of this process's samples
+  const auto from = [&](std::int64_t i) {
+    BatchStream rest = source.stream(data_.epochs_begun() - 1, i, shard);
+    if (!run.stage.max_batches) return rest;
+    return of_length(std::move(rest), i, std::min(*run.stage.max_batches, source.batches()), /*ends_there=*/true);
+  };
   if (!cursor.in_epoch()) {
     const CommonRandom common(setup_.world);
     cursor.pass = source.begun_from();
     if (cursor.pass.empty()) cursor.pass = generator_states();
-    return source.stream(data_.begin_epoch(), 0, shard);
+    data_.begin_epoch();
+    return from(0);
   }
   source.restart();
   const RandomState random;
   set_generator_states(cursor.pass);
-  return source.stream(data_.epochs_begun() - 1, cursor.epoch_steps() * run.plan.batches_per_step, shard);
+  return from(cursor.epoch_steps() * run.plan.batches_per_step);
 }
 
 /// Freezes and thaws as the stage says for the step that comes.
@@ -233,9 +241,7 @@ THAW_INLINE void StageLoop::set_frozen(const RunningStage& run) {
 THAW_INLINE void StageLoop::set_hyper(RunningStage& run) {
   set_frozen(run);
   cursor.skipped += engine_.overflowed();
-  ScheduleValue value = run.stage.schedule(run.at(cursor.step - cursor.skipped));
-  value.lr *= control_.lr_scale();
-  run.optimizer.set(value, run.plan.peak_lr);
+  const ScheduleValue value = run.set_hyper(run.at(cursor.step - cursor.skipped), control_.lr_scale());
   if (value.momentum && cursor.momentum) cursor.momentum = value.momentum;
   cursor.lr = run.plan.peak_lr;  // what the records show
   const LayerGroups& groups = setup_.groups;

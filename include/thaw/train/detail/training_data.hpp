@@ -42,7 +42,7 @@ class TrainingData {
   [[nodiscard]] Batch first_batch(const char* problem) const;
   /// Numbers the passes over the training data: each is shuffled anew.
   [[nodiscard]] std::int64_t epochs_begun() const { return epochs_begun_; }
-  std::int64_t begin_epoch() { return epochs_begun_++; }
+  void begin_epoch() { ++epochs_begun_; }
 
   /// Tries the data on the model, once; where it does not fit in one process, all throw.
   void check();
