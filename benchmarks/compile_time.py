@@ -53,10 +53,10 @@ LARGE_PLAN = """
 std::vector<thaw::Stage> plan() {
   using namespace thaw;
   return {{.name = "head", .epochs = 1, .freeze = FreezeTo{-1}, .lr = 2e-3},
-          {.name = "unfreeze", .epochs = 4, .freeze = GradualUnfreeze{.every_epochs = 1} || FreezeWhere{"stem"},
+          {.name = "unfreeze", .epochs = 4, .freeze = GradualUnfreeze{.every = Epochs{1}} || FreezeWhere{"stem"},
            .lr = DiscriminativeLR::decay(1e-3), .schedule = OneCycle{.pct_start = 0.3}},
           {.name = "all", .epochs = 3, .freeze = Unfrozen{}, .lr = DiscriminativeLR::slice(1e-6, 1e-4),
-           .schedule = warm_up(Cosine{}, {.epochs = 1})}};
+           .schedule = warm_up(Cosine{}, Epochs{1})}};
 }
 double last_rate(const thaw::Stage& stage) { return stage.schedule(thaw::Progress{9, 10, 5}).lr * stage.lr(3).back(); }
 """

@@ -166,7 +166,7 @@ thaw::Panel by_groups(bool quick, bench::Report& report) {
                                            thaw::LearnerOptions{.train = rows(10 * batch_size)});
   };
   groups.add("describing a plan", [&](std::int64_t n) -> Turn {
-    const thaw::AnyFreezePolicy gradually = thaw::GradualUnfreeze{.every_epochs = 1};
+    const thaw::AnyFreezePolicy gradually = thaw::GradualUnfreeze{.every = thaw::Epochs{1}};
     return [l = learner(n), policy = n > 1 ? gradually : thaw::Unfrozen{}] {
       (void)l->describe({{.name = "gradually", .epochs = 200, .freeze = policy, .schedule = thaw::OneCycle{}}});
     };

@@ -96,7 +96,7 @@ const std::map<std::string, Scenario>& scenarios() {
         .fit =
             [](thaw::Learner& learner, const std::string&) {
               learner.fit(
-                  {.name = "unfreeze", .epochs = 4, .freeze = thaw::GradualUnfreeze{.every_epochs = 1}, .lr = 1e-2},
+                  {.name = "unfreeze", .epochs = 4, .freeze = thaw::GradualUnfreeze{.every = thaw::Epochs{1}}, .lr = 1e-2},
                   thaw::MixUp{}, thaw::SWA{});
             }}},
       {"cached",

@@ -121,6 +121,12 @@ TEST_CASE("what a frozen body gives is kept by each process for its own samples,
   check_as_alone(3, "cached");
 }
 
+TEST_CASE("a mean by class weights, without ignored targets, is over what counts in all processes") {
+  check_as_alone(3, "weighted");
+  const OnAccelerator accelerator;
+  check_as_alone(2, "weighted");
+}
+
 TEST_CASE("a loader that shuffles by the global generator gives each sample to one process") {
   check_as_alone(2, "loader");
 }

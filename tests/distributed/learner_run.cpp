@@ -46,6 +46,7 @@
 #include <thaw/train/gradient_accumulation.hpp>
 #include <thaw/train/gradient_clip.hpp>
 #include <thaw/train/learner.hpp>
+#include <thaw/train/loss.hpp>
 #include <thaw/train/metric_auroc.hpp>
 #include <thaw/train/nan_guard.hpp>
 #include <thaw/train/save_best.hpp>
@@ -236,6 +237,8 @@ void run(const Arguments& arguments, const thaw::distributed::Processes& process
   numbers.shuffle = true;
   numbers.drop_last = is("norm") || is("sync norm");  // no process can train norms on one sample
   if (half) numbers.input = numbers.input[0].to(at::kFloat);
+  thaw::CrossEntropy weighted{.weight = at::tensor({1.0, 5.0}, at::kDouble)};
+  if (is("weighted")) numbers.target[0].slice(0, 0, 33, 3).fill_(weighted.ignore_index);
   if (is("nan")) numbers.input[0].select(0, 5).fill_(std::nan(""));
   thaw::LearnerOptions options{
       .train = thaw::InMemory(numbers),
@@ -256,8 +259,9 @@ void run(const Arguments& arguments, const thaw::distributed::Processes& process
   if (!half && !is("nan") && !is("sync norm") && !is("unused")) options.callbacks.emplace_back(NothingWaits{});
   options.callbacks.emplace_back(Fault{fault_rank, fault_step, fault, folder});
   at::manual_seed(3);
-  thaw::Learner learner{model, groups, cross_entropy, std::move(options)};
-  if (is("plan") || is("sharded")) {
+  thaw::Learner learner = is("weighted") ? thaw::Learner{model, groups, weighted, std::move(options)}
+                                         : thaw::Learner{model, groups, cross_entropy, std::move(options)};
+  if (is("weighted") || is("plan") || is("sharded")) {
     learner.unfreeze(thaw::hold_everywhere);  // else each process would take statistics of its own
     (void)learner.find_lr({.steps = 20});
     (void)learner.find_lr(paired_sweep);

@@ -41,9 +41,9 @@ void check_probabilities(const std::string& where, const at::Tensor& targets, co
 /// Mean over the batch of -log softmax(output)[target]. `output` is [N, classes] (or [N, classes, ...]), `target` holds
 /// class indices, int64 or uint8 [N] (or [N, ...]), or class probabilities, floating-point, of the output's shape.
 /// `thaw::cross_entropy` is one; `thaw::CrossEntropy{.label_smoothing = 0.1}` another. As torch's F.cross_entropy: with
-/// class weights or ignored targets its mean is over those weights, in validation over all batches together. Batches
-/// that accumulate for a step are put together by their numbers of samples, so there it is near that of one large
-/// batch, not equal. A batch in which every target is ignored adds nothing: its loss is 0, where torch's is NaN.
+/// class weights or ignored targets its mean is over those weights: over all batches together in validation, in a step
+/// that accumulates several, and over all processes. A batch in which every target is ignored adds nothing: its loss is
+/// 0, where torch's is NaN.
 struct CrossEntropy {
   double label_smoothing = 0;        ///< in [0, 1]: this much of every target goes to all classes alike
   at::Tensor weight = {};            ///< [classes]: how much a sample of each counts; the mean is by weight then

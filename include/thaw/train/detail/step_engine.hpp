@@ -6,6 +6,9 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/_foreach_mul.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/stack.h>
+#include <ATen/ops/where.h>
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
@@ -37,6 +40,12 @@ struct StepLoss {
   bool skipped;     // a callback wanted that
 };
 
+/// The loss of a batch, as one term of a step's.
+struct LossTerm {
+  at::Tensor loss;
+  at::Tensor weight = {};  // how much its mean is over, a scalar; undefined: its samples
+};
+
 /// What all steps of a stage, or of an LR finder, have in common.
 struct StepKind {
   const SplitModel* split;  // null: the whole model runs
@@ -53,8 +62,8 @@ class StepEngine {
     if (precision == Precision::float16) scaler_ = std::make_unique<GradScaler>();
   }
 
-  /// One optimizer step on the gradients of `first` and what follows: of the mean over all their samples. None, and no
-  /// step, where there is no batch or a callback stops the stage before it.
+  /// One optimizer step on the gradients of `first` and what follows: of the mean over all that counts in them. None,
+  /// and no step, where there is no batch or a callback stops the stage before it.
   std::optional<StepLoss> step(const StepKind& kind, std::optional<Drawn> first, BatchStream& next);
 
   /// The mean loss, now, of batches that a step trained on, as a step computes it.
@@ -106,7 +115,7 @@ class StepEngine {
   template <class Pass>
   at::Tensor replay(const SplitModel* split, const Batch& batch, double weight, const Pass& pass);
   void make_ready(const StepKind& kind, Batch& batch);
-  at::Tensor loss_of(const StepKind& kind, Batch& batch);
+  LossTerm loss_of(const StepKind& kind, Batch& batch, bool weighed);
 
   Learner& learner_;
   Setup& setup_;
@@ -153,7 +162,12 @@ THAW_INLINE std::optional<StepLoss> StepEngine::step(const StepKind& kind, std::
     throw DataError("Precision::float16", "gradients are not finite, however the loss is scaled",
                     "lower the rates, or train at Precision::bfloat16 or ::full");
   if (any && !control_.stopped()) sum = world.mean(sum);
-  if (any && kind.batches > 1 && !control_.stopped()) {
+  if (any && !control_.stopped() && sum.dim() == 1) {  // beside the loss what it is over
+    const c10::NoGradGuard no_grad;
+    const at::Tensor scale = at::where(sum[1].gt(0), sum[1].reciprocal(), 0);
+    at::_foreach_mul_(setup_.groups.gradients(), scale);
+    sum = sum[0] * scale;
+  } else if (any && kind.batches > 1 && !control_.stopped()) {
     const c10::NoGradGuard no_grad;
     const double units = static_cast<double>(samples) / static_cast<double>(unit);
     at::_foreach_mul_(setup_.groups.gradients(), 1 / units);
@@ -169,10 +183,11 @@ THAW_INLINE std::optional<StepLoss> StepEngine::step(const StepKind& kind, std::
 }
 
 /// Adds the gradients of a batch's loss, times `weight`, which it returns; `last`: and makes their sum the mean over
-/// all processes. None where a callback stops the stage.
+/// all processes. Where the loss says how much its mean is over, and the step has other batches to weigh it against, it
+/// is weighed by that too, which is returned behind it. None where a callback stops the stage.
 THAW_INLINE std::optional<at::Tensor> StepEngine::gradients_of(const StepKind& kind, const Batch& host, double weight,
                                                                bool last) {
-  at::Tensor loss;
+  LossTerm term;
   std::exception_ptr failed;
   const auto attempt = [&](const auto& call) {
     try {
@@ -193,36 +208,45 @@ THAW_INLINE std::optional<at::Tensor> StepEngine::gradients_of(const StepKind& k
     }
   };
   const auto forward = [&](Batch& batch) {
-    const at::Tensor mean = loss_of(kind, batch);
-    return weight != 1 ? mean * weight : mean;
+    LossTerm own = loss_of(kind, batch, kind.batches > 1 || !setup_.world.is_single());
+    if (own.weight.defined()) {
+      own.weight = (own.weight * weight).to(own.loss.options().requires_grad(false));
+      own.loss = own.loss * own.weight;
+    } else if (weight != 1) {
+      own.loss = own.loss * weight;
+    }
+    return own;
+  };
+  const auto detached = [](const LossTerm& own) {
+    const at::Tensor loss = own.loss.detach();
+    return own.weight.defined() ? at::stack({loss.reshape({}), own.weight}) : loss;
   };
   const auto backward = [&](const at::Tensor& from) {
     setup_.world.backward(scaler_ ? scaler_->scaled(from) : from, last);
   };
   const auto goes_on = [&] { return !control_.stopped() && !control_.skips(); };
-  bool replayed = false;
+  at::Tensor replayed;
   attempt([&] {
     const auto in_forward = setup_.world.in_forward(!host.stand_in);
     Batch batch = host.to(setup_.device());
     make_ready(kind, batch);
     if (setup_.cuda_graphs && goes_on())
-      loss = replay(kind.split, batch, weight, [&](Batch& given) {
-        const at::Tensor captured = forward(given);
-        backward(captured);
-        return captured.detach();
+      replayed = replay(kind.split, batch, weight, [&](Batch& given) {
+        const LossTerm captured = forward(given);
+        backward(captured.loss);
+        return detached(captured);
       });
-    replayed = loss.defined();
-    if (!replayed) loss = forward(batch);
-    if (!loss.requires_grad() && !replayed && goes_on())
+    if (!replayed.defined()) term = forward(batch);
+    if (!replayed.defined() && !term.loss.requires_grad() && goes_on())
       throw ConfigError("Learner", "the loss does not depend on anything that trains in this stage",
                         "thaw a layer group that the model's output comes from, and let the loss be a function of that "
                         "output: without detach(), item(), argmax() or whole numbers");
   });
   control_.agree_on_step(failed);
   if (control_.stopped()) return std::nullopt;
-  if (!control_.skips() && !replayed) attempt([&] { backward(loss); });
+  if (!control_.skips() && !replayed.defined()) attempt([&] { backward(term.loss); });
   if (failed) std::rethrow_exception(failed);
-  return loss.detach();
+  return replayed.defined() ? replayed : detached(term);
 }
 
 /// The same by a captured pass, if the batch has the shapes that the first one had; else undefined.
@@ -247,7 +271,8 @@ THAW_INLINE void StepEngine::make_ready(const StepKind& kind, Batch& batch) {
                       "train this stage without the callback, or without a cache");
 }
 
-THAW_INLINE at::Tensor StepEngine::loss_of(const StepKind& kind, Batch& batch) {
+/// `weighed`: with its weight, where the loss says one.
+THAW_INLINE LossTerm StepEngine::loss_of(const StepKind& kind, Batch& batch, bool weighed) {
   const Task& task = kind.split ? kind.split->task : setup_.task;
   const Fields output = tried_forward(task, batch.input, setup_.groups, setup_.mode->layout, "training data");
   at::Tensor loss = tried_loss(task, output, batch.target, "training data");
@@ -255,24 +280,27 @@ THAW_INLINE at::Tensor StepEngine::loss_of(const StepKind& kind, Batch& batch) {
        LossReady{.learner = learner_, .batch = batch, .output = output, .loss = loss, .criterion = task.loss});
   if (loss.numel() != 1)
     throw ConfigError("a callback's on_loss_ready", "it leaves a loss of " + shapes_text(loss), "leave one number");
-  return loss;
+  if (!weighed || !task.counted) return {.loss = loss};
+  const c10::NoGradGuard no_grad;
+  return {.loss = loss, .weight = task.counted(output, batch.target)};
 }
 
 THAW_INLINE double StepEngine::loss_again(const std::vector<Batch>& batches, const std::vector<Callback>& callbacks) {
   const c10::NoGradGuard no_grad;
   const StepKind kind{.split = nullptr, .batches = 1, .callbacks = callbacks};
-  at::Tensor sum;
-  double samples = 0;
+  at::Tensor sum;  // of losses, each by what it is over; of that
   for (const Batch& host : batches) {
     const auto in_forward = setup_.world.in_forward(!host.stand_in);
     Batch batch = host.to(setup_.device());
     make_ready(kind, batch);
-    const at::Tensor loss = loss_of(kind, batch).to(at::kDouble) * static_cast<double>(host.counted());
-    sum = sum.defined() ? sum + loss : loss;
-    samples += static_cast<double>(host.counted());
+    const LossTerm term = loss_of(kind, batch, /*weighed=*/true);
+    const at::Tensor loss = term.loss.to(at::kDouble).reshape({});
+    const at::Tensor weight = term.weight.defined() ? term.weight.to(loss.options()) : at::ones({}, loss.options());
+    const at::Tensor both = at::stack({loss * weight, weight}) * static_cast<double>(host.counted());
+    sum = sum.defined() ? sum + both : both;
   }
   setup_.world.sum(sum);
-  return sum.item<double>() / setup_.world.all_reduce({samples})[0];
+  return sum[0].item<double>() / sum[1].item<double>();
 }
 
 THAW_INLINE void StepEngine::check_graphs(const std::vector<Callback>& callbacks) const {
