@@ -6,8 +6,8 @@
 #include <thaw/core/training_flags.hpp>
 
 TEST_CASE("TrainingFlags put back each module's mode, where a parent and its child differ too") {
-  const torch::nn::Linear inner(1, 1), other(1, 1);
-  const torch::nn::Sequential outer(inner, other);
+  torch::nn::Linear inner(1, 1), other(1, 1);
+  torch::nn::Sequential outer(inner, other);
   outer->train();
   inner->eval();
   {

@@ -147,6 +147,12 @@ TEST_CASE("A file of a network that is not known, or is another than it says, is
   SECTION("preprocessing that is not known") {
     info.options["fit"] = "shear";
     CHECK_THAT(load(thaw::models::resnet18({.classes = 3})), ContainsSubstring("option \"fit\" is \"shear\""));
+    info.options = {{"predict", "mask"}};
+    CHECK_THAT(load(thaw::models::resnet18({.classes = 3})), ContainsSubstring("export it with label or labels"));
+    info.options = {{"bn_eps", "0,1"}};
+    CHECK_THAT(load(thaw::models::resnet18({.classes = 3})), ContainsSubstring("option \"bn_eps\" is \"0,1\""));
+    info.options = {{"note", "of my own"}};
+    CHECK(load(thaw::models::resnet18({.classes = 3})).empty());
   }
 }
 

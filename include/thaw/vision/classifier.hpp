@@ -10,12 +10,13 @@
 #include <torch/csrc/jit/serialization/import.h>
 #include <opencv2/core.hpp>
 
+#include <charconv>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <filesystem>
 #include <functional>
 #include <iterator>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -42,7 +43,9 @@ struct ClassProbability {
 };
 
 /// What an image shows.
-struct Classification : ClassProbability {    ///< the most probable class
+struct Classification {
+  std::string name = {};  ///< of the most probable class
+  double probability = 0;
   std::vector<ClassProbability> ranked = {};  ///< all classes, the most probable first
 };
 
@@ -58,12 +61,14 @@ struct Classification : ClassProbability {    ///< the most probable class
 class Classifier {
  public:
   /// Reads what export_model wrote, of a network that models::make knows by its name, with its own classifier,
-  /// linear_head or create_head; or what export_script wrote, of any network. The latter is a program, which runs: load
-  /// none from a source that you do not trust. Throws FileError for any other file, and for one whose network gives
-  /// other outputs here than where it was exported.
+  /// linear_head or create_head, and with the options "bn_eps" and "positions" (NetworkOptions::image_size); or what
+  /// export_script wrote, of any network. The latter is a program, which runs: load none from a source that you do not
+  /// trust. Throws FileError for any other file, and for one whose network gives other outputs here than where it was
+  /// exported.
   [[nodiscard]] static Classifier load(const std::filesystem::path& path, const at::Device& device = at::kCPU) {
     const ExportInfo info = read_export(path);
     try {
+      (void)prepared_as(info);  // what cannot be used is not built
       return is_script(path) ? of(info, script(path, device), path) : of(info, made(path, info, device), path);
     } catch (const ConfigError& error) {
       throw FileError(path.string(), error.problem(), error.fix());
@@ -151,10 +156,16 @@ class Classifier {
     models::Shapes shapes;
     for (const auto& [name, tensor] : read_weights(path)) shapes[name] = tensor.sizes().vec();
     models::NetworkOptions options{.classes = std::ssize(info.classes), .in_channels = std::ssize(info.mean)};
-    if (const auto eps = info.options.find("bn_eps"); eps != info.options.end())
-      options.bn_eps = std::strtod(eps->second.c_str(), nullptr);
-    if (const auto size = info.options.find("positions"); size != info.options.end())
-      options.image_size = std::strtoll(size->second.c_str(), nullptr, 10);
+    const auto read = [&](const char* name, auto value) -> std::optional<decltype(value)> {
+      const auto found = info.options.find(name);
+      if (found == info.options.end()) return std::nullopt;
+      const char* const end = found->second.data() + found->second.size();
+      if (std::from_chars(found->second.data(), end, value).ptr == end && !found->second.empty()) return value;
+      throw ConfigError("Classifier", std::string("the export's option \"") + name + "\" is \"" + found->second + "\"",
+                        "export it with a number");
+    };
+    options.bn_eps = read("bn_eps", double{});
+    options.image_size = read("positions", std::int64_t{});
     models::Network network = models::make(info.model, options, shapes);
     load_weights(network, path);
     network->to(device);

@@ -82,16 +82,22 @@ inline bool same(const std::vector<cv::Mat>& a, const std::vector<cv::Mat>& b) {
                     "write an ExportInfo yourself, and prepare images by your own code");
 }
 
-/// The options of a source that prepares images as an export says, and as yet has none. Throws ConfigError for an
-/// export whose preprocessing is not known.
+/// The options of a source that prepares images as an export says, and as yet has none. Of ExportInfo::options it knows
+/// those that export_info writes: "fit" (crop, squish, pad), "predict" (label, labels), "scaled_decoding" (on, off) and
+/// "orientation" (upright, stored). Throws ConfigError for another value of them, and for other than 1, 3 or 4
+/// channels.
 [[nodiscard]] inline ImageSourceOptions prepared_as(const ExportInfo& info) {
-  const auto option = [&](const char* name, const std::string& otherwise) {
+  const auto is = [&](const char* name, const std::string& usual, const std::string& other) {
     const auto found = info.options.find(name);
-    return found == info.options.end() ? otherwise : found->second;
+    if (found == info.options.end() || found->second == usual) return false;
+    if (found->second == other) return true;
+    throw ConfigError("prepared_as", std::string("the export's option \"") + name + "\" is \"" + found->second + "\"",
+                      "export it with " + usual + " or " + other);
   };
-  const auto fit = detail::fit_names().find(option("fit", "crop"));
+  const auto asked = info.options.find("fit");
+  const auto fit = detail::fit_names().find(asked == info.options.end() ? "crop" : asked->second);
   if (fit == detail::fit_names().end())
-    throw ConfigError("prepared_as", "the export's option \"fit\" is \"" + option("fit", "") + "\"",
+    throw ConfigError("prepared_as", "the export's option \"fit\" is \"" + asked->second + "\"",
                       "export it with crop, squish or pad");
   if (info.mean.size() != 1 && info.mean.size() != 3 && info.mean.size() != 4)
     throw ConfigError("prepared_as", "images of " + std::to_string(info.mean.size()) + " channels",
@@ -100,9 +106,9 @@ inline bool same(const std::vector<cv::Mat>& a, const std::vector<cv::Mat>& b) {
                              .transforms = {Resize{.size = static_cast<int>(info.image_size), .fit = fit->second}},
                              .normalization = {info.mean, info.std},
                              .channels = static_cast<Channels>(info.mean.size()),
-                             .predict = option("predict", "label") == "labels" ? Predict::labels : Predict::label,
-                             .scaled_decoding = option("scaled_decoding", "on") != "off"};
-  if (option("orientation", "upright") == "stored") options.orientation = Orientation::stored;
+                             .predict = is("predict", "label", "labels") ? Predict::labels : Predict::label,
+                             .scaled_decoding = !is("scaled_decoding", "on", "off")};
+  if (is("orientation", "upright", "stored")) options.orientation = Orientation::stored;
   return options;
 }
 

@@ -59,8 +59,8 @@ inline void check(const std::string& where, const ExportInfo& info) {
   const std::set<std::string> distinct(info.classes.begin(), info.classes.end());
   require(distinct.size() == info.classes.size() && !distinct.contains(""),
           "the export has a class twice, or without a name: " + join_names(info.classes), "name each class once");
-  require(info.image_size > 0, fmt::format("the export's image_size is {}", info.image_size),
-          "set .image_size, in pixels");
+  require(info.image_size > 0 && info.image_size <= 8192, fmt::format("the export's image_size is {}", info.image_size),
+          "set .image_size, in pixels, to 8192 at most");
   require(!info.mean.empty() && info.mean.size() == info.std.size(),
           fmt::format("the export has {} means and {} deviations", info.mean.size(), info.std.size()),
           "set .mean and .std, one of each for a channel");
