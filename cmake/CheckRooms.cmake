@@ -20,7 +20,7 @@ set(dependencies
     "checkpoint  -> train weights"
     "report      -> train find schedule"
     "distributed -> train"
-    "vision      -> data report"
+    "vision      -> data report models weights"
     "text        -> data"
     # the umbrella, thaw.hpp: all of thaw::thaw
     "thaw.hpp    -> schedule groups optim find data train models report recompute")

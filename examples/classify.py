@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Inference in Python with what export_model.cpp wrote: python3 classify.py fashion.safetensors image.png"""
+"""What an image shows, by what export_script wrote, without any of the network's code:
+
+    python3 classify.py fashion.ts boot.png"""
 
 import json, sys, torch, torchvision
-from safetensors import safe_open
 
-with safe_open(sys.argv[1], "pt") as file:
-    info = json.loads(file.metadata()["thaw"])
-    state = {name: file.get_tensor(name) for name in file.keys()}
-model = torchvision.models.get_model(info["model"], num_classes=len(info["classes"]))
-model.load_state_dict(state)
+files = {"thaw.json": ""}
+model = torch.jit.load(sys.argv[1], _extra_files=files)
+info = json.loads(files["thaw.json"])
 x = torchvision.io.read_image(sys.argv[2], torchvision.io.ImageReadMode.RGB)
-x = torchvision.transforms.functional.resize(x, [info["image_size"]] * 2) / 255
+x = torchvision.transforms.functional.resize(x, [info["image_size"]] * 2) / 255  # of square images
 x = (x - torch.tensor(info["mean"]).view(-1, 1, 1)) / torch.tensor(info["std"]).view(-1, 1, 1)
 with torch.no_grad():
-    print(info["classes"][model.eval()(x[None]).argmax()])
+    for probability, i in sorted(zip(model(x[None]).softmax(1)[0].tolist(), range(99)), reverse=True):
+        print(f"{probability:.3f} {info['classes'][i]}")

@@ -8,30 +8,31 @@
 #include <fmt/format.h>
 
 #include <ATen/Context.h>
-#include <ATen/core/grad_mode.h>
 
 #include <cstdlib>
 #include <filesystem>
-#include <string>
 #include <thaw/models/resnet.hpp>
 #include <thaw/thaw.hpp>
-#include <thaw/weights/export.hpp>
-#include <vector>
+#include <thaw/vision/classifier.hpp>
+#include <thaw/vision/export_info.hpp>
+#include <thaw/vision/resize.hpp>
+#include <thaw/weights/export_script.hpp>
 
-#include "fashion_mnist.hpp"
+#include "fashion_folder.hpp"
 
 int main() try {
-  constexpr std::int64_t size = 32;
-  const std::filesystem::path folder = THAW_DATA_DIR;
-  const std::vector<std::string>& classes = example::fashion_classes;
-  const std::vector<double> mean(3, thaw::models::efficientnet_lite_mean[0]);  // as example::batches has it
-  const std::vector<double> std(3, thaw::models::efficientnet_lite_std[0]);
+  using namespace thaw::vision;
+  const std::filesystem::path data = std::filesystem::path(THAW_DATA_DIR) / "fashion-mnist";
+  const auto source = [](const ImageList& images, bool shuffle) {
+    return ImageSource(
+        {.images = images, .transforms = {Resize{32}}, .normalization = thaw::imagenet_statistics, .shuffle = shuffle});
+  };
+  const ImageList images = image_folder(example::fashion_folder(data, ".", "train", 512));
+  const ImageList held_back = image_folder(example::fashion_folder(data, ".", "t10k", 256), images.classes);
+  const ImageSource train = source(images, true), valid = source(held_back, false);
 
   at::manual_seed(42);
-  auto model = thaw::models::resnet18({.classes = std::ssize(classes)});
-  const auto train = example::batches(example::fashion_mnist(folder / "fashion-mnist", "train", 512), size, true);
-  const auto valid_data = example::fashion_mnist(folder / "fashion-mnist", "t10k", 256);
-  const auto valid = example::batches(valid_data, size, false);
+  auto model = thaw::models::resnet18({.classes = std::ssize(images.classes)});
   thaw::Learner learner{
       model,
       thaw::LayerGroups::cut_before(model, {"fc"}),
@@ -39,19 +40,14 @@ int main() try {
       {.train = train, .valid = valid, .metrics = {thaw::accuracy()}, .callbacks = {thaw::Console{}}}};
   learner.fit({.name = "all", .epochs = 2, .lr = 1e-3});
 
-  const at::NoGradGuard no_grad;
-  model->eval();
-  const at::Tensor first = example::prepare(valid_data.images.slice(0, 0, 1), size);
-  const std::string& seen = classes.at(static_cast<std::size_t>(model->forward(first).argmax().item<std::int64_t>()));
-  thaw::export_model(model, "fashion.safetensors",
-                     {.model = "resnet18",
-                      .classes = classes,
-                      .mean = mean,
-                      .std = std,
-                      .image_size = size,
-                      .options = {{"first test image", seen}}});  // so that a reader can see whether it reads all right
-  fmt::print("ok: fashion.safetensors holds {} classes and {} MB; the first test image is taken for: {}\n",
-             classes.size(), std::filesystem::file_size("fashion.safetensors") / 1'000'000, seen);
+  // Classes, normalization and size are those of the source that the network was validated on.
+  thaw::export_model(model, "fashion.safetensors", export_info("resnet18", valid));  // weights, and which network
+  thaw::export_script(model, "fashion.ts", export_info("resnet18", valid));          // a program
+
+  const std::filesystem::path& first = held_back.items[0].path;
+  const auto seen = Classifier::load("fashion.safetensors").classify(first);
+  fmt::print("ok: fashion.safetensors holds {} classes and {} MB; {} is taken for: {}\n", images.classes.size(),
+             std::filesystem::file_size("fashion.safetensors") / 1'000'000, first.string(), seen.name);
 } catch (const thaw::Error& error) {
   fmt::print(stderr, "{}\n", error.what());
   return EXIT_FAILURE;

@@ -14,8 +14,9 @@
 #include <cmath>
 #include <cstdint>
 #include <filesystem>
-#include <memory>
+#include <iterator>
 #include <string>
+#include <thaw/models/make.hpp>
 #include <thaw/recipe/recipe_text.hpp>
 #include <thaw/recipe/run_plan.hpp>
 #include <thaw/report/class_results.hpp>
@@ -23,19 +24,23 @@
 #include <thaw/report/html_report.hpp>
 #include <thaw/report/lr_plot.hpp>
 #include <thaw/report/run_plot.hpp>
+#include <thaw/train/learner.hpp>
+#include <thaw/train/loss.hpp>
 #include <thaw/train/metric.hpp>
 #include <thaw/vision/aug_transforms.hpp>
 #include <thaw/vision/contact_sheet.hpp>
+#include <thaw/vision/export_info.hpp>
 #include <thaw/vision/image_data.hpp>
 #include <thaw/vision/image_source.hpp>
 #include <thaw/vision/loss_tiles.hpp>
 #include <thaw/vision/resize.hpp>
 #include <thaw/vision/split.hpp>
+#include <thaw/weights/export_script.hpp>
+#include <thaw/weights/load.hpp>
 #include <vector>
 
 #include "cli.hpp"
 #include "fashion_folder.hpp"
-#include "networks.hpp"
 
 namespace {
 
@@ -68,7 +73,11 @@ void run(const Options& options) {
   cv::setNumThreads(1);  // images are read by threads of ours
   const auto [train, valid] = images(options);
   fmt::print("{} images to train on, {} held back, {} classes\n", train.size(), valid.size(), train.classes.size());
-  const example::Network network = example::network(options.model, std::ssize(train.classes), options.weights);
+  thaw::models::Network model = thaw::models::make(options.model);
+  if (!options.weights.empty()) thaw::load_weights(model, options.weights);  // strict: names all that does not fit
+  // The plain head has no batch norm: with what is pretrained held, no statistics are left to go stale.
+  const std::int64_t classes = std::ssize(train.classes), features = model->head_features();
+  replace_head(model, thaw::models::linear_head(features, classes, 0.2, !model->pools_features()));
 
   // Training images are cropped and changed at random, the others are shown as they are.
   const auto augmented = [&, &train = train](int size) {
@@ -76,33 +85,36 @@ void run(const Options& options) {
     return ImageSource(
         {.images = train,
          .transforms = {RandomResizedCrop{.size = size, .min_scale = 0.7}, aug_transforms({.flip = options.flip})},
-         .normalization = network.statistics,
+         .normalization = model->statistics(),
          .batch_size = 32,
          .shuffle = true,
          .seed = options.seed});
   };
   const auto plain = [&, &valid = valid](int size) {
     using namespace thaw::vision;
-    return ImageSource({.images = valid, .transforms = {Resize{size}}, .normalization = network.statistics});
+    return ImageSource({.images = valid, .transforms = {Resize{size}}, .normalization = model->statistics()});
   };
 
   // A page about the run: as each stage ends, it shows what is taken for what, and the images with the largest losses.
   int size = options.size;  // the largest that is tried
-  const auto look = [&](thaw::Learner& learner, thaw::HtmlPart& page) {
+  const auto look = [&](thaw::Learner& of_run, thaw::HtmlPart& page) {
     using namespace thaw::vision;
     const ImageSource source = plain(size);
-    const auto& classes = source.images().classes;
-    const thaw::ClassResults results = thaw::class_results(learner, source, {.classes = classes}, {.most = 18});
+    const thaw::ClassResults results =
+        thaw::class_results(of_run, source, {.classes = source.images().classes}, {.most = 18});
     add_to(page, results);
     page.picture(to_picture(contact_sheet(loss_tiles(results.losses, source), {.columns = 6}),
                             "The largest losses: predicted / actual, loss / probability"));
   };
   const thaw::HtmlReport report{
       .path = options.out / "run.html", .title = options.model, .results = look, .results_per_stage = true};
-  const auto learner = network.learner({.train = augmented(size),
-                                        .valid = plain(size),
-                                        .metrics = {thaw::accuracy()},
-                                        .callbacks = {thaw::Console{}, report}});
+  thaw::Learner learner{model,
+                        thaw::LayerGroups::cut_before(model, model->cuts()),
+                        thaw::cross_entropy,
+                        {.train = augmented(size),
+                         .valid = plain(size),
+                         .metrics = {thaw::accuracy()},
+                         .callbacks = {thaw::Console{}, report}}};
 
   // Sizes up to that which the network was pretrained for; small images are enlarged, which pays.
   std::vector<int> sizes;
@@ -111,27 +123,24 @@ void run(const Options& options) {
   sizes.back() = size;
   sizes.erase(std::ranges::unique(sizes).begin(), sizes.end());
   const thaw::RecipePlan plan = thaw::make_plan(
-      *learner, {.epochs = options.epochs,
-                 .minutes = options.minutes,
-                 .at_size = [&](int px) { return thaw::LearnerData{.train = augmented(px), .valid = plain(px)}; },
-                 .sizes = sizes});
+      learner, {.epochs = options.epochs,
+                .minutes = options.minutes,
+                .at_size = [&](int px) { return thaw::LearnerData{.train = augmented(px), .valid = plain(px)}; },
+                .sizes = sizes});
   fmt::print("\n{}", plan);
   size = plan.size.value();
-  const thaw::RecipeResult result = thaw::run_plan(*learner, plan);
+  const thaw::RecipeResult result = thaw::run_plan(learner, plan);
   fmt::print("\n{}", result);
 
-  thaw::write_svg(learner->history(), options.out / "run.svg");
-  network.export_to(options.out / "classifier.safetensors",
-                    {.model = network.name,
-                     .classes = train.classes,
-                     .mean = {network.statistics.mean.begin(), network.statistics.mean.end()},
-                     .std = {network.statistics.std.begin(), network.statistics.std.end()},
-                     .image_size = size});
-  if (!learner->lr_curves().empty()) thaw::write_svg(learner->lr_curves().back(), options.out / "lr_finder.svg");
+  thaw::write_svg(learner.history(), options.out / "run.svg");
   const thaw::vision::ImageSource held_back = plain(size);
-  fmt::print("\n{}\n", thaw::class_results(*learner, held_back, {.classes = train.classes}));
+  const thaw::ExportInfo info = thaw::vision::export_info(options.model, held_back);
+  thaw::export_model(model, options.out / "classifier.safetensors", info);  // which serve reads
+  thaw::export_script(model, options.out / "classifier.ts", info);          // and Python, without the network's code
+  if (!learner.lr_curves().empty()) thaw::write_svg(learner.lr_curves().back(), options.out / "lr_finder.svg");
+  fmt::print("\n{}\n", thaw::class_results(learner, held_back, {.classes = train.classes}));
   fmt::print("ok: valid accuracy {:.3f}, after {} epochs; see {}\n", result.valid.metrics[0].value,
-             learner->history().epochs.size(), (options.out / "run.html").string());
+             learner.history().epochs.size(), (options.out / "run.html").string());
 }
 
 }  // namespace

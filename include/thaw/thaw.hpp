@@ -36,8 +36,10 @@
 #include <thaw/report/plan_table.hpp>
 #include <thaw/report/run_plot.hpp>
 #include <thaw/report/schedule_plot.hpp>
+#include <thaw/report/summary.hpp>
 #include <thaw/report/svg.hpp>
 #include <thaw/report/table.hpp>
+#include <thaw/report/tensor_board.hpp>
 #include <thaw/report/terminal.hpp>
 #include <thaw/report/top_losses.hpp>
 #include <thaw/schedule/chain.hpp>

@@ -22,6 +22,7 @@
 #include <thaw/models/efficientnet.hpp>
 #include <thaw/models/efficientnet_lite.hpp>
 #include <thaw/models/heads.hpp>
+#include <thaw/models/make.hpp>
 #include <thaw/models/mobilenet_v2.hpp>
 #include <thaw/models/mobilenet_v3.hpp>
 #include <thaw/models/resnet.hpp>
@@ -39,7 +40,9 @@
 #include <thaw/train/loss_dice.hpp>
 #include <thaw/train/nan_guard.hpp>
 #include <thaw/vision/aug_transforms.hpp>
+#include <thaw/vision/classifier.hpp>
 #include <thaw/vision/contact_sheet.hpp>
+#include <thaw/vision/export_info.hpp>
 #include <thaw/vision/first_layer_filters.hpp>
 #include <thaw/vision/grad_cam.hpp>
 #include <thaw/vision/image_csv.hpp>
@@ -52,10 +55,12 @@
 #include <thaw/vision/predict.hpp>
 #include <thaw/vision/random_erasing.hpp>
 #include <thaw/vision/resize.hpp>
+#include <thaw/vision/show.hpp>
 #include <thaw/vision/split.hpp>
 #include <thaw/vision/strongest_patches.hpp>
 #include <thaw/vision/write_image.hpp>
 #include <thaw/weights/export.hpp>
+#include <thaw/weights/export_script.hpp>
 #include <thaw/weights/load.hpp>
 #include <thaw/weights/save.hpp>
 

@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
+#include <c10/core/GradMode.h>
+#include <torch/nn/module.h>
 #include <torch/nn/modules/linear.h>
 
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
+#include <cmath>
 #include <limits>
+#include <memory>
 #include <string>
 #include <thaw/weights/export.hpp>
 #include <thaw/weights/load.hpp>
@@ -65,6 +69,7 @@ TEST_CASE("Exports that no reader could work with are errors, and leave no file"
     CHECK_THAT(failure([&](auto& i) { i.std[0] = bad; }), ContainsSubstring("not finite"));
   }
   CHECK_THAT(failure([](auto& i) { i.image_size = 0; }), ContainsSubstring("image_size is 0"));
+  CHECK_THAT(failure([](auto& i) { i.image_size = 10'000; }), ContainsSubstring("8192 at most"));
   CHECK_THAT(failure([](auto& i) { i.classes[0] = "\xff"; }), ContainsSubstring("no UTF-8"));
   CHECK(folder.files() == 0);
 }
@@ -96,4 +101,34 @@ TEST_CASE("Files that are no exports say so") {
              ContainsSubstring("a class twice"));
   CHECK_THAT(failure(R"({"model":"a","classes":[],"mean":[],"std":[],"image_size":1,"options":{}})"),
              ContainsSubstring("no classes"));
+}
+
+TEST_CASE("An export has what the network gives for a fixed image, by which another network is told from it") {
+  struct MeanNetImpl : torch::nn::Module {
+    explicit MeanNetImpl(double scale_ = 1) : scale(scale_) { fc = register_module("fc", torch::nn::Linear(2, 2)); }
+    at::Tensor forward(const at::Tensor& x) {
+      calls.push_back(is_training());
+      return fc(x.mean({2, 3})) * scale;
+    }
+    double scale;
+    torch::nn::Linear fc{nullptr};
+    std::vector<bool> calls;
+  };
+  const thaw::test::Folder folder;
+  const auto net = std::make_shared<MeanNetImpl>(), other = std::make_shared<MeanNetImpl>(1.02);
+  thaw::export_model(net, folder / "net.safetensors", info());
+  CHECK(net->calls == std::vector<bool>{false});
+  CHECK(net->is_training());
+  const thaw::ExportInfo read = thaw::read_export(folder / "net.safetensors");
+  REQUIRE(read.probe.size() == 2);
+  const c10::NoGradGuard no_grad;
+  const at::Tensor expected = net->forward(thaw::probe_input(info()));
+  for (std::int64_t i = 0; i < 2; ++i)
+    CHECK(std::abs(read.probe[static_cast<std::size_t>(i)] - expected[0][i].item<double>()) < 1e-6);
+  CHECK_NOTHROW(thaw::check_export(net, read, "net.safetensors"));
+  thaw::load_weights(other, folder / "net.safetensors");
+  CHECK_THAT(complaint([&] { thaw::check_export(other, read, "net.safetensors"); }),
+             ContainsSubstring("net.safetensors: its tensors fit \"linear\", which gives other outputs") &&
+                 ContainsSubstring("bn_eps"));
+  CHECK_NOTHROW(thaw::check_export(other, info(), "net.safetensors"));  // says nothing without a probe
 }

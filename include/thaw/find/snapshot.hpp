@@ -30,6 +30,7 @@
 #include <thaw/core/compiled.hpp>
 #include <thaw/core/error.hpp>
 #include <thaw/core/random_state.hpp>
+#include <thaw/core/training_flags.hpp>
 
 namespace thaw {
 
@@ -72,22 +73,6 @@ class StateBytes {
 };
 
 }  // namespace detail
-
-/// Remembers which modules are in training mode, and puts it back when it goes out of scope.
-class TrainingFlags {
- public:
-  explicit TrainingFlags(const torch::nn::Module& module) {
-    for (const auto& m : module.modules()) modules_.emplace_back(m, m->is_training());
-  }
-  ~TrainingFlags() {
-    for (const auto& [module, training] : modules_) module->train(training);  // parents first: train() goes down
-  }
-  TrainingFlags(const TrainingFlags&) = delete;
-  TrainingFlags& operator=(const TrainingFlags&) = delete;
-
- private:
-  std::vector<std::pair<std::shared_ptr<torch::nn::Module>, bool>> modules_;
-};
 
 /// Remembers all that training moves, and puts it back, bit for bit, when it goes out of scope: the module's and
 /// the optimizer's parameters, their gradients and `requires_grad`, buffers, the training flag of every module, the

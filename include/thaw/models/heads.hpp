@@ -142,6 +142,15 @@ template <class Model>
   return *model;
 }
 
+/// Whether a network's features need no pooling, by its type or by what it says as it runs (see NetworkImpl).
+template <class Net>
+[[nodiscard]] bool pools_features(const Net& net) {
+  if constexpr (requires { net.pools_features(); })
+    return net.pools_features();
+  else
+    return PooledBackbone<Net>;
+}
+
 /// Tries a head on zeros; on feature maps only one that begins with adaptive pooling, since others may need maps of a
 /// certain size.
 inline void try_head(torch::nn::SequentialImpl& head, std::int64_t features, bool pooled) {
@@ -192,7 +201,7 @@ void replace_head(Model model, torch::nn::Sequential head) {
   auto& net = detail::backbone(model);
   if (!head || head->is_empty())
     throw ConfigError("replace_head", "the head has no layers", "give create_head(...), linear_head(...) or your own");
-  detail::try_head(*head, net.head_features(), PooledBackbone<std::remove_cvref_t<decltype(net)>>);
+  detail::try_head(*head, net.head_features(), detail::pools_features(net));
   detail::to_device_and_dtype_of(net, *head);
   head->train(net.is_training());
   net.set_head(head);
@@ -205,7 +214,7 @@ void replace_head(Model model, torch::nn::Sequential head) {
 template <class Model>
 void replace_head(Model model, std::int64_t classes, HeadOptions options = {}) {
   auto& net = detail::backbone(model);
-  if (PooledBackbone<std::remove_cvref_t<decltype(net)>>) options.pool = false;
+  if (detail::pools_features(net)) options.pool = false;
   replace_head(model, create_head(net.head_features(), classes, options));
 }
 

@@ -205,7 +205,9 @@ struct VisionTransformerImpl : torch::nn::Module {
       throw DataError("VisionTransformer::features", "the images are " + c10::str(x.sizes()),
                       fmt::format("give [N, {}, H, W] with H and W multiples of {}", options.in_channels, patch));
     const at::Tensor grid = patches(x);
-    const at::Tensor tokens = at::cat({class_token.expand({x.size(0), -1, -1}), grid.flatten(2).transpose(1, 2)}, 1);
+    const at::Tensor patched = grid.flatten(2).transpose(1, 2);
+    // as a tensor's shape, not as a number: so a traced network takes any batch size
+    const at::Tensor tokens = at::cat({class_token.expand_as(patched.slice(1, 0, 1)), patched}, 1);
     const at::Tensor places = resample_positions(positions, grid.size(2), grid.size(3), options.names);
     return at::dropout(tokens + places, options.dropout, is_training());
   }
