@@ -20,3 +20,7 @@ foreach(module IN ITEMS ThawCompiled ThawComponents ThawFetchWeights FindxxHash 
   install(FILES ${PROJECT_SOURCE_DIR}/cmake/${module}.cmake DESTINATION ${THAW_INSTALL_CMAKEDIR})
 endforeach()
 install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DATADIR}/licenses/thaw)
+
+if(PROJECT_IS_TOP_LEVEL)
+  include(cmake/ThawPackages.cmake)
+endif()
