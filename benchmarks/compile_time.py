@@ -2,14 +2,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What including thaw costs a compiler, as the table and the JSON rows of benchmarks/bench.hpp.
 
-    ./dev bench && benchmarks/compile_time.py [--quick] [--headers] [--json FILE] [--build build/bench]
+    ./dev bench && benchmarks/compile_time.py [--quick] [--rounds N] [--O0] [--headers] [--json FILE] [--build DIR]
 
-Compiles small generated files with the compiler and flags of the bench build, but at -O0 and at -O2 and without a
-precompiled header. A program with a Learner, and one with checkpoints, stand against the same by hand on LibTorch:
-header-only (thaw::thaw) and compiled (thaw::compiled, which defines THAW_COMPILED; its library is built once and is not
-in the rows). The sides of a row are compiled at once, so that all have the same machine; seconds are processor time
-(user and system), medians over rounds; --quick takes one round. Rows without a target are for information. --headers
-adds each room's headers, and every header, each alone in a file: a quarter of an hour more.
+Compiles small generated files with the compiler and flags of the bench build, but at -O2 (and at -O0, by --O0) and
+without a precompiled header. A program with a Learner, and one with checkpoints, stand against the same by hand on
+LibTorch: header-only (thaw::thaw) and compiled (thaw::compiled, which defines THAW_COMPILED; its library is built once
+and is not in the rows). The sides of a row are compiled at once, so that all have the same machine; seconds are
+processor time (user and system), medians over rounds; --quick takes one, and leaves checkpoints out. Rows without a
+target are for information. --headers adds each room's headers, and every header, each alone in a file: a quarter of an
+hour more.
 """
 
 import argparse
@@ -53,10 +54,10 @@ LARGE_PLAN = """
 std::vector<thaw::Stage> plan() {
   using namespace thaw;
   return {{.name = "head", .epochs = 1, .freeze = FreezeTo{-1}, .lr = 2e-3},
-          {.name = "unfreeze", .epochs = 4, .freeze = GradualUnfreeze{.every_epochs = 1} || FreezeWhere{"stem"},
+          {.name = "unfreeze", .epochs = 4, .freeze = GradualUnfreeze{.every = Epochs{1}} || FreezeWhere{"stem"},
            .lr = DiscriminativeLR::decay(1e-3), .schedule = OneCycle{.pct_start = 0.3}},
           {.name = "all", .epochs = 3, .freeze = Unfrozen{}, .lr = DiscriminativeLR::slice(1e-6, 1e-4),
-           .schedule = warm_up(Cosine{}, {.epochs = 1})}};
+           .schedule = warm_up(Cosine{}, Epochs{1})}};
 }
 double last_rate(const thaw::Stage& stage) { return stage.schedule(thaw::Progress{9, 10, 5}).lr * stage.lr(3).back(); }
 """
@@ -226,13 +227,15 @@ def medians(compiler, sides, rounds):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="one round")
+    parser.add_argument("--quick", action="store_true", help="one round, without checkpoints")
+    parser.add_argument("--rounds", type=int, help="5; with --quick 1")
+    parser.add_argument("--O0", action="store_true", help="at -O0, too")
     parser.add_argument("--headers", action="store_true", help="each room and each header, too")
     parser.add_argument("--json", metavar="FILE", help="write the rows to this file")
     parser.add_argument("--build", type=Path, default=ROOT / "build" / "bench", help="the bench build")
     arguments = parser.parse_args()
 
-    rounds = 1 if arguments.quick else 5
+    rounds = arguments.rounds or (1 if arguments.quick else 5)
     rows = []
 
     def add(name, ours, theirs, limit=None):
@@ -240,9 +243,10 @@ def main():
 
     with tempfile.TemporaryDirectory() as folder:
         compiler = Compiler(bench_command(arguments.build), folder)
-        torch_only = "#include <torch/torch.h>\n"
-        for level in ("-O0", "-O2"):
-            programs = {"a Learner": WITH_THAW, "a Learner and checkpoints": with_checkpoints(WITH_THAW)}
+        programs = {"a Learner": WITH_THAW}
+        if not arguments.quick:
+            programs["a Learner and checkpoints"] = with_checkpoints(WITH_THAW)
+        for level in ("-O0", "-O2") if arguments.O0 else ("-O2",):
             sides = [(BY_HAND, level)]
             for program in programs.values():
                 sides += [(program, level), (program, level, "-DTHAW_COMPILED")]
@@ -250,15 +254,15 @@ def main():
             for i, name in enumerate(programs):
                 add(f"{level}: {name}, header-only, by hand on LibTorch", ours[2 * i], by_hand, 2)
                 add(f"{level}: {name}, compiled, by hand on LibTorch", ours[2 * i + 1], by_hand, 1.15)
-        torch_only = "#include <torch/torch.h>\n"
-        both = [(torch_only + "#include <thaw/thaw.hpp>\n",), (torch_only,)]
-        ours, torch_seconds = medians(compiler, both, rounds)
-        add("thaw.hpp after torch/torch.h, against torch/torch.h", ours, torch_seconds)
         plans = [(PLAN,), (includes(plan_headers()) + LARGE_PLAN,)]
-        small, large = medians(compiler, plans, 3 if arguments.quick else 9)
+        small, large = medians(compiler, plans, max(3, rounds))
         add("schedules, rates and policies, against 1 s", small, 1, 1)
         add("all of their headers, and stages, against 1 s", large, 1)
         if arguments.headers:
+            torch_only = "#include <torch/torch.h>\n"
+            both = [(torch_only + "#include <thaw/thaw.hpp>\n",), (torch_only,)]
+            ours, torch_seconds = medians(compiler, both, rounds)
+            add("thaw.hpp after torch/torch.h, against torch/torch.h", ours, torch_seconds)
             rooms = [path.name for path in sorted(HEADERS.iterdir()) if path.is_dir()]
             codes = [includes(public_headers(room)) for room in rooms]
             for room, seconds in zip(rooms, medians(compiler, [(code,) for code in codes], 1)):

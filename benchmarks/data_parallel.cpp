@@ -4,7 +4,7 @@
 //
 //   torchrun --no-python --nproc-per-node 2 build/bench/benchmarks/data_parallel
 //
-// tests/several_hosts.sh starts it on two machines of its own making, over a link whose speed it knows. On one machine
+// tools/several_hosts.sh starts it on two machines of its own making, over a link whose speed it knows. On one machine
 // sending is work of the same processors, and less is gained. Each time is that of the slowest process, on one thread.
 
 #include "bench.hpp"

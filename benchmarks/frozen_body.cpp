@@ -70,8 +70,8 @@ int main(int count, char** words) {
     ends.clear();
     learner.fit({.epochs = epochs, .freeze = thaw::FreezeTo{-1}, .cache = thaw::Cache::memory}, Ends{&ends});
   };
-  const double hand_epoch = bench::interleaved(arguments.quick ? 2 : 3, {[&] { by_hand(hand, optimizer); }})[0];
-  const double total = bench::interleaved(arguments.quick ? 1 : 3, {cached})[0];
+  const double hand_epoch = bench::interleaved(2, {[&] { by_hand(hand, optimizer); }})[0];
+  const double total = bench::interleaved(arguments.quick ? 1 : 2, {cached})[0];
   ends.erase(ends.begin());
   report.add("head stage of 10 epochs, features cached, by hand", total, epochs * hand_epoch, "s",
              bench::Target::at_least, 8);
@@ -82,7 +82,7 @@ int main(int count, char** words) {
   const at::Tensor images = hand.input.slice(0, 0, batch_size);
   const thaw::FrozenSplit split = thaw::split_frozen(hand.model, hand.groups, images);
   thaw::CompiledPrefix compiled{split};
-  const auto s = bench::interleaved(arguments.quick ? 5 : 15,
+  const auto s = bench::interleaved(arguments.quick ? 5 : 7,
                                     {[&] { (void)compiled(images); }, [&] { (void)split.features(images); }});
   report.add("frozen forward, compiled, against plain", s[0], s[1], "s", bench::Target::at_least, 1.3);
   report.finish(arguments);

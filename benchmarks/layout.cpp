@@ -56,7 +56,7 @@ Model with_head(Model model) {
 
 int main(int count, char** words) {
   const bench::Arguments arguments(count, words);
-  const int rounds = arguments.quick ? 2 : 8;
+  const int rounds = arguments.quick ? 1 : 4;
   bench::Report report;
   compare("efficientnet_lite0", [] { return with_head(thaw::models::efficientnet_lite0()); }, 96, 2 * rounds, report);
   compare("resnet34", [] { return with_head(thaw::models::resnet34()); }, 128, rounds, report);

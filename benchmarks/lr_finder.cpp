@@ -55,7 +55,7 @@ int main(int count, char** words) {
   const auto plain = [&] { (void)learner.fit({.lr = 1e-4}); };  // one epoch is as many steps
   const auto copy = [&] { copies = copy_of(*model, learner.optimizer()).size(); };
   plain();
-  const auto seconds = bench::interleaved(arguments.quick ? 2 : 7, {finder, plain, copy});
+  const auto seconds = bench::interleaved(arguments.quick ? 2 : 3, {finder, plain, copy});
   fmt::print("a copy of the state, {} tensors: {:.3g} s\n", copies, seconds[2]);
   bench::Report report;
   report.add("LR finder of 100 steps, plain steps and a copy", seconds[0], seconds[1] + seconds[2], "s",

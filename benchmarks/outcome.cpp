@@ -187,7 +187,7 @@ std::map<std::string, Arm> all_arms() {
          return a.recipe(changed([](thaw::Learner& learner, thaw::RecipePlan& p) {
            p.stages[1].stage.lr = rates_of(thaw::suggest_edge, learner, p);
            p.stages[1].find.reset();
-           p.stages[1].stage.freeze = thaw::GradualUnfreeze{.every_epochs = 1};
+           p.stages[1].stage.freeze = thaw::GradualUnfreeze{.every = thaw::Epochs{1}};
          }));
        }},
       {"smaller_first",  // two fifths of the epochs at the smallest size

@@ -3,9 +3,10 @@
 # Builds and runs every benchmark, prints their tables, and joins their rows.
 #   benchmarks/run.sh [--quick] [--json FILE] [--markdown FILE]
 # LibTorch is found as ./dev finds it, or by CMAKE_PREFIX_PATH. The Python peers, fastai, Lightning and torchvision, are
-# installed into .deps; --quick leaves them out, and ends within five minutes on two quiet cores once all is built.
+# installed into .deps. Ends within 15 minutes on two quiet cores once all is built; --quick leaves the peers out, and
+# ends within four. whole_job.py, image_loading.py, compile_time.py and scaling take more rounds or sizes by themselves.
 set -euo pipefail
-usage() { grep -v SPDX "${BASH_SOURCE[0]}" | sed -n '2,5s/^# //p' >&2 && exit 2; }
+usage() { grep -v SPDX "${BASH_SOURCE[0]}" | sed -n '2,6s/^# //p' >&2 && exit 2; }
 quick=() join=()
 while (($#)); do
   case $1 in
@@ -57,10 +58,10 @@ bench() {
   fi
 }
 for name in step_overhead optimizer_step batches frozen_body layout lr_finder; do bench $name "build/bench/benchmarks/$name"; done
-bench whole_job benchmarks/whole_job.py "${peers[@]}"
-((${#quick[@]})) || bench image_loading benchmarks/image_loading.py
-bench scaling build/bench/benchmarks/scaling
-bench compile_time benchmarks/compile_time.py
+bench whole_job benchmarks/whole_job.py --rounds 1 "${peers[@]}"
+((${#quick[@]})) || bench image_loading benchmarks/image_loading.py --quick
+bench scaling build/bench/benchmarks/scaling --quick
+bench compile_time benchmarks/compile_time.py --rounds 1
 echo
 python3 benchmarks/rows.py "${join[@]}" "${done_rows[@]}"
 exit $failed

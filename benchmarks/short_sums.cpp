@@ -3,7 +3,7 @@
 //
 //   torchrun --no-python --nproc-per-node 4 build/bench/benchmarks/short_sums
 //
-// tests/several_hosts.sh starts it on four machines of its own making, whose packets take 10 ms.
+// tools/several_hosts.sh starts it on four machines of its own making, whose packets take 10 ms.
 
 #include "bench.hpp"
 

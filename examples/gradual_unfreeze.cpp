@@ -61,7 +61,7 @@ int main() try {
   WhatTrains what_trains;
   learner.fit({.name = "gradual",
                .epochs = 4,
-               .freeze = thaw::GradualUnfreeze{.every_epochs = 1},
+               .freeze = thaw::GradualUnfreeze{.every = thaw::Epochs{1}},
                .lr = thaw::DiscriminativeLR::decay(3e-3, 2.6),
                .schedule = thaw::SlantedTriangular{.cut_frac = 0.1, .ratio = 32},
                .norm = thaw::hold_everywhere},

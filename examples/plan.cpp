@@ -23,7 +23,7 @@ int main(int argc, char** argv) try {
       {.name = "head", .epochs = 2, .freeze = thaw::FreezeTo{-1}, .lr = 3e-3},
       {.name = "gradual",
        .epochs = 6,
-       .freeze = thaw::GradualUnfreeze{.every_epochs = 1},
+       .freeze = thaw::GradualUnfreeze{.every = thaw::Epochs{1}},
        .lr = thaw::DiscriminativeLR::slice(1e-5, 1e-3)},
       {.name = "surgical", .epochs = 2, .freeze = thaw::Only{{0, -1}}, .lr = 1e-4, .schedule = thaw::Cosine{}},
   };

@@ -68,7 +68,7 @@ struct Options {
 };
 
 struct Task {
-  thaw::LabelledTexts train, test;
+  thaw::text::LabelledTexts train, test;
 };
 
 // ---- 1. pre-training ----------------------------------------------------------------------------------------------
@@ -104,7 +104,7 @@ TORCH_MODULE(MaskedLanguageModel);
 /// same epoch gives the same batches is all it promises.
 class MaskedTexts {
  public:
-  MaskedTexts(const std::vector<thaw::Tokens>& texts, const thaw::WordPiece& tokenizer, std::uint64_t seed)
+  MaskedTexts(const std::vector<thaw::text::Tokens>& texts, const thaw::text::WordPiece& tokenizer, std::uint64_t seed)
       : texts_({.texts = texts,
                 .target = at::zeros({std::ssize(texts)}),  // what is to be guessed comes below
                 .padding = tokenizer.padding(),
@@ -138,7 +138,7 @@ class MaskedTexts {
     batch.input.replace(0, at::where(guess.logical_and(chance < 0.24), mask_, shown));
   }
 
-  thaw::TextSource texts_;
+  thaw::text::TextSource texts_;
   std::int64_t mask_, vocabulary_;
   std::uint64_t seed_;
 };
@@ -159,7 +159,7 @@ std::filesystem::path pretrain(const MadeUpLanguage& language, const Options& op
   std::ofstream vocabulary(folder / "vocab.txt");
   for (const std::string& token : language.vocabulary()) vocabulary << token << '\n';
   vocabulary.close();
-  const thaw::WordPiece tokenizer{folder / "vocab.txt"};
+  const thaw::text::WordPiece tokenizer{folder / "vocab.txt"};
 
   MadeUpLanguage::Random random(options.seed + 1);
   std::vector<std::string> texts;
@@ -220,10 +220,10 @@ BertForSequenceClassification make_model(const std::filesystem::path& folder, st
 }
 
 /// The tokenizer of a folder; cased if its tokenizer_config.json says so.
-thaw::WordPiece make_tokenizer(const std::filesystem::path& folder) {
+thaw::text::WordPiece make_tokenizer(const std::filesystem::path& folder) {
   std::ifstream file(folder / "tokenizer_config.json");
   const nlohmann::json config = file ? nlohmann::json::parse(file) : nlohmann::json::object();
-  return thaw::WordPiece(folder / "vocab.txt", {.lower_case = config.value("do_lower_case", true)});
+  return thaw::text::WordPiece(folder / "vocab.txt", {.lower_case = config.value("do_lower_case", true)});
 }
 
 /// Takes the encoder's weights from model.safetensors. Some files put "bert." before each name, others do not; a head,
@@ -238,9 +238,9 @@ void load_encoder(BertForSequenceClassification& model, const std::filesystem::p
   thaw::load_weights(model, file, how);
 }
 
-thaw::TextSource batches(const thaw::LabelledTexts& data, const thaw::WordPiece& tokenizer, const Options& options,
+thaw::text::TextSource batches(const thaw::text::LabelledTexts& data, const thaw::text::WordPiece& tokenizer, const Options& options,
                          bool train) {
-  return thaw::TextSource({.texts = tokenizer.encode(data.texts, options.size),
+  return thaw::text::TextSource({.texts = tokenizer.encode(data.texts, options.size),
                            .target = data.target(),
                            .padding = tokenizer.padding(),
                            .batch_size = train ? 8 : 64,
@@ -250,7 +250,7 @@ thaw::TextSource batches(const thaw::LabelledTexts& data, const thaw::WordPiece&
 
 /// Trains a model on the few labelled texts, in groups, by this plan; gives the accuracy on the others.
 double accuracy_after(BertForSequenceClassification model, const std::vector<std::string>& cuts, thaw::Stage stage,
-                      const Task& task, const thaw::WordPiece& tokenizer, const Options& options) {
+                      const Task& task, const thaw::text::WordPiece& tokenizer, const Options& options) {
   thaw::Learner learner{model,
                         thaw::LayerGroups::cut_before(model, cuts),
                         thaw::cross_entropy,
@@ -259,7 +259,7 @@ double accuracy_after(BertForSequenceClassification model, const std::vector<std
   return learner.validate(batches(task.test, tokenizer, options, false)).metrics[0].value;
 }
 
-double ulmfit(const std::filesystem::path& weights, const Task& task, const thaw::WordPiece& tokenizer,
+double ulmfit(const std::filesystem::path& weights, const Task& task, const thaw::text::WordPiece& tokenizer,
               const Options& options, bool unfreeze) {
   at::manual_seed(options.seed);
   auto model = make_model(weights, task.train.classes.size());
@@ -267,7 +267,7 @@ double ulmfit(const std::filesystem::path& weights, const Task& task, const thaw
   const auto cuts = thaw::models::bert_layer_cuts(*model);  // embeddings | each layer | head
   thaw::Stage stage{.name = "ULMFiT",
                     .epochs = options.epochs,
-                    .freeze = thaw::GradualUnfreeze{.every_epochs = 1},
+                    .freeze = thaw::GradualUnfreeze{.every = thaw::Epochs{1}},
                     .lr = thaw::DiscriminativeLR::decay(2e-3, 2.6),
                     .schedule = thaw::SlantedTriangular{.cut_frac = 0.1, .ratio = 32}};
   if (!unfreeze) stage.freeze = thaw::FreezeTo{-1};
@@ -275,7 +275,7 @@ double ulmfit(const std::filesystem::path& weights, const Task& task, const thaw
 }
 
 /// The opponent: all layers from random weights at one rate.
-double from_random(const std::filesystem::path& config, double lr, const Task& task, const thaw::WordPiece& tokenizer,
+double from_random(const std::filesystem::path& config, double lr, const Task& task, const thaw::text::WordPiece& tokenizer,
                    const Options& options) {
   at::manual_seed(options.seed);
   const auto model = make_model(config, task.train.classes.size());
@@ -288,7 +288,7 @@ double from_random(const std::filesystem::path& config, double lr, const Task& t
 Task made_up_task(const MadeUpLanguage& language, const Options& options) {
   MadeUpLanguage::Random random(options.seed + 2);
   const auto write = [&](std::int64_t n) {
-    thaw::LabelledTexts result{.classes = {"weather", "sea", "kitchen", "music", "farm", "law", "stars", "games"}};
+    thaw::text::LabelledTexts result{.classes = {"weather", "sea", "kitchen", "music", "farm", "law", "stars", "games"}};
     for (std::int64_t i = 0; i < n; ++i) {
       result.labels.push_back(i % std::ssize(result.classes));
       result.texts.push_back(language.write(static_cast<std::size_t>(result.labels.back()), random));
@@ -302,8 +302,8 @@ Task made_up_task(const MadeUpLanguage& language, const Options& options) {
 
 /// The texts of a file or folder in random order: the first ones to train on, up to 1,000 of the others to test.
 Task read_task(const Options& options) {
-  const thaw::LabelledTexts all =
-      std::filesystem::is_directory(options.data) ? thaw::text_folder(options.data) : thaw::text_csv(options.data);
+  const thaw::text::LabelledTexts all =
+      std::filesystem::is_directory(options.data) ? thaw::text::text_folder(options.data) : thaw::text::text_csv(options.data);
   if (std::ssize(all.texts) <= options.labelled)
     throw thaw::DataError(options.data.string(), fmt::format("has {} texts", all.texts.size()),
                           fmt::format("give more than the {} to train on, or lower --labelled", options.labelled));
@@ -312,14 +312,14 @@ Task read_task(const Options& options) {
   std::shuffle(order.begin(), order.end(), std::mt19937_64(options.seed));
   Task task{.train = {.classes = all.classes}, .test = {.classes = all.classes}};
   for (std::size_t i = 0; i < std::min(order.size(), static_cast<std::size_t>(options.labelled + 1000)); ++i) {
-    thaw::LabelledTexts& part = std::ssize(task.train.texts) < options.labelled ? task.train : task.test;
+    thaw::text::LabelledTexts& part = std::ssize(task.train.texts) < options.labelled ? task.train : task.test;
     part.texts.push_back(all.texts[order[i]]);
     part.labels.push_back(all.labels[order[i]]);
   }
   return task;
 }
 
-double right_answers(const MadeUpLanguage& language, const thaw::LabelledTexts& texts) {
+double right_answers(const MadeUpLanguage& language, const thaw::text::LabelledTexts& texts) {
   double right = 0;
   for (std::size_t i = 0; i < texts.texts.size(); ++i)
     if (std::cmp_equal(language.read(texts.texts[i]), texts.labels[i])) ++right;
@@ -339,7 +339,7 @@ int run(const Options& options) {
   const MadeUpLanguage language(options.seed);
   const auto begin = std::chrono::steady_clock::now();
   const auto weights = made_up ? pretrain(language, options) : options.weights;
-  const thaw::WordPiece tokenizer = make_tokenizer(weights);
+  const thaw::text::WordPiece tokenizer = make_tokenizer(weights);
   const Task task = made_up ? made_up_task(language, options) : read_task(options);
   fmt::print("\n{} labelled texts of {} classes to train on, {} to test\n", task.train.texts.size(),
              task.train.classes.size(), task.test.texts.size());

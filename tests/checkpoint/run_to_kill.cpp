@@ -4,7 +4,7 @@
 //     run_to_kill <scenario> <folder> [asynchronous]
 //
 // Its last line is "ended <digits>": a checksum of weights, optimizer, history and the CSV file, without the seconds.
-// tests/torture.sh does the killing.
+// tools/torture.sh does the killing.
 
 #include <torch/data/dataloader.h>
 #include <torch/data/datasets/map.h>
@@ -96,7 +96,7 @@ const std::map<std::string, Scenario>& scenarios() {
         .fit =
             [](thaw::Learner& learner, const std::string&) {
               learner.fit(
-                  {.name = "unfreeze", .epochs = 4, .freeze = thaw::GradualUnfreeze{.every_epochs = 1}, .lr = 1e-2},
+                  {.name = "unfreeze", .epochs = 4, .freeze = thaw::GradualUnfreeze{.every = thaw::Epochs{1}}, .lr = 1e-2},
                   thaw::MixUp{}, thaw::SWA{});
             }}},
       {"cached",

@@ -108,7 +108,7 @@ TEST_CASE("a plan by captured passes is the plan, bit for bit, through thawing, 
     learner.fit({.name = "head", .epochs = 3, .freeze = thaw::FreezeTo{-1}, .lr = 1e-2});
     learner.fit({.name = "thaw",
                  .epochs = 4,
-                 .freeze = thaw::GradualUnfreeze{.every_epochs = 2},
+                 .freeze = thaw::GradualUnfreeze{.every = thaw::Epochs{2}},
                  .lr = thaw::DiscriminativeLR::slice(1e-3, 1e-2),
                  .schedule = thaw::OneCycle{}});
   });

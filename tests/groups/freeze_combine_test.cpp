@@ -114,7 +114,7 @@ TEST_CASE("combined policies pass the check on to their parts") {
   CHECK(refused(until(0, FreezeTo{1})));
   CHECK_FALSE(refused(until(1, FreezeTo{1})));
   CHECK_FALSE(refused(thaw::FreezeUntil<FreezeTo, Unfrozen>{}));
-  CHECK(refused(until(2, thaw::GradualUnfreeze{})));
+  CHECK(refused(until(2, thaw::GradualUnfreeze{.every = thaw::Steps{0}})));
   CHECK_FALSE(refused(until(2, FreezeTo{-1} && !FreezeWhere{"g1"}, !Only{.groups = {0}} || Unfrozen{})));
 }
 

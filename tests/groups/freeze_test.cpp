@@ -161,7 +161,7 @@ TEST_CASE("apply refuses a policy that does not fit, before changing anything") 
 TEST_CASE("frozen_groups checks the policy; an empty one leaves things as they are") {
   TinyNet net;
   auto groups = LayerGroups::cut_before(net, {"body", "head"});
-  CHECK_THROWS_AS(thaw::frozen_groups(thaw::GradualUnfreeze{}, groups), thaw::ConfigError);
+  CHECK_THROWS_AS(thaw::frozen_groups(thaw::GradualUnfreeze{.every = thaw::Epochs{0}}, groups), thaw::ConfigError);
   (void)thaw::apply(thaw::FreezeTo{1}, groups);
   CHECK(thaw::frozen_groups({}, groups) == std::vector{true, false, false});
   CHECK(thaw::apply({}, groups).empty());

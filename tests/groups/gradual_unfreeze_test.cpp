@@ -11,7 +11,7 @@ using thaw::test::frozen;
 using thaw::test::names;
 
 TEST_CASE("GradualUnfreeze thaws one more group per period, from the last to the first") {
-  const GradualUnfreeze epochs{.every_epochs = 2}, steps{.every_steps = 3};
+  const GradualUnfreeze epochs{.every = thaw::Epochs{2}}, steps{.every = thaw::Steps{3}};
   const auto groups = names(3);
   const auto at_epoch = [&](std::int64_t epoch) {
     return frozen(epochs, groups, {.step = 5 * epoch + 4, .steps = 100, .steps_per_epoch = 5});
@@ -32,7 +32,8 @@ TEST_CASE("GradualUnfreeze never freezes again, and thaws all in n - 1 periods")
   for (const std::size_t count : {2, 3, 7})
     for (const std::int64_t period : {1, 2, 5})
       for (const bool by_epoch : {true, false}) {
-        const GradualUnfreeze policy{.every_epochs = by_epoch ? period : 0, .every_steps = by_epoch ? 0 : period};
+        GradualUnfreeze policy{.every = thaw::Steps{period}};
+        if (by_epoch) policy.every = thaw::Epochs{static_cast<double>(period)};
         const std::int64_t per_epoch = by_epoch ? 4 : 1;
         const auto last = static_cast<std::int64_t>(count - 1) * period * per_epoch;
         const auto groups = names(count);
@@ -50,13 +51,26 @@ TEST_CASE("GradualUnfreeze never freezes again, and thaws all in n - 1 periods")
       }
 }
 
-TEST_CASE("GradualUnfreeze wants exactly one period, and groups to thaw") {
-  CHECK_THROWS_AS(GradualUnfreeze{}.check(3), thaw::ConfigError);
-  CHECK_THROWS_AS((GradualUnfreeze{.every_epochs = 1, .every_steps = 1}.check(3)), thaw::ConfigError);
-  CHECK_THROWS_AS((GradualUnfreeze{.every_epochs = -1, .every_steps = 1}.check(3)), thaw::ConfigError);
-  CHECK_THROWS_AS((GradualUnfreeze{.every_epochs = 1, .every_steps = -1}.check(3)), thaw::ConfigError);
-  CHECK_THROWS_AS(GradualUnfreeze{.every_steps = -1}.check(3), thaw::ConfigError);
-  CHECK_THROWS_AS(GradualUnfreeze{.every_epochs = 1}.check(1), thaw::ConfigError);
-  CHECK_NOTHROW(GradualUnfreeze{.every_epochs = 1}.check(2));
+TEST_CASE("a period may be a part of an epoch, or of the stage") {
+  const auto groups = names(3);
+  for (const GradualUnfreeze& policy : {GradualUnfreeze{.every = thaw::Epochs{0.5}}, {.every = thaw::Fraction{0.25}}}) {
+    const auto at_step = [&](std::int64_t step) {
+      return frozen(policy, groups, {.step = step, .steps = 20, .steps_per_epoch = 10});
+    };
+    CHECK(at_step(4) == std::vector{true, true, false});
+    CHECK(at_step(5) == std::vector{true, false, false});
+    CHECK(at_step(10) == std::vector{false, false, false});
+  }
+}
+
+TEST_CASE("GradualUnfreeze wants a period, one epoch by default, and groups to thaw") {
+  CHECK_NOTHROW(GradualUnfreeze{}.check(3));
+  CHECK(frozen(GradualUnfreeze{}, names(3), {.step = 5, .steps = 20, .steps_per_epoch = 5}) ==
+        std::vector{true, false, false});
+  CHECK_THROWS_AS(GradualUnfreeze{.every = thaw::Epochs{0}}.check(3), thaw::ConfigError);
+  CHECK_THROWS_AS(GradualUnfreeze{.every = thaw::Fraction{2}}.check(3), thaw::ConfigError);
+  CHECK_THROWS_AS(GradualUnfreeze{.every = thaw::Steps{-1}}.check(3), thaw::ConfigError);
+  CHECK_THROWS_AS(GradualUnfreeze{.every = thaw::Epochs{1}}.check(1), thaw::ConfigError);
+  CHECK_NOTHROW(GradualUnfreeze{.every = thaw::Epochs{1}}.check(2));
   STATIC_CHECK(thaw::FreezePolicy<GradualUnfreeze>);
 }

@@ -26,7 +26,7 @@ std::vector<StageDescription> gradual_plan() {
   return bench.learner->describe({{.name = "head", .freeze = thaw::FreezeTo{-1}, .lr = 1e-2},
                                   {.name = "gradual",
                                    .epochs = 3,
-                                   .freeze = thaw::GradualUnfreeze{.every_epochs = 1},
+                                   .freeze = thaw::GradualUnfreeze{.every = thaw::Epochs{1}},
                                    .lr = DiscriminativeLR::each({1e-5, 1e-4, 1e-3}),
                                    .schedule = thaw::Constant{}}});
 }

@@ -33,10 +33,10 @@ TEST_CASE("schedules are drawn over the stage by name: multipliers, and momenta 
 }
 
 TEST_CASE("with a peak rate, rates are drawn, on a logarithmic axis if wanted") {
-  const thaw::Figure figure = to_figure(SchedulePlot{.schedules = {{"a", thaw::Linear{}}}, .lr = 3e-3, .log = true});
+  const thaw::Figure figure = to_figure(SchedulePlot{.schedules = {{"a", thaw::LinearDecay{}}}, .lr = 3e-3, .log = true});
   CHECK(figure.panels[0].title == "learning rate");
   CHECK(figure.panels[0].y.log);
-  CHECK(figure.panels[0].series[0].y[250] == 3e-3 * thaw::Linear{}(0.5));
+  CHECK(figure.panels[0].series[0].y[250] == 3e-3 * thaw::LinearDecay{}(0.5));
 }
 
 TEST_CASE("schedules that count in epochs or steps are drawn over the stage that is given") {
@@ -71,7 +71,7 @@ TEST_CASE("a schedule that makes no sense is not drawn") {
 
 TEST_CASE("schedules are written to a file") {
   const thaw::test::Folder folder;
-  const SchedulePlot plot{{{"cosine", thaw::Cosine{}}, {"linear", thaw::Linear{}}}};
+  const SchedulePlot plot{{{"cosine", thaw::Cosine{}}, {"linear", thaw::LinearDecay{}}}};
   write_svg(plot, folder / "a.svg");
   CHECK(thaw::test::text_of(folder / "a.svg") == thaw::to_svg(plot));
   CHECK(thaw::test::Xml{thaw::to_svg(plot)}.texts("legend") == std::vector<std::string>{"cosine", "linear"});

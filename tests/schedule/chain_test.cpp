@@ -113,7 +113,7 @@ TEST_CASE("chains are sound for any fractions and number of steps") {
     for (thaw::ChainPart& part : parts) part.fraction /= sum;
     thaw::test::check_schedule(chain(parts));
   }
-  thaw::test::check_continuous(chain({{0.3, thaw::Linear{.end = 0.5}}, {0.7, [](double t) { return (1 - t) / 2; }}}),
+  thaw::test::check_continuous(chain({{0.3, thaw::LinearDecay{.end = 0.5}}, {0.7, [](double t) { return (1 - t) / 2; }}}),
                                1.7);
 }
 

@@ -4,7 +4,7 @@
 #include <catch2/catch_test_macros.hpp>
 #include <ranges>
 
-static_assert(std::ranges::forward_range<thaw::Steps> && std::ranges::sized_range<thaw::Steps>);
+static_assert(std::ranges::forward_range<thaw::StepRange> && std::ranges::sized_range<thaw::StepRange>);
 
 TEST_CASE("progress gives the fraction of the steps and the epoch") {
   const thaw::Progress at{.step = 5, .steps = 20, .steps_per_epoch = 4};

@@ -16,14 +16,14 @@
 
 using Catch::Matchers::ContainsSubstring;
 using Catch::Matchers::MessageMatches;
-using thaw::TextSource;
+using thaw::text::TextSource;
 using thaw::test::all;
 
 namespace {
 
 /// Text i is the token 100 + i, repeated 1 to 40 times.
-thaw::TextSourceOptions texts_of(std::int64_t n) {
-  thaw::TextSourceOptions options{.target = at::arange(n), .padding = 9, .batch_size = 4};
+thaw::text::TextSourceOptions texts_of(std::int64_t n) {
+  thaw::text::TextSourceOptions options{.target = at::arange(n), .padding = 9, .batch_size = 4};
   for (std::int64_t i = 0; i < n; ++i) {
     const auto length = static_cast<std::size_t>(1 + i * 17 % 40);
     options.texts.push_back({.ids = std::vector(length, 100 + i), .types = std::vector<std::int64_t>(length, 0)});
@@ -31,8 +31,8 @@ thaw::TextSourceOptions texts_of(std::int64_t n) {
   return options;
 }
 
-thaw::TextSourceOptions shuffled(std::int64_t n, std::int64_t bucket = 5) {
-  thaw::TextSourceOptions options = texts_of(n);
+thaw::text::TextSourceOptions shuffled(std::int64_t n, std::int64_t bucket = 5) {
+  thaw::text::TextSourceOptions options = texts_of(n);
   options.shuffle = true;
   options.seed = 7;
   options.bucket = bucket;
@@ -161,7 +161,7 @@ TEST_CASE("a text source of nothing, with other targets, an empty text or no buc
 }
 
 TEST_CASE("however they are shuffled, texts can be had in order, none left out") {
-  thaw::TextSourceOptions options = shuffled(10);
+  thaw::text::TextSourceOptions options = shuffled(10);
   options.drop_last = true;
   const thaw::DataSource source = TextSource(options);
   std::vector<thaw::Batch> batches;
@@ -170,9 +170,9 @@ TEST_CASE("however they are shuffled, texts can be had in order, none left out")
 }
 
 TEST_CASE("a text source knows its classes where they are given") {
-  const thaw::TextSourceOptions options{.texts = {{.ids = {1}}}, .target = at::tensor({0}, at::kLong)};
-  CHECK(thaw::DataSource(thaw::TextSource(options)).classes().empty());
-  thaw::TextSourceOptions named = options;
+  const thaw::text::TextSourceOptions options{.texts = {{.ids = {1}}}, .target = at::tensor({0}, at::kLong)};
+  CHECK(thaw::DataSource(thaw::text::TextSource(options)).classes().empty());
+  thaw::text::TextSourceOptions named = options;
   named.classes = {"bad", "good"};
-  CHECK(thaw::DataSource(thaw::TextSource(named)).classes() == std::vector<std::string>{"bad", "good"});
+  CHECK(thaw::DataSource(thaw::text::TextSource(named)).classes() == std::vector<std::string>{"bad", "good"});
 }

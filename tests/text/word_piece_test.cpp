@@ -14,7 +14,7 @@
 
 using Catch::Matchers::ContainsSubstring;
 using Catch::Matchers::MessageMatches;
-using thaw::WordPiece;
+using thaw::text::WordPiece;
 using Ids = std::vector<std::int64_t>;
 
 namespace {
@@ -26,7 +26,7 @@ const nlohmann::json& hugging_face() {
 
 std::vector<WordPiece> tokenizers() {  // in the order of the fixture's modes
   std::vector<WordPiece> result;
-  for (const thaw::WordPieceOptions& options : {thaw::WordPieceOptions{},
+  for (const thaw::text::WordPieceOptions& options : {thaw::text::WordPieceOptions{},
                                                 {.lower_case = false},
                                                 {.strip_accents = false},
                                                 {.lower_case = false, .strip_accents = true},
@@ -89,7 +89,7 @@ TEST_CASE("every character of Unicode is cleaned, split, stripped and lowered as
       if ((c >= 0xD800 && c < 0xE000) || new_letters.contains(c)) continue;
       std::string text;
       icu::UnicodeString(u"A").append(c).append(u'b').toUTF8String(text);
-      thaw::detail::for_each_word(text, {}, "", [&](const std::string& word) { append_joined(words, word, '\n'); });
+      thaw::text::detail::for_each_word(text, {}, "", [&](const std::string& word) { append_joined(words, word, '\n'); });
     }
     CAPTURE(c - block);
     CHECK(fnv(words) == expected);
@@ -106,7 +106,7 @@ TEST_CASE("pairs are cut, numbered by type and decoded as by Hugging Face's Bert
     const auto first = texts[each[0].get<std::size_t>()][1].get<std::string>(),
                second = texts[each[1].get<std::size_t>()][1].get<std::string>();
     const auto most = each[2].get<std::int64_t>();
-    const thaw::Tokens pair = tokenizer.encode(first, second, most);
+    const thaw::text::Tokens pair = tokenizer.encode(first, second, most);
     CHECK(pair.ids == each[3].get<Ids>());
     CHECK(pair.types == each[4].get<Ids>());
     CHECK(tokenizer.encode(first, most).ids == each[5].get<Ids>());
@@ -159,7 +159,7 @@ TEST_CASE("what is not UTF-8 is an error: half a character, a surrogate, Latin-1
 
 TEST_CASE("a text that ICU cannot count is an error before it is looked at") {
   const std::string_view claimed("a", (std::size_t{1} << 28) + 1);
-  CHECK_THROWS_MATCHES(thaw::detail::for_each_word(claimed, {}, "here", [](const std::string&) {}), thaw::DataError,
+  CHECK_THROWS_MATCHES(thaw::text::detail::for_each_word(claimed, {}, "here", [](const std::string&) {}), thaw::DataError,
                        MessageMatches(ContainsSubstring("more than 256 MB")));
 }
 

@@ -75,7 +75,7 @@ thaw::AnyFreezePolicy random_policy(Dice& dice, int groups) {
     case 4:
       return thaw::FreezeWhere{layer};
     case 5:
-      return thaw::GradualUnfreeze{.every_steps = 2 + dice.upto(3)};
+      return thaw::GradualUnfreeze{.every = thaw::Steps{2 + dice.upto(3)}};
     case 6:
       return thaw::FreezeTo{1} || thaw::FreezeWhere{layer};
     case 7:

@@ -258,7 +258,7 @@ TEST_CASE("ten thousand layer groups are frozen, thawed, planned and trained as 
   REQUIRE(lr.size() == count);
   CHECK(lr[4'999] == 0);
   CHECK(lr[5'000] < lr.back());
-  learner.fit({.name = "all", .epochs = 1, .freeze = thaw::GradualUnfreeze{.every_epochs = 1}, .lr = 1e-3});
+  learner.fit({.name = "all", .epochs = 1, .freeze = thaw::GradualUnfreeze{.every = thaw::Epochs{1}}, .lr = 1e-3});
   CHECK(learner.history().steps.size() == 3);
 }
 

@@ -345,7 +345,7 @@ TEST_CASE("averages are over the same epochs for all that trains, also for what 
   };
   Bench bench;
   Epochs epochs{&*bench.net};
-  bench.learner->fit({.epochs = 4, .freeze = thaw::GradualUnfreeze{.every_epochs = 2}, .schedule = thaw::Constant{}},
+  bench.learner->fit({.epochs = 4, .freeze = thaw::GradualUnfreeze{.every = thaw::Epochs{2}}, .schedule = thaw::Constant{}},
                      std::ref(epochs), thaw::SWA{.start = 0});
   for (const auto& [name, now] : state_of(*bench.net)) {
     CAPTURE(name);

@@ -22,7 +22,7 @@ TEST_CASE("describe says per stage what trains, from when, at which rates, for h
   const std::vector<thaw::Stage> plan{{.name = "head", .epochs = 2, .freeze = thaw::FreezeTo{-1}, .lr = 1e-2},
                                       {.name = "gradual",
                                        .epochs = 3,
-                                       .freeze = thaw::GradualUnfreeze{.every_epochs = 1},
+                                       .freeze = thaw::GradualUnfreeze{.every = thaw::Epochs{1}},
                                        .lr = DiscriminativeLR::slice(1e-4, 1e-2)},
                                       {.name = "same", .epochs = 1, .lr = 1e-3, .schedule = thaw::Constant{}}};
   const auto described = bench.learner->describe(plan, thaw::GradientAccumulation{2});

@@ -180,7 +180,7 @@ TEST_CASE(
         how.callbacks = {thaw::ReduceOnPlateau{.factor = .5, .patience = 0}};
         Learner learner{net.module, net.groups, thaw::cross_entropy, how};
         start(learner);
-        learner.fit({.name = "unfreeze", .epochs = 4, .freeze = thaw::GradualUnfreeze{.every_epochs = 1}, .lr = 1e-2},
+        learner.fit({.name = "unfreeze", .epochs = 4, .freeze = thaw::GradualUnfreeze{.every = thaw::Epochs{1}}, .lr = 1e-2},
                     thaw::GradientAccumulation{2}, thaw::MixUp{}, watch);
         return copy(learner.run_state());
       },

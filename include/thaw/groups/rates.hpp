@@ -32,22 +32,22 @@ class DiscriminativeLR {
   DiscriminativeLR(F rates) : rates_(std::move(rates)) {}
 
   /// From `first` for group 0 to `last` for the head, evenly in ratio.
-    [[nodiscard]] static DiscriminativeLR slice(double first, double last);
+  [[nodiscard]] static DiscriminativeLR slice(double first, double last);
 
-    /// `last` for the last group, last / 10 for all others.
-    [[nodiscard]] static DiscriminativeLR slice(double last);
+  /// `last` for the last group, last / 10 for all others.
+  [[nodiscard]] static DiscriminativeLR slice(double last);
 
-    /// `lr` for the last group, and for each one before it that of the next / `factor`: lr / factor^(n-1-i).
-    /// Source: ULMFiT, arXiv:1801.06146.
-    [[nodiscard]] static DiscriminativeLR decay(double lr, double factor = 2.6);
+  /// `lr` for the last group, and for each one before it that of the next / `factor`: lr / factor^(n-1-i).
+  /// Source: ULMFiT, arXiv:1801.06146.
+  [[nodiscard]] static DiscriminativeLR decay(double lr, double factor = 2.6);
 
-    /// `lr` for the last group, and for each one before it `decay` times that of the next, but no less than `min_scale`
-    /// times lr: lr max(min_scale, decay^(n-1-i)). Source: timm's `param_groups_layer_decay`.
-    [[nodiscard]] static DiscriminativeLR layer_decay(double lr, double decay = 0.75, double min_scale = 0);
+  /// `lr` for the last group, and for each one before it `decay` times that of the next, but no less than `min_scale`
+  /// times lr: lr max(min_scale, decay^(n-1-i)). Source: timm's `param_groups_layer_decay`.
+  [[nodiscard]] static DiscriminativeLR layer_decay(double lr, double decay = 0.75, double min_scale = 0);
 
-    /// `lr` for the last group, the head; lr times `body_factor` for all others.
-    [[nodiscard]] static DiscriminativeLR head_body(double lr, double body_factor = 0.1) {
-      return by_depth([=](double depth) { return depth == 0 ? lr : lr * body_factor; });
+  /// `lr` for the last group, the head; lr times `body_factor` for all others.
+  [[nodiscard]] static DiscriminativeLR head_body(double lr, double body_factor = 0.1) {
+    return by_depth([=](double depth) { return depth == 0 ? lr : lr * body_factor; });
   }
 
   /// One rate per group, first to last.
@@ -96,11 +96,7 @@ THAW_INLINE DiscriminativeLR DiscriminativeLR::slice(double first, double last) 
 
 THAW_INLINE DiscriminativeLR DiscriminativeLR::slice(double last) {
   check_positive("slice", "the end", last);
-  return [=](std::size_t n) {
-    std::vector<double> rates(n, last / 10);
-    rates.back() = last;
-    return rates;
-  };
+  return by_depth([=](double depth) { return depth == 0 ? last : last / 10; });
 }
 
 THAW_INLINE DiscriminativeLR DiscriminativeLR::decay(double lr, double factor) {

@@ -17,6 +17,8 @@
 #include <cstdint>
 #include <utility>
 
+#include <thaw/models/norm_relu.hpp>
+
 namespace thaw::models {
 
 /// What follows a layer: any function from a tensor to one of its shape, which may overwrite it; null for none.
@@ -79,6 +81,8 @@ struct ConvNormImpl : torch::nn::Module {
   }
 
   at::Tensor forward(const at::Tensor& x) {
+    if (options.activation == relu_in_place) return norm_relu(norm, conv(x));
+    if (options.activation == relu6_in_place) return norm_relu(norm, conv(x), relu6_limit);
     at::Tensor y = norm(conv(x));
     return options.activation ? options.activation(std::move(y)) : y;
   }

@@ -54,7 +54,7 @@ TORCH_MODULE(LayerNorm2d);
 struct ConvNeXtBlockImpl : torch::nn::Module {
   ConvNeXtBlockImpl(std::int64_t channels, double layer_scale_, double drop_) : drop(drop_) {
     using namespace torch::nn;
-    using torch::nn::Linear;  // not thaw::Linear, a schedule
+    using torch::nn::Linear;  // not thaw::LinearDecay, a schedule
     layer_scale = register_parameter("layer_scale", at::full({channels, 1, 1}, layer_scale_, at::kFloat));
     block =
         register_module("block", Sequential(Conv2d(Conv2dOptions(channels, channels, 7).padding(3).groups(channels)),

@@ -17,6 +17,7 @@
 
 #include <thaw/core/channel_statistics.hpp>
 #include <thaw/core/forward_part.hpp>
+#include <thaw/models/conv_norm.hpp>
 #include <thaw/models/detail/checks.hpp>
 #include <thaw/models/efficientnet_stages.hpp>
 #include <thaw/models/mbconv.hpp>
@@ -171,9 +172,9 @@ struct EfficientNetLiteImpl : torch::nn::Module {
  private:
   at::Tensor stem(const at::Tensor& x) {
     detail::check_images("EfficientNetLite", x, options.in_channels, /*least=*/32);
-    return relu6_in_place(bn0(conv_stem(x)));
+    return norm_relu(bn0, conv_stem(x), relu6_limit);
   }
-  at::Tensor last(const at::Tensor& x) { return relu6_in_place(bn1(conv_head(x))); }
+  at::Tensor last(const at::Tensor& x) { return norm_relu(bn1, conv_head(x), relu6_limit); }
   at::Tensor classify(const at::Tensor& x) {
     if (head) return head->forward(x);
     return fc(at::dropout(x.mean({2, 3}), options.dropout.value_or(0.2), is_training()));

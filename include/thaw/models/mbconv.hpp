@@ -11,7 +11,7 @@
 #include <algorithm>
 #include <cstdint>
 
-#include <thaw/models/conv_norm.hpp>
+#include <thaw/models/norm_relu.hpp>
 #include <thaw/models/stochastic_depth.hpp>
 
 namespace thaw::models {
@@ -73,8 +73,8 @@ struct MBConvImpl : torch::nn::Module {
   }
 
   at::Tensor forward(const at::Tensor& x) {
-    at::Tensor y = expand_conv ? relu6_in_place(bn0(expand_conv(x))) : x;
-    y = relu6_in_place(bn1(depthwise_conv(y)));
+    at::Tensor y = expand_conv ? norm_relu(bn0, expand_conv(x), relu6_limit) : x;
+    y = norm_relu(bn1, depthwise_conv(y), relu6_limit);
     y = bn2(project_conv(y));
     if (options.stride != 1 || options.in != options.out) return y;
     if (options.drop > 0 && is_training()) y = drop_examples(y, options.drop);

@@ -25,6 +25,7 @@
 #include <thaw/models/detail/checks.hpp>
 #include <thaw/models/imagenet.hpp>
 #include <thaw/models/initial_values.hpp>
+#include <thaw/models/norm_relu.hpp>
 
 namespace thaw::models {
 
@@ -80,11 +81,10 @@ struct ResNetBlockImpl : torch::nn::Module {
                                               torch::nn::BatchNorm2d(out)));
   }
 
-  /// ReLU and the sum work in place: a norm's backward needs its input, never its output.
+  /// ReLU and the sum work in place: no backward needs what they overwrite.
   at::Tensor forward(const at::Tensor& x) {
-    at::Tensor y = bn1(conv1(x)).relu_();
-    y = bn2(conv2(y));
-    if (conv3) y = bn3(conv3(y.relu_()));
+    at::Tensor y = norm_relu(bn1, conv1(x));
+    y = conv3 ? bn3(conv3(norm_relu(bn2, conv2(y)))) : bn2(conv2(y));
     y += downsample ? downsample->forward(x) : x;
     return y.relu_();
   }
@@ -189,7 +189,7 @@ struct ResNetImpl : torch::nn::Module {
   /// [N, in_channels, H, W] -> [N, 64, H / 2, W / 2], rounded up.
   at::Tensor stem(const at::Tensor& x) {
     detail::check_images("ResNet", x, options.in_channels);
-    return bn1(conv1(x)).relu_();
+    return norm_relu(bn1, conv1(x));
   }
 
   static at::Tensor pool(const at::Tensor& x) {

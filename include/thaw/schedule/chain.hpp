@@ -51,7 +51,7 @@ struct Chain {
 
 /// One schedule after the other, each over its fraction of the steps as if that were the whole:
 ///
-///     thaw::chain({{0.3, thaw::Linear{.end = 0.5}}, {0.7, thaw::Cosine{}}})
+///     thaw::chain({{0.3, thaw::LinearDecay{.end = 0.5}}, {0.7, thaw::Cosine{}}})
 ///
 /// A schedule of t sees t' = (t - b_k) / (b_k+1 - b_k), exactly, where b_k is the sum of the fractions before it; one
 /// of Progress sees the steps that fall into its part, at least 1. Source: fastai's `combine_scheds`.

@@ -12,12 +12,12 @@ namespace thaw {
 
 /// From the peak rate down to `end` along a line: 1 + t (end - 1). Units: multipliers of the peak rate.
 /// Equals `torch.optim.lr_scheduler.LinearLR(start_factor=1, end_factor=end, total_iters=steps)`.
-struct Linear {
+struct LinearDecay {
   double end = 0;  ///< at t = 1, which is never applied
 
   [[nodiscard]] constexpr double operator()(double t) const { return anneal_linear(1, end, t); }
 
-  void check() const { detail::check_fraction("Linear", "end", end); }
+  void check() const { detail::check_fraction("LinearDecay", "end", end); }
 };
 
 /// From the peak rate down to `end` along a power: end + (1 - end) (1 - t)^power. Units: multipliers of the peak rate.

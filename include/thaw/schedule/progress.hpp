@@ -22,7 +22,7 @@ struct Progress {
 };
 
 /// Every step of a stage, in order: a forward range of Progress. Made by `steps`.
-class Steps {
+class StepRange {
  public:
   class Iterator {
    public:
@@ -44,7 +44,7 @@ class Steps {
     Progress at_;
   };
 
-  constexpr explicit Steps(const Progress& first) : first_(first) {}
+  constexpr explicit StepRange(const Progress& first) : first_(first) {}
 
   [[nodiscard]] constexpr Iterator begin() const { return Iterator(first_); }
   [[nodiscard]] constexpr Iterator end() const {
@@ -61,11 +61,11 @@ class Steps {
 
 /// Every step of a stage, for a loop that the user writes: `for (thaw::Progress at : thaw::steps(total)) ...`
 /// None of 0; throws ConfigError for less than 0, and for less than one step per epoch.
-[[nodiscard]] constexpr Steps steps(std::int64_t total, std::int64_t steps_per_epoch = 1) {
+[[nodiscard]] constexpr StepRange steps(std::int64_t total, std::int64_t steps_per_epoch = 1) {
   if (total < 0) throw ConfigError("steps", std::to_string(total) + " steps", "give how many the stage has");
   if (steps_per_epoch < 1)
     throw ConfigError("steps", std::to_string(steps_per_epoch) + " steps per epoch", "give at least 1");
-  return Steps({.step = 0, .steps = total, .steps_per_epoch = steps_per_epoch});
+  return StepRange({.step = 0, .steps = total, .steps_per_epoch = steps_per_epoch});
 }
 
 }  // namespace thaw

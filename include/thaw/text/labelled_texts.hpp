@@ -20,7 +20,7 @@
 #include <thaw/data/files_below.hpp>
 #include <thaw/data/text_file.hpp>
 
-namespace thaw {
+namespace thaw::text {
 
 /// Texts of one class each.
 struct LabelledTexts {
@@ -75,7 +75,7 @@ struct TextCsvOptions {
   std::vector<std::string> texts, names, wheres;
   for (std::size_t i = 0; i < table.rows.size(); ++i) {
     texts.push_back(table.rows[i][text]);
-    names.push_back(options.trim ? detail::trimmed(table.rows[i][label]) : table.rows[i][label]);
+    names.push_back(options.trim ? thaw::detail::trimmed(table.rows[i][label]) : table.rows[i][label]);
     wheres.push_back(table.where(i));
   }
   const auto known = [&](const std::string& name) {
@@ -115,4 +115,4 @@ struct TextCsvOptions {
   return detail::number_classes(std::move(texts), names, wheres, std::move(classes), folder.string());
 }
 
-}  // namespace thaw
+}  // namespace thaw::text

@@ -14,7 +14,7 @@
 #include <thaw/core/error.hpp>
 #include <thaw/text/tokens.hpp>
 
-namespace thaw {
+namespace thaw::text {
 
 /// What BERT's `forward` takes, in its order: each [texts, tokens], int64, on the CPU. The mask is 1 where there is a
 /// token and 0 where there is padding.
@@ -54,4 +54,4 @@ struct TokenBatch {
   return batch;
 }
 
-}  // namespace thaw
+}  // namespace thaw::text

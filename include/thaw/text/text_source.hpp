@@ -23,7 +23,7 @@
 #include <thaw/text/pad.hpp>
 #include <thaw/text/tokens.hpp>
 
-namespace thaw {
+namespace thaw::text {
 
 struct TextSourceOptions {
   std::vector<Tokens> texts = {};  ///< WordPiece::encode makes them
@@ -143,4 +143,4 @@ class TextSource {
 
 static_assert(EpochSource<TextSource>);
 
-}  // namespace thaw
+}  // namespace thaw::text

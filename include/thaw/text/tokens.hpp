@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-namespace thaw {
+namespace thaw::text {
 
 /// A text as a model takes it: the numbers of its tokens, and of each which text of a pair it is from, 0 or 1.
 struct Tokens {
@@ -12,4 +12,4 @@ struct Tokens {
   std::vector<std::int64_t> types = {};
 };
 
-}  // namespace thaw
+}  // namespace thaw::text

@@ -20,7 +20,7 @@
 #include <thaw/text/detail/words.hpp>
 #include <thaw/text/tokens.hpp>
 
-namespace thaw {
+namespace thaw::text {
 
 /// The defaults are those of uncased models, and of Hugging Face's BertTokenizer; for a cased one, lower_case = false.
 struct WordPieceOptions {
@@ -41,8 +41,8 @@ struct WordPieceOptions {
 /// threads at once.
 /// Source: arXiv:1810.04805; tokenizers 0.22 and 0.23.
 ///
-///     const thaw::WordPiece tokenizer{"vocab.txt"};
-///     const thaw::TokenBatch batch = thaw::pad(tokenizer.encode(texts, 128), tokenizer.padding());
+///     const thaw::text::WordPiece tokenizer{"vocab.txt"};
+///     const thaw::text::TokenBatch batch = thaw::text::pad(tokenizer.encode(texts, 128), tokenizer.padding());
 ///     at::Tensor logits = model->forward(batch.input_ids, batch.attention_mask, batch.token_type_ids);
 class WordPiece {
  public:
@@ -239,4 +239,4 @@ class WordPiece {
   std::int64_t padding_ = 0, unknown_ = 0, classify_ = 0, separate_ = 0;
 };
 
-}  // namespace thaw
+}  // namespace thaw::text

@@ -14,7 +14,7 @@
 
 #include <thaw/core/error.hpp>
 
-namespace thaw::detail {
+namespace thaw::text::detail {
 
 /// Characters as Hugging Face's tokenizers sees them. Its tables of categories are those of Unicode 8.0, and what they
 /// do not know stands as it is; its decomposition is that of Unicode 12.1. ICU knows how old each character is, so that
@@ -92,4 +92,4 @@ struct Characters {
          (c >= 0x2F800 && c <= 0x2FA1F);
 }
 
-}  // namespace thaw::detail
+}  // namespace thaw::text::detail

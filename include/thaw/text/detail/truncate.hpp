@@ -10,7 +10,7 @@
 
 #include <thaw/core/error.hpp>
 
-namespace thaw::detail {
+namespace thaw::text::detail {
 
 /// Cuts off ends so that both texts and `special` tokens are at most `max_tokens`, as tokenizers' "longest first" does:
 /// the longer text until it is as long as the other, then both, of which the one that was longer keeps an odd token.
@@ -32,4 +32,4 @@ inline void truncate(std::vector<std::int64_t>& first, std::vector<std::int64_t>
   }
 }
 
-}  // namespace thaw::detail
+}  // namespace thaw::text::detail

@@ -7,7 +7,7 @@
 
 #include <thaw/text/detail/characters.hpp>
 
-namespace thaw::detail {
+namespace thaw::text::detail {
 
 /// What is done to a text before it is cut into words.
 struct Normalization {
@@ -65,4 +65,4 @@ void for_each_word(std::string_view text, const Normalization& how, const std::s
   end_word();
 }
 
-}  // namespace thaw::detail
+}  // namespace thaw::text::detail

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
 # Trains on several machines: network namespaces of this one, over links that are slow, and that are cut.
-#   tests/several_hosts.sh [--tests DIR] [--benchmarks DIR]        about two minutes; takes root, ip and tc
+#   tools/several_hosts.sh [--tests DIR] [--benchmarks DIR]        about two minutes; takes root, ip and tc
 # Each line says what was seen, and whether it is as it should be; the exit status is 0 only if all is, 77 where such
 # machines cannot be made. Without benchmarks (cmake --preset bench) what is a matter of speed is left out.
 # shellcheck disable=SC2329 # the trap and check call functions by name

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
 # Kills training runs at random moments, breaks their files, takes away disk and file handles, and starts them again.
-#   tests/torture.sh [--seconds N] [--program FILE] [--seed N]        ten minutes by default
+#   tools/torture.sh [--seconds N] [--program FILE] [--seed N]        ten minutes by default
 # Each run must end as one that was left alone: same weights, optimizer, history, CSV. The last line is
 # "tried N, lost 0", and the exit status 0, only if all did.
 set -uo pipefail

@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: BSD-3-Clause
-# shellcheck shell=bash
 # A Debian package and an archive of thaw: what they hold is in cmake/ThawPackages.cmake.
 
 dev_package() {

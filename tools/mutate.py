@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Changes one operator of a header at a time, and looks whether a test notices.
 
-  tests/mutate.py [--build build/dev] [--only SUBSTRING] [--limit N] [--seed N] [--list]
+  tools/mutate.py [--build build/dev] [--only SUBSTRING] [--limit N] [--seed N] [--list]
 
 Takes the headers whose results nobody sees at once when they are wrong: schedules, freeze policies, rates, and what a
 resumed run goes on from. Each change is made in a copy of include/, which comes first on the include path: the tree is
@@ -11,7 +11,7 @@ are the others that include the header. To save compiling, all changes that can 
 which THAW_MUTANT tells which one to be; what could not be, or was never come to while running, is compiled alone.
 
 A change that none notices has survived: a test is missing, or the change changes nothing, and then
-tests/mutants_allowed.txt says why. The last line is "mutants N, killed K, did not compile C, survived S"; the exit
+tools/mutants_allowed.txt says why. The last line is "mutants N, killed K, did not compile C, survived S"; the exit
 status is 0 only if S are all allowed, and nothing allowed was killed or is gone.
 
 --only takes the headers whose path under include/thaw has SUBSTRING in it, --limit a random N of the changes by --seed.
@@ -184,7 +184,7 @@ def schemata(header, mutants):
 def allowed_mutants():
     """[(header, was, now)]: a header, a line with "- ", one with "+ ", and the reason below them."""
     result, header, was = [], None, None
-    for line in (tests / "mutants_allowed.txt").read_text().splitlines():
+    for line in (root / "tools/mutants_allowed.txt").read_text().splitlines():
         if line.endswith(".hpp") and not line.startswith((" ", "#")):
             header = line
         elif line.startswith("  - "):

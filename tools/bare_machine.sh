@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
 # Tries ./dev where nothing is set up: a minimal Debian, made by debootstrap, that holds a fresh clone of this checkout.
-#   tests/bare_machine.sh [bookworm|trixie]... [setup|test|demo]... [--libtorch=debian|wheel]     (as root)
+#   tools/bare_machine.sh [bookworm|trixie]... [setup|test|demo]... [--libtorch=debian|wheel]     (as root)
 # Without words: both systems, test and demo. What the machine needs to reach its registries is carried in: proxies,
 # certificates, pip's configuration and the local files and folders that it names. Nothing of it is left behind.
 set -euo pipefail

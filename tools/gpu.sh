@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Builds thaw against the PyTorch of a machine with a GPU, tests it there and measures it beside PyTorch, within ten
 # minutes and without a network. What was built stays in build/gpu, so that another call goes on.
-#   tests/gpu.sh --pack DIR                          on a machine that ./dev has set up: takes along what thaw stands on
-#   tests/gpu.sh [--deps DIR] [--out DIR] [--device cuda|cpu] [--only tests|benchmark] [--seconds N] [--jobs N]
+#   tools/gpu.sh --pack DIR                          on a machine that ./dev has set up: takes along what thaw stands on
+#   tools/gpu.sh [--deps DIR] [--out DIR] [--device cuda|cpu] [--only tests|benchmark] [--seconds N] [--jobs N]
 #                [--python PYTHON] [-- option of benchmarks/gpu.py...]
 # The Python must have PyTorch and torchvision; beside it there must be a C++20 compiler, CMake and Ninja, but no nvcc.
 # Without OpenCV and ICU their rooms are left out. --out gets a report, logs, and the benchmark's table and rows.
