@@ -6,7 +6,7 @@ set(line "SPDX-License-Identifier: BSD-3-Clause\n")
 get_filename_component(root ${CMAKE_CURRENT_LIST_DIR}/.. ABSOLUTE)
 
 set(files ${root}/CMakeLists.txt ${root}/dev ${root}/.ci/run)
-foreach(folder IN ITEMS benchmarks cmake docs examples include tests tools)
+foreach(folder IN ITEMS benchmarks cmake docs examples include packaging tests tools)
   foreach(kind IN ITEMS hpp cpp py sh cmake cmake.in)
     file(GLOB_RECURSE found ${root}/${folder}/*.${kind})
     list(APPEND files ${found})

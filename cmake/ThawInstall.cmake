@@ -1,21 +1,26 @@
 # SPDX-License-Identifier: BSD-3-Clause
+# The CMake package, the same on every machine: the user's own machine decides which components there are. It belongs to
+# share/, as files for all architectures do.
 include(CMakePackageConfigHelpers)
-set(thaw_package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/thaw)
+set(THAW_INSTALL_CMAKEDIR ${CMAKE_INSTALL_DATADIR}/cmake/thaw CACHE STRING "Where thaw-config.cmake is installed")
 
-# An export for each component: who lacks what one needs can have the others.
-foreach(target IN ITEMS thaw ${thaw_components})
+foreach(target IN LISTS thaw_targets)
   string(REPLACE _ - export ${target}-targets)
   install(TARGETS ${target} EXPORT ${export} FILE_SET HEADERS)
-  install(EXPORT ${export} NAMESPACE thaw:: DESTINATION ${thaw_package_dir})
+  install(EXPORT ${export} NAMESPACE thaw:: DESTINATION ${THAW_INSTALL_CMAKEDIR})
 endforeach()
 configure_package_config_file(cmake/thaw-config.cmake.in ${PROJECT_BINARY_DIR}/thaw-config.cmake
-                              INSTALL_DESTINATION ${thaw_package_dir} PATH_VARS CMAKE_INSTALL_INCLUDEDIR)
+                              INSTALL_DESTINATION ${THAW_INSTALL_CMAKEDIR} PATH_VARS CMAKE_INSTALL_INCLUDEDIR)
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/thaw-config-version.cmake COMPATIBILITY SameMinorVersion
                                  ARCH_INDEPENDENT)
 install(FILES ${PROJECT_BINARY_DIR}/thaw-config.cmake ${PROJECT_BINARY_DIR}/thaw-config-version.cmake
-              ${PROJECT_SOURCE_DIR}/cmake/ThawCompiled.cmake ${PROJECT_SOURCE_DIR}/cmake/ThawFetchWeights.cmake
-              ${PROJECT_SOURCE_DIR}/cmake/FindxxHash.cmake
-              ${PROJECT_SOURCE_DIR}/cmake/FindThawOpenCV.cmake ${PROJECT_SOURCE_DIR}/cmake/FindThawGloo.cmake
-              ${PROJECT_SOURCE_DIR}/cmake/FindThawNccl.cmake
-        DESTINATION ${thaw_package_dir})
+        DESTINATION ${THAW_INSTALL_CMAKEDIR})
+foreach(module IN ITEMS ThawCompiled ThawComponents ThawFetchWeights FindxxHash FindThawOpenCV FindThawGloo
+                        FindThawNccl)
+  install(FILES ${PROJECT_SOURCE_DIR}/cmake/${module}.cmake DESTINATION ${THAW_INSTALL_CMAKEDIR})
+endforeach()
 install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DATADIR}/licenses/thaw)
+
+if(PROJECT_IS_TOP_LEVEL)
+  include(cmake/ThawPackages.cmake)
+endif()

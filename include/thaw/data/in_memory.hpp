@@ -174,8 +174,8 @@ THAW_INLINE BatchStream InMemory::stream(const SampleOrder& batches, at::Tensor 
     const std::uint64_t batch_seed = seed_of(seed, i);
     const auto [from, to, stand_in] = batches.range(i++, shard);
     const at::Tensor samples = order.defined() ? order.slice(0, from, to) : order;
-    const auto gather = [&, from = from, to = to](const at::Tensor& all) {
-      if (!samples.defined()) return all.slice(0, from, to).clone();  // a model may work in place
+    const auto gather = [&, first = from, last = to](const at::Tensor& all) {
+      if (!samples.defined()) return all.slice(0, first, last).clone();  // a model may work in place
       return rows(all, samples);
     };
     Fields input = o.input.map(gather);

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# What thaw's components need beyond LibTorch and fmt: for thaw's own build, and for the installed package.
+list(PREPEND CMAKE_MODULE_PATH ${CMAKE_CURRENT_LIST_DIR})
+find_package(nlohmann_json 3.9 QUIET)
+find_package(xxHash 0.8 QUIET)
+find_package(ThawOpenCV 4 QUIET)
+find_package(ICU 66 QUIET COMPONENTS uc)
+find_package(ThawGloo QUIET)
+find_package(ThawNccl QUIET) # without it thaw::distributed stays on the CPU
+list(POP_FRONT CMAKE_MODULE_PATH)
+
+set(thaw_component_names io vision text distributed)
+set(thaw_io_needs nlohmann_json xxHash)
+set(thaw_vision_needs ThawOpenCV)
+set(thaw_text_needs ICU)
+set(thaw_distributed_needs ThawGloo)
+
+# Each in words, and in packages of Debian and Ubuntu
+set(thaw_words_nlohmann_json "nlohmann_json >= 3.9")
+set(thaw_apt_nlohmann_json "nlohmann-json3-dev")
+set(thaw_words_xxHash "xxHash >= 0.8")
+set(thaw_apt_xxHash "libxxhash-dev")
+set(thaw_words_ThawOpenCV "OpenCV >= 4 (imgcodecs, imgproc)")
+set(thaw_apt_ThawOpenCV "libopencv-imgcodecs-dev libopencv-imgproc-dev")
+set(thaw_words_ICU "ICU >= 66")
+set(thaw_apt_ICU "libicu-dev")
+set(thaw_words_ThawGloo "Gloo's headers")
+set(thaw_apt_ThawGloo "libgloo-dev")
+
+# thaw_component_lacks(<component> <result>): empty, or what is missing and how to get it
+function(thaw_component_lacks component result)
+  set(missing "")
+  set(apt "")
+  foreach(package IN LISTS thaw_${component}_needs)
+    if(NOT ${package}_FOUND)
+      list(APPEND missing "${thaw_words_${package}}")
+      list(APPEND apt ${thaw_apt_${package}})
+    endif()
+  endforeach()
+  if(missing STREQUAL "")
+    set(${result} "" PARENT_SCOPE)
+  elseif(component STREQUAL "distributed" AND ThawGloo_INCLUDE_DIR AND DEFINED ThawGloo_IN_TORCH)
+    set(${result} "component distributed needs a LibTorch that was built with Gloo" PARENT_SCOPE)
+  else()
+    list(JOIN missing " and " missing)
+    list(JOIN apt " " apt)
+    set(${result} "component ${component} needs ${missing}, not found here (Debian and Ubuntu: apt-get install ${apt})"
+        PARENT_SCOPE)
+  endif()
+endfunction()
