@@ -60,7 +60,8 @@ TEST_CASE("the largest batch that fits is found to the sample, by doubling, then
   CHECK(Run(1000).find() == 400);  // there are no more samples
   CHECK(Run(1000).find({}, {.first = 3, .max = 50}) == 50);
   CHECK(Run(40).find({}, {.first = 40}) == 40);
-  CHECK(Run(12).find({.freeze = thaw::GradualUnfreeze{.every = thaw::Epochs{1}}}, {}, thaw::GradientAccumulation{4}) == 12);
+  CHECK(Run(12).find({.freeze = thaw::GradualUnfreeze{.every = thaw::Epochs{1}}}, {}, thaw::GradientAccumulation{4}) ==
+        12);
   Run none(4);
   CHECK_THROWS_MATCHES(none.find({}, {.first = 8}), thaw::MemoryError,
                        MessageMatches(ContainsSubstring("find_batch_size: not even 8 samples make a batch that fits")));

@@ -149,7 +149,8 @@ TEST_CASE("two steps more wherever a stage thaws something") {
   };
   Bench bench;
   Thawed thawed;
-  const std::vector<Stage> gradual{{.epochs = 3, .freeze = thaw::GradualUnfreeze{.every = thaw::Epochs{1}}, .lr = 1e-2}};
+  const std::vector<Stage> gradual{
+      {.epochs = 3, .freeze = thaw::GradualUnfreeze{.every = thaw::Epochs{1}}, .lr = 1e-2}};
   CHECK(quick_check(*bench.learner, gradual, std::ref(thawed), thaw::GradientAccumulation{2})[0].losses.size() == 6);
   CHECK(thawed.seen == std::vector<std::vector<bool>>{{true, true, false},
                                                       {true, true, false},

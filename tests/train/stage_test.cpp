@@ -206,7 +206,8 @@ TEST_CASE("weight_decay: a schedule moves it, step by step") {
   const auto described = learner->describe({stage, {.weight_decay = 0.25}, {}});
   learner->fit(stage, std::ref(decays));
   REQUIRE(decays.seen.size() == 10);
-  for (std::size_t i = 0; i < 10; ++i) CHECK(decays.seen[i].at(4) == 0.4 * thaw::LinearDecay{.end = 0.1}(static_cast<double>(i) / 10));
+  for (std::size_t i = 0; i < 10; ++i)
+    CHECK(decays.seen[i].at(4) == 0.4 * thaw::LinearDecay{.end = 0.1}(static_cast<double>(i) / 10));
   CHECK(described[0].weight_decay->highest == decays.seen[0].at(0));
   CHECK(described[0].weight_decay->lowest == decays.seen[9].at(0));
   CHECK_FALSE(described[2].weight_decay.has_value());
