@@ -24,6 +24,7 @@ struct Stage {
   NormChange norm = {};               ///< of norm layers with running statistics; what is left empty stays as it was
   bool reset_optimizer = false;       ///< forget all optimizer state first; otherwise only what was just thawed
   Cache cache = {};                   ///< run the frozen part over the data once, and keep what it gives
+  std::vector<std::string> why = {};  ///< why it is as it is, in words: the first of StageRecord::notes
 };
 
 /// What fastai's `fine_tune` may be told, with its defaults.
