@@ -26,6 +26,7 @@
 #include <thaw/train/loss_dice.hpp>
 #include <thaw/train/metric_segmentation.hpp>
 #include <thaw/vision/aug_transforms.hpp>
+#include <thaw/vision/contact_sheet.hpp>
 #include <thaw/vision/image_source.hpp>
 #include <thaw/vision/mask_data.hpp>
 #include <thaw/vision/overlay.hpp>
@@ -53,11 +54,12 @@ void write_overlays(const Options& options, thaw::Learner& learner, const thaw::
     const at::Tensor x = thaw::vision::to_tensor(sample.image, thaw::lite_statistics).unsqueeze(0);
     const at::Tensor predicted = learner.predict(x).argmax(1)[0].to(at::kByte).contiguous();
     const cv::Mat mask(sample.image.size(), CV_8U, predicted.data_ptr());
-    cv::Mat row;
-    cv::hconcat(std::vector<cv::Mat>{sample.image, thaw::vision::overlay(sample.image, sample.mask),
-                                     thaw::vision::overlay(sample.image, mask)},
-                row);
-    thaw::vision::write_image(row, options.out / fmt::format("overlay_{}.png", i));
+    const std::vector<thaw::vision::Tile> tiles{{sample.image, "image"},
+                                                {thaw::vision::overlay(sample.image, sample.mask), "what it shows"},
+                                                {thaw::vision::overlay(sample.image, mask), "predicted"}};
+    const cv::Mat sheet = thaw::vision::contact_sheet(
+        tiles, {.legend = thaw::vision::class_legend(source.images().classes), .columns = 3, .tile = 192});
+    thaw::vision::write_image(sheet, options.out / fmt::format("overlay_{}.png", i));
   }
 }
 

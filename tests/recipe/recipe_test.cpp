@@ -14,6 +14,7 @@
 #include <ATen/ops/randn.h>
 #include <ATen/ops/stack.h>
 #include <ATen/ops/zeros.h>
+#include <algorithm>
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_exception.hpp>
 #include <catch2/matchers/catch_matchers_floating_point.hpp>
@@ -22,6 +23,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <thaw/data/in_memory.hpp>
@@ -155,6 +157,14 @@ TEST_CASE("a plan is run as it was changed by hand") {
   CHECK(job.learner->history().epochs.size() == 3);
   CHECK(result.stages[1].lr == 1e-3);
   CHECK(job.learner->lr_curves().empty());
+  std::vector<std::string> notes = plan.notes;  // the records have them, for reports
+  notes.push_back(plan.stages[0].why);
+  const auto& stages = job.learner->history().stages;
+  REQUIRE(stages[0].notes.size() == notes.size() + 1);
+  CHECK(std::ranges::equal(notes, std::span(stages[0].notes).first(notes.size())));
+  CHECK(stages[0].notes.back() ==
+        "kept: " + result.stages[0].what + ", accuracy " + thaw::detail::number(result.stages[0].after));
+  CHECK(stages[1].notes[0] == plan.stages[1].why);
 }
 
 TEST_CASE("no state of the model is validated twice") {
@@ -198,6 +208,8 @@ TEST_CASE("a stage that explodes at its rate begins again at a third of it") {
     const auto result = thaw::run_plan(*job.learner, plan, ExplodesAbove{.lr = 3e-3, .times = NAN});
     CHECK_THAT(result.stages[0].lr, Catch::Matchers::WithinRel(0.02 / 9, 1e-12));
     CHECK(job.learner->history().stages.size() == 3);
+    const std::vector<std::string>& notes = job.learner->history().stages[1].notes;
+    CHECK_THAT(notes.at(notes.size() - 2), ContainsSubstring("begins again, at a third of the rate: "));  // then "kept"
     CHECK(result.stages[0].after >= result.stages[0].before);
   }
   SECTION("above four times what the finder began with") {

@@ -9,10 +9,13 @@
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 #include <thaw/data/in_memory.hpp>
+#include <thaw/find/suggest.hpp>
 #include <thaw/train/callback.hpp>
+#include <thaw/train/plan.hpp>
 #include <vector>
 
 #include "report/pty.hpp"
+#include "support/bench.hpp"
 #include "support/idle_learner.hpp"
 
 using Catch::Matchers::ContainsSubstring;
@@ -158,6 +161,87 @@ TEST_CASE("on a terminal a progress line is drawn over itself, ten times a secon
   s.text.clear();
   s.end(console);
   CHECK(s.text == "\n");  // nothing to erase
+}
+
+TEST_CASE("the time left is that of the whole plan") {
+  Script s;
+  s.terminal.interactive = true;
+  thaw::Callback console{Console{s.terminal}};
+  const std::vector<thaw::StageDescription> plan{{.epochs = 2, .steps_per_epoch = 4},
+                                                 {.epochs = 3, .steps_per_epoch = 4}};
+  console.on(thaw::FitBegin{.learner = *s.learner, .plan = plan});
+  s.begin(console);
+  s.now += 4;
+  s.step(console, 4, at::scalar_tensor(0.5));
+  CHECK_THAT(s.text, ContainsSubstring("0:16 left"));  // 4 steps of this stage, 12 of the next
+  s.end(console);
+  s.begin(console);
+  s.now += 4;
+  s.step(console, 4, at::scalar_tensor(0.5));
+  CHECK_THAT(s.text, ContainsSubstring("0:04 left"));
+  thaw::RunState state;
+  s.begin(console);
+  console.on(thaw::FitBegin{.learner = *s.learner, .plan = plan});
+  s.begin(console);
+  console.on(thaw::RunStateVisit{*s.learner, thaw::StateVisitor(state, /*reading=*/false), true});
+  Script other;
+  other.terminal.interactive = true;
+  thaw::Callback resumed{Console{other.terminal}};
+  other.begin(resumed);
+  resumed.on(thaw::RunStateVisit{*other.learner, thaw::StateVisitor(state, /*reading=*/true), true});
+  other.now += 4;
+  other.step(resumed, 4, at::scalar_tensor(0.5));
+  CHECK_THAT(other.text, ContainsSubstring("0:16 left"));
+}
+
+TEST_CASE("an epoch that is the best so far is marked, by the validation loss where there is no metric") {
+  std::string text;
+  thaw::test::Bench bench;
+  bench.learner->fit({.epochs = 6, .lr = 3.0},
+                     Console(Terminal{.write = [&](std::string_view more) { text += more; }}));
+  double lowest = std::numeric_limits<double>::infinity();
+  std::size_t marked = 0;
+  for (const thaw::EpochRecord& epoch : bench.learner->history().epochs) {
+    const std::size_t at = text.find(fmt::format("{}/6", epoch.epoch));
+    const std::string line = text.substr(at, text.find('\n', at) - at);
+    CHECK(line.ends_with("s  best") == (epoch.valid->loss < lowest));
+    marked += epoch.valid->loss < lowest ? 1 : 0;
+    lowest = std::min(lowest, epoch.valid->loss);
+  }
+  CHECK((marked > 0 && marked < 6));
+}
+
+TEST_CASE("a stage says by which of the LR finder's rules it has its rate") {
+  thaw::test::Bench bench;
+  const auto told = [&](double lr) {
+    std::string text;
+    bench.learner->fit({.lr = lr}, Console(Terminal{.write = [&](std::string_view more) { text += more; }}));
+    return text;
+  };
+  const auto steep = thaw::suggestion(bench.learner->find_lr({.steps = 40}), "steep");
+  REQUIRE(steep);
+  CHECK_THAT(told(*steep), ContainsSubstring("\n  rate: the LR finder's steep\n\n"));
+  CHECK_THAT(told(*steep), !ContainsSubstring("LR finder"));  // that curve was of the weights before
+  (void)bench.learner->find_lr({.steps = 40});
+  CHECK_THAT(told(1e-3), !ContainsSubstring("LR finder"));
+}
+
+TEST_CASE("a stage says why it is as it is") {
+  std::string text;
+  thaw::test::Bench bench;
+  const Console console(Terminal{.write = [&](std::string_view more) { text += more; }});
+  bench.learner->fit({.why = {"its rate had the lowest loss", "as\rtold"}}, console);
+  CHECK_THAT(text, ContainsSubstring("\n  its rate had the lowest loss\n  as\xEF\xBF\xBDtold\n\n"));
+}
+
+TEST_CASE("a group of which only the norm layers train does not look thawed") {
+  Script s;
+  s.groups[0] = {.name = "body", .parameters = 3456789, .trained = 64, .lr = 1e-4, .thawed_step = -1};
+  s.groups[1].thawed_step = 4;
+  thaw::Callback console{Console{s.terminal}};
+  s.begin(console);
+  CHECK_THAT(s.text, ContainsSubstring("  body    3,456,789       64  1.0e-4, norm layers only\n") &&
+                         ContainsSubstring("2.0e-3, all from step 5\n"));
 }
 
 TEST_CASE("headings are bold and dim where colour is wanted") {

@@ -11,6 +11,9 @@
 #include <filesystem>
 #include <stdexcept>
 #include <string>
+#include <thaw/find/suggest.hpp>
+#include <thaw/train/find_group_lrs.hpp>
+#include <thaw/train/keep_best.hpp>
 #include <thaw/train/metric.hpp>
 #include <vector>
 
@@ -78,13 +81,15 @@ TEST_CASE("the page of a run is whole at any moment, and in the end tells all of
   for (const auto& each : html.all("h2")) headings.push_back(each.text);
   CHECK(headings == std::vector<std::string>{"Curves", "Epochs", "Learning rate finder", "Plan", "Layer groups now",
                                              "Environment"});
-  CHECK(html.all("h3").empty());
+  REQUIRE(html.all("h3").size() == 1);
+  CHECK(html.all("h3")[0].text == "before stage head");                                      // the sweep
   CHECK(count(end, "<td>2 x 5</td>") + count(end, "<td class=\"number\">2 x 5</td>") == 1);  // the table of the plan
   CHECK(html.all("rect", "block").size() == 2 * 3);  // frozen groups and the legend, of the plan and of the run
   CHECK(html.all("summary").at(0).text == "Schedules");
   CHECK(count(end, ">head, all &amp; more</text>") == 1);  // they have one schedule
   CHECK(count(end, "<td>1 of 1</td>") + count(end, "<td class=\"number\">1 of 1</td>") == 1);
-  CHECK(count(end, "2 of 2</td>") == 1);
+  CHECK(count(end, "2 of 2</td>") + count(end, "2 of 2, best</td>") == 1);
+  CHECK(count(end, " has ended") == 1);
   CHECK_THAT(end, ContainsSubstring(">accuracy</th>") && ContainsSubstring(thaw::version) &&
                       ContainsSubstring(TORCH_VERSION) && ContainsSubstring(learner.run_id()));
 }
@@ -128,7 +133,7 @@ TEST_CASE("the page shows the results of the last epoch, and taking them changes
   REQUIRE(with.second.size() == without.second.size());
   for (const auto& [name, tensor] : with.second) CHECK(at::equal(tensor, without.second.at(name)));
   CHECK(count(with.first.at(4), "<img") == 0);
-  CHECK_THAT(with.first.at(5), ContainsSubstring("<h2>Results</h2>\n<p>stage head, epoch 1 of 1 done</p>") &&
+  CHECK_THAT(with.first.at(5), ContainsSubstring("<h2>Results</h2>\n<p>after epoch 1 of 1 of stage head</p>") &&
                                    ContainsSubstring("data:image/png;base64,MQ==\" alt=\"sample &lt;1&gt;\""));
   const std::string end = with.first.back();
   CHECK(count(end, "<img") == 2);
@@ -138,7 +143,7 @@ TEST_CASE("the page shows the results of the last epoch, and taking them changes
   const auto per_stage = fitted(true, true);
   CHECK(count(per_stage.first.at(5), "<img") == 0);
   CHECK_THAT(text_of(folder / "run.html"),
-             ContainsSubstring("<p>stage all &amp; more has ended</p>") && ContainsSubstring("sample &lt;2&gt;"));
+             ContainsSubstring("<p>after stage all &amp; more</p>") && ContainsSubstring("sample &lt;2&gt;"));
 }
 
 TEST_CASE("results leave the model in the mode that it was in") {
@@ -162,6 +167,49 @@ TEST_CASE("results that cannot be had are a warning, and the run goes on") {
   CHECK(bench.learner->history().epochs.size() == 2);
   CHECK_THAT(text_of(folder / "run.html"),
              ContainsSubstring("has ended") && !ContainsSubstring("Results") && !ContainsSubstring("half"));
+}
+
+TEST_CASE("the answer stands on top: the best value, in which epoch, and what was chosen") {
+  const Folder folder;
+  Bench bench;
+  thaw::Learner learner(bench.net, thaw::LayerGroups::per_child(bench.net), thaw::cross_entropy,
+                        {.train = bench.data(8), .valid = bench.data(16), .metrics = {thaw::accuracy()}});
+  const auto steep = thaw::suggestion(learner.find_lr({.steps = 40}), "steep");
+  REQUIRE(steep);
+  const HtmlReport report{.path = folder / "run.html", .monitor = "valid_loss"};
+  learner.fit({.name = "head", .epochs = 3, .lr = *steep, .why = {"because <it> is so"}}, report,
+              thaw::KeepBest{"accuracy"});
+  const std::string page = text_of(folder / "run.html");
+  const Xml html = parsed(page);
+  const auto& epochs = learner.history().epochs;
+  const auto best = std::ranges::min_element(epochs, {}, [](const auto& epoch) { return epoch.valid->loss; });
+  const auto answer = html.all("p", "answer");
+  REQUIRE(answer.size() == 1);
+  CHECK_THAT(answer[0].text,
+             Catch::Matchers::StartsWith(
+                 fmt::format("best valid_loss: {:.4f} (stage head, epoch {} of 3); last epoch: {:.4f}; 3 epochs in ",
+                             best->valid->loss, best->epoch, epochs.back().valid->loss)));
+  CHECK_THAT(page, ContainsSubstring(">steep</td>") &&
+                       ContainsSubstring("<p>stage head: because &lt;it&gt; is so</p>") &&
+                       ContainsSubstring("<p>stage head: kept: "));
+  CHECK(page.find("class=\"answer\"") < page.find("<h2>Curves"));
+  CHECK(html.texts("stage main") ==
+        std::vector<std::string>{"steep " + thaw::detail::scientific(*steep, 1) + ": head"});
+  CHECK(count(page, fmt::format("{} of 3, best</td>", best->epoch)) == 1);
+  CHECK_THROWS_AS(learner.fit({}, HtmlReport{.path = folder / "run.html", .monitor = "nothing"}), thaw::ConfigError);
+}
+
+TEST_CASE("the curves of single layer groups are in their colours") {
+  const Folder folder;
+  Bench bench;
+  bench.learner->unfreeze();
+  const thaw::GroupLRs found = thaw::find_group_lrs(*bench.learner, {.steps = 30});
+  bench.learner->fit({.lr = found.lr.value_or(1e-3)}, HtmlReport{.path = folder / "run.html"});
+  const Xml html = parsed(text_of(folder / "run.html"));
+  std::vector<std::string> titles = html.texts("title");
+  for (const char* group : {"stem", "body", "head"})
+    CHECK(std::ranges::count(titles, "loss, group " + std::string(group) + " alone") == 1);
+  REQUIRE(html.all("h3").size() == 1);  // all three are before one stage
 }
 
 TEST_CASE("a metric may be named as another column is") {

@@ -38,6 +38,16 @@ TEST_CASE("a table in HTML has its headers and cells, numbers aligned right, a s
   CHECK(cells[3].text.empty());
 }
 
+TEST_CASE("tables and figures scroll within their own places") {
+  HtmlPage page("a");
+  page.table({.headers = {"a"}, .rows = {{"b"}}});
+  page.figure({.panels = {{.title = "loss", .series = {{.x = {1, 2}, .y = {1, 2}}}}}});
+  const std::string text = page.text();
+  CHECK(text.find("<div class=\"wide\">\n<table>") != std::string::npos);
+  CHECK(text.find("<div class=\"wide\">\n<svg") != std::string::npos);
+  CHECK(Xml(after_doctype(text)).all("div", "wide").size() == 2);
+}
+
 TEST_CASE("a picture stands in the page itself, with its caption") {
   HtmlPage page("a");
   page.picture({.caption = "5 <b> & \"7\"", .bytes = "foobar"});

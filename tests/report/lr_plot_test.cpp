@@ -45,7 +45,12 @@ TEST_CASE("the curve's figure: raw and smoothed loss over the rate, with every s
   std::vector<std::string> labels;
   for (const auto& s : suggested) labels.push_back(s.name + " " + thaw::detail::scientific(s.lr, 1));
   labels.back() += " (take)";  // before_rise, the recommended one
-  CHECK(svg.texts("halo") == labels);
+  std::vector<std::string> names = svg.texts("stage");
+  for (const std::string& name : svg.texts("stage main")) names.push_back(name);
+  std::ranges::sort(names);
+  CHECK(svg.texts("stage main") == std::vector{labels.back()});
+  std::ranges::sort(labels);
+  CHECK(names == labels);
   const thaw::Panel panel = to_figure(c).panels[0];
   for (std::size_t i = 0; i < 5; ++i) {
     CHECK(panel.markers[i].x == suggested[i].lr);
@@ -66,9 +71,90 @@ TEST_CASE("the loss of held-out samples is a curve of its own, from the first st
   for (const thaw::Marker& marker : panel.markers) CHECK(marker.color != panel.series[2].color);
 }
 
+TEST_CASE("spikes of raw losses do not flatten the curve, and the fall of held-out ones is in it") {
+  LRCurve c = curve();
+  const thaw::Axis before = to_figure(c).panels[0].y;
+  c.loss[10] = 1000;
+  c.loss[20] = -1000;
+  CHECK(to_figure(c).panels[0].y.lowest == before.lowest);
+  CHECK(to_figure(c).panels[0].y.highest == before.highest);
+  c.held_out_lr = {0, 1e-5, 1e-3, 1e-1};
+  c.held_out = {2, 2, 0.5, 9};
+  CHECK(*to_figure(c).panels[0].y.lowest < 0.5);
+  CHECK(*to_figure(c).panels[0].y.highest < 3);
+}
+
+TEST_CASE("a low loss at the beginning hides nothing of what follows before the rise") {
+  LRCurve c;
+  for (int i = 0; i < 50; ++i) {
+    c.lr.push_back(std::pow(10, -6 + 0.1 * i));
+    c.smoothed.push_back(i == 1 ? 0.4 : i < 45 ? 0.5 : 0.5 * (i - 43));
+  }
+  c.loss = c.smoothed;
+  CHECK((*to_figure(c).panels[0].y.lowest < 0.4 && *to_figure(c).panels[0].y.highest > 0.5));
+  CHECK(*to_figure(c).panels[0].y.highest < 1);
+}
+
+TEST_CASE("a flat curve is not blown up until its noise looks like a rise") {
+  LRCurve c;
+  for (int i = 0; i < 50; ++i) {
+    c.lr.push_back(std::pow(10, -6 + 0.1 * i));
+    c.smoothed.push_back(1.6 - 0.01 * (i % 2) + (i > 45 ? 5 * (i - 45) : 0));
+  }
+  c.loss = c.smoothed;
+  CHECK(*to_figure(c).panels[0].y.highest > 1.85);
+  CHECK(*to_figure(c).panels[0].y.highest < 2);
+}
+
+TEST_CASE("the rates that were taken are marked, with the stage and the rule; no other is recommended then") {
+  const LRCurve c = curve();
+  const double valley = *suggestion(c, "valley");
+  const thaw::Figure f = to_figure(c, {.taken = {{"head", valley * (1 + 1e-12)}, {"head", 2e-5}}});
+  std::vector<std::string> strong;
+  for (const thaw::Boundary& each : f.boundaries) {
+    CHECK(each.name.find("(take)") == std::string::npos);
+    if (each.strong) strong.push_back(each.name);
+  }
+  CHECK(strong == std::vector<std::string>{"valley 8.3e-4: head", "taken 2.0e-5: head"});
+  CHECK(f.panels[0].markers.back().x == 2e-5);
+  CHECK(f.panels[0].markers.back().y == 2);
+  CHECK(to_figure(LRCurve{}, {.taken = {{"head", 1e-3}}}).boundaries.size() == 1);
+}
+
+TEST_CASE("no name of a suggestion touches another, nor a line that is not its own") {
+  LRCurve c = curve();
+  for (double& lr : c.lr) lr *= 20;  // towards the right end
+  const thaw::Figure f = to_figure(c, {.taken = {{"a stage with quite a long name", 3e-1}}});
+  const Xml svg{to_svg(f)};
+  std::vector<thaw::test::Element> names = svg.all("text", "stage");
+  for (const auto& each : svg.all("text", "stage main")) names.push_back(each);
+  REQUIRE(names.size() == 6);
+  for (const auto& a : names) {
+    const double left = a.number("x"), right = left + thaw::detail::text_width(a.text), y = a.number("y");
+    CHECK(right <= svg.elements[0].number("width"));
+    for (const auto& b : names)
+      if (&a != &b && b.number("y") == y) CHECK((b.number("x") > right || b.number("x") + 5 < left));
+    for (const auto& line : svg.elements)
+      if (line.name == "line" && line["class"].starts_with("boundary") && line.number("y1") < y - 1)
+        CHECK((line.number("x1") < left || line.number("x1") > right || line.number("y2") < y - 10));
+  }
+}
+
+TEST_CASE("the curve of one layer group has the group's colour, and says whose it is") {
+  LRCurve c = curve();
+  c.ratios = {0, 1, 0};
+  const thaw::Figure f = to_figure(c, {.groups = {"stem", "body", "head"}});
+  CHECK(f.panels[0].title == "loss, group body alone");
+  CHECK((f.panels[0].series[0].color == 1 && f.panels[0].series[1].color == 1));
+  for (const thaw::Marker& marker : f.panels[0].markers) CHECK(marker.color != 1);
+  c.ratios = {0.1, 1, 1};
+  CHECK(to_figure(c, {.groups = {"stem", "body", "head"}}).panels[0].title == "loss");
+  CHECK(to_figure(c).panels[0].series[1].color == 0);
+}
+
 TEST_CASE("the exploding end does not flatten the rest") {
   const thaw::Axis y = to_figure(curve()).panels[0].y;
-  CHECK((*y.lowest > 0.8 && *y.lowest < 0.9));    // the raw 0.9 is in
+  CHECK((*y.lowest > 0.9 && *y.lowest < 1.0));    // raw losses are cut off
   CHECK((*y.highest > 2.3 && *y.highest < 2.4));  // a third of the fall above where it began
 }
 

@@ -59,18 +59,20 @@ TEST_CASE("a plan is drawn before it runs: what is frozen when, each group's rat
   CHECK(drawn_points(groups.series[1]) == std::vector<std::vector<double>>{{10, 1}, {20, 1}});
   CHECK(drawn_points(groups.series[2]) == std::vector<std::vector<double>>{{0, 2}, {20, 2}});
 
-  REQUIRE(rates.series.size() == 3);
+  REQUIRE(rates.series.size() == 4);  // the head's in each stage
   CHECK(rates.y.log);
   CHECK(drawn_points(rates.series[0]) ==
         std::vector<std::vector<double>>{{16, 1e-5}, {17, 1e-5}, {18, 1e-5}, {19, 1e-5}, {20, 1e-5}});
   CHECK(drawn_points(rates.series[1]).size() == 10);
-  const auto head = drawn_points(rates.series[2]);
+  auto head = drawn_points(rates.series[2]);
+  REQUIRE(head.size() == 5);
+  std::ranges::copy(drawn_points(rates.series[3]), std::back_inserter(head));
   REQUIRE(head.size() == 20);
   for (std::size_t i = 0; i < 5; ++i)
     CHECK(head[i] ==
           std::vector<double>{static_cast<double>(i + 1), 1e-2 * thaw::OneCycle{}(static_cast<double>(i) / 5).lr});
   CHECK(head[5] == std::vector<double>{6, 1e-3});
-  for (std::size_t i = 0; i < 3; ++i) CHECK(rates.series[i].color == groups.series[i].color);
+  for (std::size_t i = 0; i < 4; ++i) CHECK(rates.series[i].color == groups.series[std::min<std::size_t>(i, 2)].color);
 
   CHECK(momentum.title == "momentum");
   CHECK(drawn_points(momentum.series[0]).size() == 5);  // Constant leaves it alone
@@ -78,31 +80,45 @@ TEST_CASE("a plan is drawn before it runs: what is frozen when, each group's rat
   REQUIRE(figure.boundaries.size() == 2);
   CHECK(figure.boundaries[1].x == 5);
   CHECK(figure.boundaries[1].name == "gradual");
-  REQUIRE(figure.shades.size() == 1);
-  CHECK((figure.shades[0].from == 5 && figure.shades[0].to == 20));
 }
 
-TEST_CASE("lines of a plan pause where a stage begins") {
-  const thaw::Series head = to_figure(gradual_plan()).panels[1].series[2];
-  CHECK((head.x[0] == 0 && std::isnan(head.y[0])));
-  CHECK((head.x[6] == 5 && std::isnan(head.y[6])));
-}
-
-TEST_CASE("a group whose norm layers train though it is frozen is not drawn as frozen") {
+TEST_CASE("a frozen group whose norm layers train is shaded, with a dotted line in its colour") {
   thaw::test::Bench bench({.norm = true});
-  const auto blocks = [&](thaw::NormRule norm) {
-    return to_figure(bench.learner->describe({{.freeze = thaw::FreezeTo{-1}, .norm = norm}})).panels[0].blocks.size();
+  const auto groups = [&](thaw::NormRule norm, thaw::AnyFreezePolicy freeze) {
+    return to_figure(bench.learner->describe({{.epochs = 2, .freeze = std::move(freeze), .norm = norm}})).panels[0];
   };
-  CHECK(blocks({}) == 2);
-  CHECK(blocks({.frozen = thaw::Norm::train}) == 0);
+  CHECK(groups({}, thaw::FreezeTo{-1}).blocks.size() == 2);
+  CHECK(groups({}, thaw::FreezeTo{-1}).series.size() == 3);
+  const thaw::Panel panel = groups({.frozen = thaw::Norm::train}, thaw::GradualUnfreeze{.every = thaw::Epochs{1}});
+  CHECK(blocks_of(panel) == std::vector<std::vector<double>>{{0, 0, 10}, {1, 0, 5}});
+  REQUIRE(panel.series.size() == 5);
+  CHECK(drawn_points(panel.series[0]).empty());                                        // all of the stem never trains
+  CHECK((panel.series[1].color == 14 && panel.series[1].name == "norm layers only"));  // color 0, dotted
+  CHECK(drawn_points(panel.series[1]) == std::vector<std::vector<double>>{{0, 0}, {10, 0}});
+  CHECK((panel.series[3].color == 15 && panel.series[3].name.empty()));
+  CHECK(drawn_points(panel.series[3]) == std::vector<std::vector<double>>{{0, 1}, {5, 1}});
+  CHECK(drawn_points(panel.series[2]) == std::vector<std::vector<double>>{{5, 1}, {10, 1}});
 }
 
-TEST_CASE("groups that always have the same rate share a line and its colour") {
+TEST_CASE("a group has one colour in all plans and panels; those that always have the same rate share a line") {
   thaw::test::Bench bench;
-  const thaw::Figure figure = to_figure(bench.learner->describe({{.lr = DiscriminativeLR::slice(1e-3)}}));
-  CHECK(figure.panels[1].series.size() == 2);
-  CHECK(figure.panels[0].series[0].color == figure.panels[0].series[1].color);
-  CHECK(figure.panels[0].series[2].color != figure.panels[0].series[1].color);
+  for (const DiscriminativeLR& lr : {DiscriminativeLR::slice(1e-3), DiscriminativeLR::each({1e-5, 1e-4, 1e-3})}) {
+    const thaw::Figure figure = to_figure(bench.learner->describe({{.lr = lr}}));
+    std::vector<std::size_t> colors;
+    for (const thaw::Series& line : figure.panels[1].series) {
+      colors.push_back(line.color);
+      colors.insert(colors.end(), line.shared_with.begin(), line.shared_with.end());
+    }
+    CHECK(colors == std::vector<std::size_t>{0, 1, 2});
+    for (std::size_t i = 0; i < 3; ++i) CHECK(figure.panels[0].series[i].color == i);
+  }
+  const thaw::Figure shared = to_figure(bench.learner->describe({{.lr = DiscriminativeLR::slice(1e-3)}}));
+  // where only a part of their lines is the same, that part is shared
+  const auto part = to_figure(bench.learner->describe({{.lr = DiscriminativeLR::slice(1e-3)}, {.lr = 1e-2}}));
+  REQUIRE(part.panels[1].series.size() == 3);
+  CHECK(part.panels[1].series[1].shared_with == std::vector<std::size_t>{1, 2});
+  REQUIRE(shared.panels[1].series.size() == 2);
+  CHECK(shared.panels[1].series[0].shared_with == std::vector<std::size_t>{1});
 }
 
 TEST_CASE("of a long plan about a thousand steps of each stage are drawn, and all changes") {
@@ -116,7 +132,6 @@ TEST_CASE("of a long plan about a thousand steps of each stage are drawn, and al
   CHECK(rates.series[1].x.back() == 1'234'570);
   const auto body = drawn_points(rates.series[0]);
   CHECK(body.front() == std::vector<double>{777'778, 1e-3});
-  CHECK(std::ranges::find(rates.series[0].x, 777'777) != rates.series[0].x.end());
   CHECK(body.back()[1] == 1e-4);
 }
 

@@ -20,6 +20,9 @@ TEST_CASE("a plan is a table of stages and groups, with its notes below") {
        .rates = {{.first = 5e-5, .highest = 1e-4, .last = 0}, {.first = 1e-3, .highest = 1e-3, .last = 1e-3}},
        .norm = thaw::hold_everywhere,
        .notes = {"something looks wrong"}}};
+  using thaw::detail::when_trained;
+  CHECK(when_trained({.trained = 64, .thawed_step = -1}, 100) == "norm layers only");
+  CHECK(when_trained({.trained = 640, .thawed_step = 200}, 100) == "norm layers, all from epoch 3");
   CHECK(fmt::format("{}", plan) ==
         "stage    epochs x steps  norm              momentum  group                   trained         of  first rate  "
         "highest    last\n"

@@ -67,14 +67,11 @@ TEST_CASE("a run is drawn panel below panel, over one axis of steps") {
   CHECK(svg.texts("label") == Names{"optimizer steps"});
 }
 
-TEST_CASE("stages begin at their first step; every other one is shaded") {
+TEST_CASE("stages begin at their first step") {
   const thaw::Figure f = to_figure(run());
   REQUIRE(f.boundaries.size() == 2);
   CHECK(f.boundaries[1].x == 10);
   CHECK(f.boundaries[1].name == "all");
-  REQUIRE(f.shades.size() == 1);
-  CHECK(f.shades[0].from == 10);
-  CHECK(f.shades[0].to == 40);
 }
 
 TEST_CASE("lines pause where a stage begins") {
@@ -107,17 +104,19 @@ TEST_CASE("a history that keeps every fourth step is drawn where those steps wer
 TEST_CASE("a frozen group has no rate, and groups with the same rates share a line") {
   const thaw::Panel groups = to_figure(run()).panels[2], rates = to_figure(run()).panels[3];
   CHECK(rates.y.log);
-  CHECK(rates.series.size() == 2);
+  CHECK(rates.series.size() == 3);  // the head's in each stage
   CHECK(groups.y.rows == Names{"stem", "deep", "head"});
-  CHECK(groups.series[0].color == groups.series[1].color);
-  CHECK(groups.series[2].color == rates.series[1].color);
+  for (std::size_t i = 0; i < 3; ++i) CHECK(groups.series[i].color == i);
+  CHECK((rates.series[0].color == 0 && rates.series[0].shared_with == std::vector<std::size_t>{1}));
+  CHECK((rates.series[1].color == 2 && rates.series[2].color == 2));
   const auto& y = rates.series[0].y;
-  CHECK(std::ranges::count(y, 1e-5) == 30);
-  CHECK(std::ranges::count_if(y, [](double v) { return std::isnan(v); }) == 12);  // ten frozen, two pauses
+  CHECK(y == std::vector<double>(30, 1e-5));
 
   History changed = run();
   changed.steps[20].lr.clear();
-  CHECK(std::ranges::count(to_figure(changed).panels[3].series[0].y, 1e-5) == 29);
+  const auto pieces = to_figure(changed).panels[3].series;
+  REQUIRE(pieces.size() == 5);
+  CHECK((pieces[0].y.size() == 10 && pieces[1].y.size() == 19));
 }
 
 TEST_CASE("what stood still is shaded, from step to step") {
@@ -154,6 +153,54 @@ TEST_CASE("what stood still is shaded, from step to step") {
   History one{.groups = {"all"}};
   train(one, "a", 1, {1}, {});
   CHECK(titles(to_figure(one)) == Names{"loss", "learning rate", "momentum"});
+}
+
+TEST_CASE("a body whose norm layers alone train is shaded, in the epochs that say so") {
+  History h{.groups = {"body", "head"}};
+  train(h, "gradual", 3, {1e-3, 1e-2}, {});
+  h.stages[0].frozen = {true, false};
+  h.epochs[0].norms_only = {true, false};
+  h.epochs[1].norms_only = {false, false};
+  h.epochs.pop_back();  // the third is running
+  const auto panel = [&] { return to_figure(h).panels[1]; };
+  REQUIRE(panel().blocks.size() == 1);
+  CHECK((panel().blocks[0].row == 0 && panel().blocks[0].from == 0 && panel().blocks[0].to == 10));
+  REQUIRE(panel().series.size() == 3);
+  CHECK(panel().series[1].name == "norm layers only");
+  CHECK((panel().series[1].y[0] == 0 && std::isnan(panel().series[1].y[2])));
+  CHECK((std::isnan(panel().series[0].y[0]) && panel().series[0].y[2] == 0));
+  h.epochs.clear();  // the first is: as the stage began
+  CHECK(panel().blocks[0].to == 30);
+}
+
+TEST_CASE("the first steps do not flatten the panel of losses, and the title says what is cut off") {
+  History h{.groups = {"all"}};
+  train(h, "a", 10, {1}, {});
+  for (std::size_t i = 0; i < 100; ++i)
+    h.steps[i].loss = i < 5 ? 50 - 8 * static_cast<double>(i) : i % 2 == 0 ? 0.9 : 1.1;
+  const thaw::Panel loss = to_figure(h).panels[0];
+  CHECK(*loss.y.highest < 10);
+  CHECK(loss.title == "loss, cut off: up to 50");
+  for (std::size_t i = 0; i < 5; ++i) h.steps[i].loss = 1;
+  CHECK(to_figure(h).panels[0].title == "loss");
+  h.epochs[4].valid->loss = 1e5;  // nor does an epoch that broke everything
+  CHECK(*to_figure(h).panels[0].y.highest < 10);
+}
+
+TEST_CASE("a metric with a value for each class has a panel of its own, and of many the lowest") {
+  History h{.groups = {"all"}};
+  train(h, "a", 2, {1}, {{"accuracy", 0.5}, {"iou[cell]", 0.2}, {"iou[void]", 0.9}, {"f1[cell]", 0.3}});
+  const thaw::Figure f = to_figure(h);
+  CHECK(titles(f) == Names{"loss", "accuracy", "iou", "f1", "learning rate", "momentum"});
+  CHECK(names(f.panels[2]) == Names{"cell", "void"});
+  std::vector<thaw::MetricValue> many;
+  for (int i = 0; i < 40; ++i) many.push_back({"iou[" + std::to_string(i) + "]", 1 - 0.01 * i});
+  many[0].value = std::numeric_limits<double>::quiet_NaN();
+  History crowded{.groups = {"all"}};
+  train(crowded, "a", 2, {1}, many);
+  const thaw::Panel iou = to_figure(crowded).panels[1];
+  CHECK(iou.title == "iou, the lowest of 40");
+  CHECK(names(iou) == Names{"39", "38", "37", "36", "35", "34", "33"});
 }
 
 TEST_CASE("the axis of rates ends below the lowest peak, not where one-cycle ends") {

@@ -132,11 +132,9 @@ TEST_CASE("names are escaped") {
   Figure f = figure({{.name = "a<b>&\"c\"\x01", .x = {0, 1}, .y = {0, 1}}, {.name = "d", .x = {0, 1}, .y = {0, 1}}});
   f.title = f.panels[0].title = f.x.label = "<&>";
   f.boundaries = {{.x = 0, .name = "<stage>"}};
-  f.panels[0].markers = {{.label = "<best>", .x = 0.5, .y = 0.5}};
   const Xml svg = drawn(f);
   CHECK(svg.texts("legend")[0] == "a&lt;b&gt;&amp;&quot;c&quot;\xEF\xBF\xBD");
   CHECK(svg.texts("stage")[0] == "&lt;stage&gt;");
-  CHECK(svg.texts("halo")[0] == "&lt;best&gt;");
   CHECK(thaw::detail::Attribute{"a", "<\"&\">"}.text == " a=\"&lt;&quot;&amp;&quot;&gt;\"");
 }
 
@@ -188,9 +186,10 @@ TEST_CASE("crowded names climb so that neither names nor lines cross them") {
   CHECK(labels[0].name == "the first stage");
   std::swap(f.boundaries[0], f.boundaries[3]);
   CHECK(thaw::detail::boundary_labels(f, x, 620)[0].row == 2);
-  const auto cut = thaw::detail::boundary_labels(f, x, 620, /*rows=*/2);
-  CHECK(cut[0].name == "the ..");
-  CHECK(thaw::detail::boundary_labels(f, x, 620, /*rows=*/1)[1].name.empty());
+  f.name_rows = 2;
+  CHECK(thaw::detail::boundary_labels(f, x, 620)[0].name == "the ..");
+  f.name_rows = 1;
+  CHECK(thaw::detail::boundary_labels(f, x, 620)[1].name.empty());
 }
 
 TEST_CASE("a name that starts near the right end moves the plot, not itself") {
@@ -201,17 +200,6 @@ TEST_CASE("a name that starts near the right end moves the plot, not itself") {
     CHECK(name.text == "final polish");
     CHECK(name.number("x") + thaw::detail::text_width(name.text) < f.width);
   }
-}
-
-TEST_CASE("shades fill their interval in every panel, cut to the plot") {
-  Figure f = figure({{.x = {0, 100}, .y = {0, 1}}});
-  f.x.lowest = 0;
-  f.x.highest = 100;
-  f.shades = {{.from = 50, .to = 1000}, {.from = -20, .to = -10}};
-  const auto shades = drawn(f).all("rect", "shade");
-  REQUIRE(shades.size() == 1);
-  const auto plot = drawn(f).all("svg")[1];
-  CHECK_THAT(shades[0].number("width"), Catch::Matchers::WithinAbs(plot.number("width") / 2, 0.2));
 }
 
 TEST_CASE("a panel of rows has a name for each, downwards, with shaded blocks and lines in their rows") {
@@ -246,16 +234,38 @@ TEST_CASE("blocks alone are data") {
   CHECK_THAT(drawn(f).texts("tick"), Catch::Matchers::Contains("5.0"));  // the x axis reaches over them
 }
 
-TEST_CASE("markers are labelled; one outside the limits stands on the edge, one that is nowhere is left out") {
+TEST_CASE("a marker outside the limits stands on the edge, one that is nowhere is left out") {
   Figure f = figure({{.x = {0, 1}, .y = {0, 1}}});
   f.panels[0].y = {.lowest = 0, .highest = 1};
-  f.panels[0].markers = {
-      {.label = "in", .x = 0.5, .y = 0.5}, {.label = "above", .x = 0.5, .y = 7}, {.label = "no", .x = not_a_number}};
+  f.panels[0].markers = {{.x = 0.5, .y = 0.5}, {.x = 0.5, .y = 7}, {.x = not_a_number}};
   const Xml svg = drawn(f);
-  CHECK(svg.texts("halo") == std::vector<std::string>{"in", "above"});
+  REQUIRE(svg.all("circle", "marker").size() == 2);
   CHECK(svg.all("circle", "marker")[1].number("cy") == svg.all("svg")[1].number("y"));
   f.panels[0].y = {};
   CHECK_THAT(drawn(f).texts("tick"), Catch::Matchers::Contains("6"));  // without limits, the axis reaches the marker
+  f.panels[0].markers = {{.x = 5, .y = 0.5}};
+  CHECK_THAT(drawn(f).texts("tick"), Catch::Matchers::Contains("4.0") || Catch::Matchers::Contains("4"));
+}
+
+TEST_CASE("colors that share a line take turns along it") {
+  const Xml svg = drawn(figure({{.x = {0, 1}, .y = {0, 1}, .color = 0, .shared_with = {2, 3}}}));
+  const auto lines = svg.all("polyline");
+  REQUIRE(lines.size() == 3);
+  for (std::size_t i = 0; i < 3; ++i) {
+    CHECK(lines[i]["points"] == lines[0]["points"]);
+    CHECK(lines[i]["stroke-dasharray"] == "9 18");
+    CHECK(lines[i].number("stroke-dashoffset") == -9.0 * static_cast<double>(i));
+  }
+  for (const char* color : {"c0", "c2", "c3"}) CHECK(svg.all("g", color).size() == 1);
+}
+
+TEST_CASE("a strong boundary stands out in its name and in every panel") {
+  Figure f = figure({{.x = {0, 100}, .y = {0, 1}}});
+  f.boundaries = {{.x = 40, .name = "one"}, {.x = 60, .name = "other", .strong = true}};
+  const Xml svg = drawn(f);
+  CHECK(svg.texts("stage") == std::vector<std::string>{"one"});
+  CHECK(svg.texts("stage main") == std::vector<std::string>{"other"});
+  CHECK(svg.all("line", "boundary main").size() == 2);
 }
 
 TEST_CASE("the legend wraps") {
@@ -270,7 +280,7 @@ TEST_CASE("the legend wraps") {
 TEST_CASE("figures can be put into one page: styles are their own, and there are no ids") {
   const std::string text = to_svg(figure({{.x = {0, 1}, .y = {0, 1}}}));
   CHECK_THAT(text, !ContainsSubstring("id=\""));
-  CHECK_THAT(text, ContainsSubstring("prefers-color-scheme:dark") && ContainsSubstring("max-width:480px"));
+  CHECK_THAT(text, ContainsSubstring("prefers-color-scheme:dark"));
   std::istringstream style{Xml{text}.all("style")[0].text};
   for (std::string rule; std::getline(style, rule);)
     CHECK((rule.empty() || rule == "}" || rule.starts_with("@media") || rule.starts_with(".thaw-figure")));

@@ -5,6 +5,9 @@
 #include <catch2/matchers/catch_matchers_exception.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 #include <cmath>
+#include <string>
+#include <thaw/train/metric_f_beta.hpp>
+#include <vector>
 
 #include "support/bench.hpp"
 
@@ -65,6 +68,35 @@ TEST_CASE("a monitor knows which way is better") {
   CHECK(thaw::Monitor("valid_loss").value(epoch) == 2);
   CHECK(thaw::Monitor("f1[1]").value(epoch) == 0.5);
   CHECK_THROWS_AS(thaw::Monitor("f1[2]").value(epoch), thaw::ConfigError);
+}
+
+TEST_CASE("a monitor takes a class by its name or its number, and refuses a name that no class has") {
+  const thaw::EpochRecord epoch{
+      .valid = thaw::Evaluation{.metrics = {{"iou[1]", 0.25}, {"iou[cell]", 0.5}, {"f1[cell]", 0.75}}}};
+  CHECK(thaw::Monitor("iou[cell]").value(epoch) == 0.5);
+  CHECK(thaw::Monitor("iou[1]").value(epoch) == 0.25);  // a name before a number
+  CHECK(thaw::Monitor("iou[0]").value(epoch) == 0.25);
+  CHECK(thaw::Monitor("f1[0]").value(epoch) == 0.75);
+  CHECK_THROWS_AS(thaw::Monitor("f1[1]").value(epoch), thaw::ConfigError);
+
+  struct Named : thaw::InMemory {
+    explicit Named(const thaw::InMemory& data) : InMemory(data) {}
+    [[nodiscard]] std::vector<std::string> classes() const { return {"cell", "wall", "void"}; }
+  };
+  Bench bench;
+  thaw::Learner learner(bench.net, thaw::LayerGroups::per_child(bench.net), thaw::cross_entropy,
+                        {.train = Named(bench.data(8)),
+                         .valid = Named(bench.data(16)),
+                         .metrics = {thaw::f_beta({.average = thaw::Average::each})}});
+  CHECK_THROWS_MATCHES(learner.fit({}, EarlyStop{.monitor = "f1[wal]"}), thaw::ConfigError,
+                       MessageMatches(ContainsSubstring("no class is called \"wal\"") &&
+                                      ContainsSubstring("watch one of: cell, wall, void")));
+  learner.fit({}, EarlyStop{.monitor = "f1[wall]"});
+  learner.fit({}, EarlyStop{.monitor = "f1[1]"});
+  std::vector<std::string> names;
+  for (const thaw::MetricValue& metric : learner.history().epochs.back().valid->metrics) names.push_back(metric.name);
+  CHECK(names == std::vector<std::string>{"f1[cell]", "f1[wall]", "f1[void]"});
+  CHECK(learner.validate().metrics[1].name == "f1[wall]");
 }
 
 TEST_CASE("a mean squared error is better when lower") {

@@ -67,6 +67,13 @@ TEST_CASE("each group's rate is as its own curve says, shared out among the grou
   CHECK_THAT(rates[0], WithinRel(a / 2, 1e-12));
   CHECK_THAT(rates[1], WithinRel(b / 2, 1e-12));
   CHECK(thaw::test::same_state(before, *setup.net));
+  CHECK(found.groups[0].curve.ratios == std::vector{1.0, 0.0});
+  CHECK(found.groups[1].curve.ratios == std::vector{0.0, 1.0});
+  CHECK(found.groups[0].curve.before_step == 0);
+  setup.learner.fit({.lr = 1e-6});
+  const thaw::LRCurve curve = setup.learner.find_lr({.steps = 5, .rates = thaw::DiscriminativeLR::slice(0.1, 1)});
+  CHECK(curve.before_step == setup.learner.history().steps_done);
+  CHECK(curve.ratios == std::vector{0.1, 1.0});
 }
 
 TEST_CASE("a frozen group is left out, and gets a rate of 0") {

@@ -7,6 +7,9 @@
 #include <catch2/generators/catch_generators.hpp>
 #include <catch2/matchers/catch_matchers_floating_point.hpp>
 #include <cmath>
+#include <string>
+#include <thaw/groups/gradual_unfreeze.hpp>
+#include <vector>
 
 #include "support/bench.hpp"
 
@@ -30,6 +33,30 @@ TEST_CASE("a history that is full drops every second step, and finds those that 
   CHECK(history.find(1) == nullptr);
   CHECK(history.find(-1) == nullptr);
   CHECK(history.find(1000 * history.every) == nullptr);
+}
+
+TEST_CASE("the records say how fast a stage was to be, why, and in which epochs only norm layers trained") {
+  Bench bench({.norm = true});
+  struct Noting {
+    void on_epoch_end(const thaw::EpochEnd& event) const { event.learner.note("after an epoch"); }
+  };
+  bench.learner->fit({.epochs = 2,
+                      .freeze = thaw::GradualUnfreeze{.every = thaw::Epochs{1}},
+                      .lr = thaw::DiscriminativeLR::each({1e-4, 1e-3, 1e-2}),
+                      .norm = {.frozen = thaw::Norm::train},
+                      .why = {"as an experiment"}},
+                     Noting{});
+  const History& history = bench.learner->history();
+  CHECK(history.stages[0].lr == std::vector{1e-4, 1e-3, 1e-2});
+  CHECK(history.stages[0].notes == std::vector<std::string>{"as an experiment", "after an epoch", "after an epoch"});
+  CHECK(history.epochs[0].norms_only == std::vector{true, true, false});
+  CHECK(history.epochs[1].norms_only == std::vector{true, false, false});
+  CHECK_THROWS_AS(bench.learner->note("between two fits"), thaw::ConfigError);
+
+  Bench without;  // of a frozen group without norm layers nothing trains, whatever the rule says
+  without.learner->fit({.freeze = thaw::FreezeTo{-1}, .norm = {.frozen = thaw::Norm::train}});
+  CHECK(without.learner->history().steps[0].lr[0] == 0);
+  CHECK(without.learner->history().epochs[0].norms_only == std::vector{false, false, false});
 }
 
 TEST_CASE("a Learner that keeps few steps trains as one that keeps all, and has the same records of those") {

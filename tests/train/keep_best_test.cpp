@@ -36,6 +36,8 @@ TEST_CASE("KeepBest ends a stage with its best epoch") {
   REQUIRE(epochs[1].valid->loss < epochs[0].valid->loss);
   REQUIRE(epochs[1].valid->loss < epochs[3].valid->loss);
   CHECK(bench.learner->validate().loss == epochs[1].valid->loss);
+  CHECK(bench.learner->history().stages[0].notes ==
+        std::vector{"kept: epoch 2, valid_loss " + thaw::detail::number(epochs[1].valid->loss)});
 }
 
 TEST_CASE("a stage of which every epoch is worse ends as it began, bit for bit") {

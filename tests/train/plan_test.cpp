@@ -82,6 +82,19 @@ TEST_CASE("a group counts as frozen where nothing of it trains: not where its no
         std::vector{false, false, false});
 }
 
+TEST_CASE("describe says where only norm layers train, and from when on all of a group does") {
+  Bench bench({.norm = true});
+  const auto stage = bench.learner->describe({{.epochs = 2,
+                                               .freeze = thaw::GradualUnfreeze{.every = thaw::Epochs{1}},
+                                               .norm = {.frozen = thaw::Norm::train}}})[0];
+  REQUIRE(stage.frozen_but_norms.size() == 2);
+  CHECK(stage.frozen_but_norms[0].frozen == std::vector{true, true, false});
+  CHECK((stage.frozen_but_norms[1].step == 5 && stage.frozen_but_norms[1].frozen == std::vector{true, false, false}));
+  CHECK((stage.groups[0].thawed_step == -1 && stage.groups[1].thawed_step == 5 && stage.groups[2].thawed_step == 0));
+  const auto held = bench.learner->describe({{.freeze = thaw::FreezeTo{-1}}})[0];
+  CHECK(held.frozen_but_norms[0].frozen == std::vector{false, false, false});
+}
+
 TEST_CASE("a plan is refused as a whole, before its first stage trains") {
   Bench bench;
   const auto refuses = [&](thaw::Stage second, const std::string& why) {

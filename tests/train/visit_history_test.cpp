@@ -37,14 +37,26 @@ History some_history() {
                       .train_loss = 0.5,
                       .valid = thaw::Evaluation{.loss = 0.25, .metrics = {{"accuracy", 0.75}, {"f1", 0.5}}},
                       .seconds = 1.5},
-                     {.stage = "head", .epoch = 2, .epochs = 2, .steps_done = 5, .lr = {0, 0.6}, .train_loss = 0.4},
+                     {.stage = "head",
+                      .epoch = 2,
+                      .epochs = 2,
+                      .steps_done = 5,
+                      .lr = {0, 0.6},
+                      .train_loss = 0.4,
+                      .norms_only = {true, false}},
                      {.stage = "all",
                       .epoch = 1,
                       .epochs = 1,
                       .steps_done = 5,
                       .valid = thaw::Evaluation{.loss = 2, .metrics = {{"mae", 7}}},
                       .stop = "no data"}},
-          .stages = {{.name = "head", .first_step = 0, .steps = 5, .frozen = {true, false}, .frozen_part = "kept"},
+          .stages = {{.name = "head",
+                      .first_step = 0,
+                      .steps = 5,
+                      .frozen = {true, false},
+                      .frozen_part = "kept",
+                      .lr = {0.5, 0.25},
+                      .notes = {"one", "another"}},
                      {.name = "all", .first_step = 5, .steps = 0, .frozen = {false, true}}}};
 }
 
@@ -80,6 +92,7 @@ void check_same_history(const History& a, const History& b) {
     CHECK(x.train_loss == y.train_loss);
     CHECK(x.seconds == y.seconds);
     CHECK(x.stop == y.stop);
+    CHECK(x.norms_only == y.norms_only);
     REQUIRE(x.valid.has_value() == y.valid.has_value());
     if (!x.valid) continue;
     CHECK(x.valid->loss == y.valid->loss);
@@ -96,6 +109,8 @@ void check_same_history(const History& a, const History& b) {
     CHECK(a.stages[i].steps == b.stages[i].steps);
     CHECK(a.stages[i].frozen == b.stages[i].frozen);
     CHECK(a.stages[i].frozen_part == b.stages[i].frozen_part);
+    CHECK(a.stages[i].lr == b.stages[i].lr);
+    CHECK(a.stages[i].notes == b.stages[i].notes);
   }
 }
 
@@ -115,6 +130,31 @@ TEST_CASE("a history finds its groups by name; of one that was not there, nothin
   CHECK(moved.epochs[2].lr.empty());  // it had no steps
   CHECK(moved.stages[0].frozen == std::vector<bool>{false, false, true});
   CHECK(moved.stages[1].frozen == std::vector<bool>{false, true, false});
+  CHECK(moved.epochs[1].norms_only == std::vector<bool>{false, false, true});
+  CHECK(moved.stages[0].lr == std::vector<double>{0, 0.25, 0.5});
+  CHECK(moved.stages[1].lr.empty());
+}
+
+TEST_CASE("checkpoints of before have no peak rates, no notes, and nothing about norm layers and curves") {
+  const Names groups{"a", "b"};
+  RunState state = written_history(some_history());
+  for (const char* name :
+       {"epochs/norms", "epochs/norms_only", "stages/rates", "stages/lr", "stages/noted", "stages/notes"})
+    CHECK(state.erase(name) == 1);
+  const History read = history_from(state, groups, groups);
+  CHECK(read.epochs[1].norms_only.empty());
+  CHECK((read.stages[0].lr.empty() && read.stages[0].notes.empty()));
+  CHECK(read.stages[0].frozen_part == "kept");
+
+  thaw::LRCurve curve{.lr = {1}, .ratios = {0, 1}, .before_step = 7}, same, older;
+  RunState curves;
+  thaw::detail::visit(StateVisitor(curves, /*reading=*/false), curve);
+  thaw::detail::visit(StateVisitor(curves, /*reading=*/true), same);
+  CHECK((same.ratios == curve.ratios && same.before_step == 7));
+  curves.erase("ratios");
+  curves.erase("before_step");
+  thaw::detail::visit(StateVisitor(curves, /*reading=*/true), older);
+  CHECK((older.ratios.empty() && older.before_step == -1 && older.lr == curve.lr));
 }
 
 TEST_CASE("a history that no run can have written is refused") {

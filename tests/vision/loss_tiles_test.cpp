@@ -34,7 +34,9 @@ TEST_CASE("top losses of an ImageSource are the images of its list") {
       {.images = images, .normalization = thaw::imagenet_statistics, .batch_size = 3, .shuffle = true, .workers = 0});
   const auto tiles = loss_tiles(two_losses, source);
   REQUIRE(tiles.size() == 2);
-  CHECK(tiles[0].caption == "cat / dog\n2.50 / 0.75");
+  CHECK(tiles[0].caption == "cat\nis dog\n2.50, p 0.75");
+  CHECK(tiles[0].right == false);
+  CHECK_FALSE(tiles[1].right.has_value());
   CHECK(tiles[0].image.at<cv::Vec3b>(0, 0) == cv::Vec3b(30, 30, 30));
   CHECK(tiles[1].caption == "0.12");
   CHECK(tiles[1].image.at<cv::Vec3b>(0, 0) == cv::Vec3b(10, 10, 10));
@@ -54,9 +56,13 @@ TEST_CASE("top losses of tensors in memory, classes by number, a sample twice") 
                                .shuffle = true});
   const auto tiles = loss_tiles({two_losses[0], two_losses[0], two_losses[1]}, source, {{0}, {1}});
   REQUIRE(tiles.size() == 3);
-  CHECK(tiles[0].caption == "0 / 1\n2.50 / 0.75");
+  CHECK(tiles[0].caption == "0\nis 1\n2.50, p 0.75");
   CHECK(tiles[1].image.at<unsigned char>(1, 1) == 3);
   CHECK(tiles[2].image.at<unsigned char>(0, 0) == 1);
+  const auto right = loss_tiles({{.sample = 0, .loss = 0.5, .predicted = 1, .actual = 1, .probability = 0.5}}, source,
+                                {{0}, {1}}, {"cat", "dog"});
+  CHECK(right.at(0).caption == "dog\nright\n0.50, p 0.50");
+  CHECK(right[0].right == true);
   CHECK(loss_tiles({}, source, {{0}, {1}}).empty());
   CHECK_THROWS_AS(loss_tiles(two_losses, std::vector<thaw::Batch>{}, {{0}, {1}}), thaw::DataError);
 }

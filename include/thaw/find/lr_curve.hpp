@@ -21,6 +21,9 @@ struct LRCurve {
   /// The loss of samples that no step trained on, the same ones each time; empty where there were none. It is measured
   /// before the first step, which is the entry with a rate of 0, and after some of the steps, at those steps' rates.
   std::vector<double> held_out_lr = {}, held_out = {};
+
+  std::vector<double> ratios = {};  ///< of each layer group's rate to `lr`; one group alone has 1, and the others 0
+  std::int64_t before_step = -1;    ///< Learner: History::steps_done when it was measured; -1 in a loop of your own
 };
 
 }  // namespace thaw

@@ -78,7 +78,7 @@ struct LRFinder {
 
     const Interrupts interrupts;
     const Snapshot snapshot{*groups.module(), optimizer};
-    LRCurve curve{.planned = steps};
+    LRCurve curve{.planned = steps, .ratios = ratios};
     double lowest_held_out = std::numeric_limits<double>::infinity();
     const auto look = [&](double lr) {
       curve.held_out_lr.push_back(lr);

@@ -64,6 +64,7 @@ RecipeResult run_plan(Learner& learner, RecipePlan plan, Callbacks... callbacks)
   const std::size_t head = learner.groups().size() - 1;
   const std::optional<double> own_decay = optimizer.weight_decay(head);
   double before = value();
+  std::vector<std::string> why = plan.notes;
   for (RecipeStage& planned : plan.stages) {
     Stage& stage = planned.stage;
     RecipeStageResult& told = result.stages.emplace_back(RecipeStageResult{.name = stage.name, .before = before});
@@ -83,12 +84,16 @@ RecipeResult run_plan(Learner& learner, RecipePlan plan, Callbacks... callbacks)
       stage.lr = DiscriminativeLR::each(std::move(rates));
       above.most = detail::most_loss(curve);
     }
+    stage.why.insert(stage.why.begin(), why.begin(), why.end());
+    why.clear();
+    if (!planned.why.empty()) stage.why.push_back(planned.why);
     if (planned.head_decay) optimizer.set_weight_decay(head, *planned.head_decay);
     const auto told_what = [&](const std::string& what, const Evaluation& kept) { told.what = what, valid = kept; };
     for (int slower = 0; slower < 4; ++slower) {
       if (slower > 0) {
         stage.lr = detail::a_third_of(stage.lr(learner.groups().size()));
         stage.reset_optimizer = true;
+        stage.why.emplace_back("begins again, at a third of the rate: " + above.reason());
       }
       const KeepBest keep{
           .monitor = monitor, .line = planned.line, .as_it_begins = std::exchange(valid, {}), .on_kept = told_what};

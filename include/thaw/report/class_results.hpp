@@ -101,7 +101,7 @@ THAW_INLINE std::string to_text(const ClassResults& results) {
 THAW_INLINE void add_to(HtmlPart& page, const ClassResults& results) {
   const ConfusionMatrix& matrix = results.matrix;
   page.paragraph(fmt::format("right: {:.1f} % of {}", 100 * matrix.accuracy(), matrix.samples()));
-  page.append(to_svg(matrix));
+  page.svg(to_svg(matrix));
   if (const Table mistakes = detail::worst_confusions(matrix); !mistakes.rows.empty()) page.table(mistakes);
   page.table(class_table(ClassReport(matrix)));
 }

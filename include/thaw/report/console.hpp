@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <limits>
+#include <numeric>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -25,8 +26,9 @@ struct ConsoleOptions {
   bool quiet = false;    ///< nothing but one line per stage, as it ends
 };
 
-/// A callback that prints training as it goes: what each stage trains, then a row per epoch, and on a terminal a
-/// progress line, drawn at most ten times a second; there no line is wider than the window. Losses are read from their
+/// A callback that prints training as it goes: what each stage trains, and which rule of the LR finder its rate is by;
+/// then a row per epoch, marked where it is the best so far; and on a terminal a progress line with the time left for
+/// the whole plan, drawn at most ten times a second; there no line is wider than the window. Losses are read from their
 /// device only to be shown there. What is no terminal gets lines of plain text, as wide as they are.
 ///
 ///     learner.fit(stage, thaw::Console{});
@@ -42,6 +44,7 @@ class Console {
   /// Writes to anything: a log, a string, a window.
   explicit Console(Terminal terminal, bool quiet = false) : terminal_(std::move(terminal)), quiet_(quiet) {}
 
+  void on_fit_begin(const FitBegin& event);
   void on_stage_begin(const StageBegin& event);
   void on_run_state(const RunStateVisit& event);
   void on_step_end(const StepEnd& event);
@@ -61,7 +64,8 @@ class Console {
 
   Terminal terminal_;
   bool quiet_;
-  std::vector<std::string> metrics_;  // the epoch table's columns
+  std::vector<std::int64_t> to_come_ = {};  // steps of the plan's stages that have not begun
+  std::vector<std::string> metrics_;        // the epoch table's columns
   bool headed_ = false;               // the epoch table has its header
   bool drawn_ = false;                // a progress line is on the screen
   double drawn_at_ = 0, stage_began_ = 0, epoch_began_ = 0;
@@ -76,6 +80,7 @@ class Console {
 
 #include <thaw/report/detail/numbers.hpp>
 #include <thaw/report/detail/progress_line.hpp>
+#include <thaw/report/detail/run_answer.hpp>
 #include <thaw/report/detail/stage_text.hpp>
 #include <thaw/report/detail/utf8.hpp>
 #include <thaw/report/table.hpp>
@@ -129,7 +134,13 @@ namespace thaw::detail {
 
 namespace thaw {
 
+THAW_INLINE void Console::on_fit_begin(const FitBegin& event) {
+  to_come_.clear();
+  for (const StageDescription& stage : event.plan) to_come_.push_back(stage.steps());
+}
+
 THAW_INLINE void Console::on_stage_begin(const StageBegin& event) {
+  if (!to_come_.empty()) to_come_.erase(to_come_.begin());
   if (quiet_) return;
   metrics_.clear();
   headed_ = false;
@@ -140,11 +151,18 @@ THAW_INLINE void Console::on_stage_begin(const StageBegin& event) {
   const std::string table = detail::group_text(event.groups, columns());
   for (std::string_view rest = table; !rest.empty(); rest.remove_prefix(rest.find('\n') + 1))
     write_line(rest.substr(0, rest.find('\n')));
+  std::vector<double> lr;
+  for (const GroupPlan& group : event.groups) lr.push_back(group.lr);
+  const std::string rule = detail::finder_rule(event.learner.lr_curves(), event.learner.history().steps_done, lr);
+  if (!rule.empty()) write_line("  rate: the LR finder's " + rule);
+  if (const auto& stages = event.learner.history().stages; !stages.empty())
+    for (const std::string& why : stages.back().notes) write_line("  " + why.substr(0, why.find('\n')));
   terminal_.write("\n");
 }
 
 /// The stage began in another process.
 THAW_INLINE void Console::on_run_state(const RunStateVisit& event) {
+  if (!event.state.reading() || event.state.has("to come")) event.state("to come", to_come_);
   if (quiet_) return;
   const std::vector<StageRecord>& stages = event.learner.history().stages;
   if (!event.state.reading() || stages.empty()) return;
@@ -162,7 +180,7 @@ THAW_INLINE void Console::on_step_end(const StepEnd& event) {
   drawn_at_ = now;
   drawn_ = true;
   const auto done = static_cast<double>(event.step - steps_before_),
-             left = static_cast<double>(event.steps - event.step);
+             left = static_cast<double>(std::accumulate(to_come_.begin(), to_come_.end(), event.steps - event.step));
   const double in_epoch = now - epoch_began_;
   const detail::ProgressState state{
       .epoch = event.epoch,
@@ -197,7 +215,11 @@ THAW_INLINE void Console::on_epoch_end(const EpochEnd& event) {
   cells.push_back(detail::duration(epoch.seconds));
 
   if (!std::exchange(headed_, true) || new_columns) write_line(detail::epoch_row(headers, headers), "2");
-  write_line(detail::epoch_row(headers, cells));
+  const std::vector<EpochRecord>& epochs = event.learner.history().epochs;
+  const Monitor judge = detail::judged_by(event.learner, epochs);
+  const EpochRecord* best = detail::best_epoch(epochs, judge);
+  const bool is_best = epoch.valid && best != nullptr && best + 1 == epochs.data() + epochs.size();
+  write_line(detail::epoch_row(headers, cells) + (is_best ? "  best" : ""));
   epoch_began_ = terminal_.seconds();
   steps_before_epoch_ = steps_;
 }

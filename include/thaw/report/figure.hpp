@@ -21,13 +21,13 @@ struct Series {
   std::string name = {};  ///< in the legend; empty: not listed
   std::vector<double> x = {}, y = {};
   std::size_t color = 0;  ///< index into the palette, which goes round with another dash pattern
+  std::vector<std::size_t> shared_with = {};  ///< colors that take turns with it along the line
   bool thin = false;      ///< raw data behind its smoothed line
   bool dots = false;      ///< mark every point
 };
 
-/// One point of interest, with a label that is placed where it is legible.
+/// One point of interest. A Boundary at its x may name it.
 struct Marker {
-  std::string label = {};
   double x = 0, y = 0;
   std::size_t color = 0;
 };
@@ -49,15 +49,11 @@ struct Panel {
   double height = 200;           ///< of the plot area, in px
 };
 
-/// A vertical line through all panels, where something named begins.
+/// A vertical line through all panels, with its name above them: where something begins.
 struct Boundary {
   double x = 0;
   std::string name = {};
-};
-
-/// An interval of x that is shaded in all panels.
-struct Shade {
-  double from = 0, to = 0;
+  bool strong = false;  ///< stands out
 };
 
 /// Panels one above the other that share the x axis. Plain data: `to_svg` draws it.
@@ -66,8 +62,8 @@ struct Figure {
   Axis x = {};
   std::vector<Panel> panels = {};
   std::vector<Boundary> boundaries = {};
-  std::vector<Shade> shades = {};
-  double width = 680;  ///< px; the picture scales to the width of its place
+  std::size_t name_rows = 3;  ///< of the boundaries' names, at most: what has no room is cut short
+  double width = 680;         ///< px; the picture scales to the width of its place
 };
 
 }  // namespace thaw

@@ -21,8 +21,17 @@ namespace thaw {
 /// A table as an HTML element, aligned as its text is. Cells are escaped.
 [[nodiscard]] std::string to_html(const Table& table);
 
-/// A picture as an HTML element that holds the file itself, with its caption below.
+/// A picture as an HTML element that holds the file itself, with its caption below; it scrolls as a table does.
 [[nodiscard]] std::string to_html(const Picture& picture);
+
+namespace detail {
+
+/// What scrolls sideways where the page is narrower.
+[[nodiscard]] inline std::string scrolling(std::string_view html) {
+  return std::string("<div class=\"wide\">\n").append(html).append("</div>\n");
+}
+
+}  // namespace detail
 
 /// Headings, words, tables, figures and pictures, one below the other: a page, or a part of one.
 class HtmlPart {
@@ -31,7 +40,9 @@ class HtmlPart {
   void subheading(std::string_view words) { body_.text("h3", {}, words); }
   void paragraph(std::string_view words) { body_.text("p", {}, words); }
   void table(const Table& table) { append(to_html(table)); }
-  void figure(const Figure& figure) { append(to_svg(figure)); }
+  void figure(const Figure& figure) { svg(to_svg(figure)); }
+  /// A picture as SVG text: see `append`. It scrolls within its place where that is too narrow to read it.
+  void svg(std::string_view picture) { append(detail::scrolling(picture)); }
   void picture(const Picture& picture) { append(to_html(picture)); }
   /// HTML that is well-formed and trusted: it is not escaped.
   void append(std::string_view html) { body_.append(html); }
@@ -75,7 +86,9 @@ table{border-collapse:collapse;font-size:.9rem;font-variant-numeric:tabular-nums
 th,td{padding:.25rem .8rem .25rem 0;text-align:left;vertical-align:top;white-space:nowrap}
 th{font-weight:600;color:#16181d;border-bottom:1px solid #8b9097}
 td{border-bottom:1px solid #e6e8eb}
+.wide>svg,.wide>img{max-width:max(100%,580px)!important}
 .number{text-align:right}
+.answer{font-size:1.15rem}
 figure{margin:1rem 0}
 figcaption{font-size:.9rem}
 img{max-width:100%;height:auto}
@@ -112,7 +125,6 @@ THAW_INLINE std::string to_html(const Table& table) {
     }
     html.close("tr");
   };
-  html.open("div", {{"class", "wide"}});
   html.open("table", {});
   html.open("thead", {});
   row("th", table.headers);
@@ -121,13 +133,12 @@ THAW_INLINE std::string to_html(const Table& table) {
   for (const std::vector<std::string>& cells : table.rows) row("td", cells);
   html.close("tbody");
   html.close("table");
-  html.close("div");
-  return std::move(html).take();
+  return detail::scrolling(html.text());
 }
 
 THAW_INLINE std::string to_html(const Picture& picture) {
   detail::SvgWriter html;
-  html.open("figure", {});
+  html.open("figure", {{"class", "wide"}});
   html.empty("img", {{"src", "data:" + picture.media_type + ";base64," + detail::base64(picture.bytes)},
                      {"alt", picture.caption}});
   html.text("figcaption", {}, picture.caption);

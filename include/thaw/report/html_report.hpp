@@ -15,6 +15,7 @@
 #include <exception>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -26,6 +27,7 @@
 #include <thaw/core/version.hpp>
 #include <thaw/find/snapshot.hpp>
 #include <thaw/report/detail/numbers.hpp>
+#include <thaw/report/detail/run_answer.hpp>
 #include <thaw/report/detail/run_series.hpp>
 #include <thaw/report/groups_table.hpp>
 #include <thaw/report/html.hpp>
@@ -36,6 +38,7 @@
 #include <thaw/report/schedule_plot.hpp>
 #include <thaw/report/table.hpp>
 #include <thaw/train/learner.hpp>
+#include <thaw/train/monitor.hpp>
 
 namespace thaw {
 
@@ -44,8 +47,8 @@ namespace detail {
 /// "2026-11-25 19:12:04 UTC".
 [[nodiscard]] std::string time_text(std::time_t time);
 
-/// One row per epoch, oldest first.
-[[nodiscard]] Table epochs_table(const History& history);
+/// One row per epoch, oldest first; the best one is marked.
+[[nodiscard]] Table epochs_table(const History& history, const EpochRecord* best = nullptr);
 
 /// A plan as a figure, a table and its notes; its schedules to unfold.
 [[nodiscard]] std::string plan_html(const std::vector<StageDescription>& plan);
@@ -55,11 +58,11 @@ namespace detail {
 
 }  // namespace detail
 
-/// A callback that keeps a page about the run: how far it is, losses, metrics, rates and momentum as curves, results
-/// of your own, a row per epoch, the LR finder's curves, the plan of each fit (what trains when, and how fast) as a
-/// figure and as a table, the layer groups as they are, and what the run stands on. The page needs no network and no
-/// script, is rewritten as each epoch ends and every few seconds within one, and can be open in a browser meanwhile: it
-/// reads itself anew until the run has ended.
+/// A callback that keeps a page about the run: how far it is, how good it got, in which epoch, and by which choices;
+/// losses, metrics, rates and momentum as curves, results of your own, a row per epoch, the LR finder's curves, the
+/// plan of each fit (what trains when, and how fast) as a figure and as a table, the layer groups as they are, and what
+/// the run stands on. The page needs no network and no script, is rewritten as each epoch ends and every few seconds
+/// within one, and can be open in a browser meanwhile: it reads itself anew until the run has ended.
 ///
 ///     learner.fit(plan, thaw::HtmlReport{"run.html"});
 ///     thaw::HtmlReport report{"run.html"};
@@ -82,8 +85,10 @@ struct HtmlReport {
   /// generators are put back.
   std::function<void(Learner&, HtmlPart&)> results = {};
   bool results_per_stage = false;  ///< only as a stage ends
+  /// What the run is judged by; none: its first metric, or else the validation loss, or the training loss.
+  std::optional<Monitor> monitor = {};
 
-  void on_stage_planned(const StagePlanned&) const;
+  void on_stage_planned(const StagePlanned& event);
   void on_fit_begin(const FitBegin& event) { plans_.push_back(detail::plan_html(event.plan)); }
   void on_stage_begin(const StageBegin& event);
   void on_step_end(const StepEnd& event);
@@ -118,7 +123,7 @@ struct HtmlReport {
     attempt([&] { write(learner, runs); });
   }
 
-  void take_results(Learner& learner);
+  void take_results(Learner& learner, const std::string& after);
 
   void write(Learner& learner, bool runs);
 };
@@ -137,7 +142,7 @@ THAW_INLINE std::string time_text(std::time_t time) {
   return {text.data(), size};
 }
 
-THAW_INLINE Table epochs_table(const History& history) {
+THAW_INLINE Table epochs_table(const History& history, const EpochRecord* best) {
   Table table{.headers = {"stage", "epoch", "train loss", "valid loss"}};
   const std::vector<std::string> names = metric_names(history);
   const std::size_t first = table.headers.size();
@@ -149,7 +154,7 @@ THAW_INLINE Table epochs_table(const History& history) {
   for (const EpochRecord& epoch : history.epochs) {
     std::vector<std::string> row(table.headers.size());
     row[0] = epoch.stage;
-    row[1] = fmt::format("{} of {}", epoch.epoch, epoch.epochs);
+    row[1] = fmt::format("{} of {}{}", epoch.epoch, epoch.epochs, &epoch == best ? ", best" : "");
     row[2] = measured(epoch.train_loss);
     if (epoch.valid) row[3] = measured(epoch.valid->loss);
     for (const MetricValue& metric : epoch.valid.value_or(Evaluation{}).metrics) {
@@ -165,7 +170,7 @@ THAW_INLINE Table epochs_table(const History& history) {
 
 THAW_INLINE std::string plan_html(const std::vector<StageDescription>& plan) {
   SvgWriter html;
-  html.append(to_svg(plan));
+  html.append(scrolling(to_svg(plan)));
   html.append(to_html(plan_table(plan)));
   SchedulePlot schedules;
   for (const StageDescription& stage : plan) {
@@ -175,7 +180,7 @@ THAW_INLINE std::string plan_html(const std::vector<StageDescription>& plan) {
   }
   html.open("details", {});
   html.text("summary", {}, "Schedules");
-  html.append(to_svg(schedules));
+  html.append(scrolling(to_svg(schedules)));
   html.close("details");
   return std::move(html).take();
 }
@@ -202,7 +207,8 @@ THAW_INLINE Table environment_table(const Learner& learner) {
 
 namespace thaw {
 
-THAW_INLINE void HtmlReport::on_stage_planned(const StagePlanned&) const {
+THAW_INLINE void HtmlReport::on_stage_planned(const StagePlanned& event) {
+  if (monitor) monitor->settle(event.learner, "HtmlReport");
   if (seconds < 1)
     throw ConfigError("HtmlReport", fmt::format("seconds is {}", seconds), "write it every second or less often");
 }
@@ -221,13 +227,15 @@ THAW_INLINE void HtmlReport::on_step_end(const StepEnd& event) {
 
 THAW_INLINE void HtmlReport::on_epoch_end(const EpochEnd& event) {
   state_ = fmt::format("stage {}, epoch {} of {} done", event.record.stage, event.record.epoch, event.record.epochs);
-  if (!results_per_stage) take_results(event.learner);
+  if (!results_per_stage)
+    take_results(event.learner, fmt::format("after epoch {} of {} of stage {}", event.record.epoch, event.record.epochs,
+                                            event.record.stage));
   rewrite(event.learner, /*runs=*/true);
 }
 
 THAW_INLINE void HtmlReport::on_stage_end(const StageEnd& event) {
   state_ = fmt::format("stage {} has ended{}{}", event.record.name, event.stop.empty() ? "" : ": ", event.stop);
-  if (results_per_stage) take_results(event.learner);
+  if (results_per_stage) take_results(event.learner, "after stage " + event.record.name);
 }
 
 THAW_INLINE void HtmlReport::on_run_state(const RunStateVisit& event) {
@@ -236,13 +244,13 @@ THAW_INLINE void HtmlReport::on_run_state(const RunStateVisit& event) {
   event.state("results", taken_);
 }
 
-THAW_INLINE void HtmlReport::take_results(Learner& learner) {
+THAW_INLINE void HtmlReport::take_results(Learner& learner, const std::string& after) {
   if (!results) return;
   attempt([&] {
     const RandomState random;
     const TrainingFlags flags{*learner.groups().module()};
     HtmlPart part;
-    part.paragraph(state_);
+    part.paragraph(after);
     results(learner, part);
     taken_ = part.body();
   });
@@ -252,16 +260,29 @@ THAW_INLINE void HtmlReport::write(Learner& learner, bool runs) {
   const History& history = learner.history();
   HtmlPage page(title, runs ? seconds : 0);
   page.paragraph(fmt::format("{} ({})", state_, detail::time_text(std::time(nullptr))));
+  const Monitor judge = monitor ? *monitor : detail::judged_by(learner, history.epochs);
+  if (const std::string answer = detail::answer(history, judge); !answer.empty()) {
+    page.append("<p class=\"answer\">" + detail::xml_escaped(answer) + "</p>\n");
+    page.table(detail::stages_table(learner, judge));
+  }
+  for (const StageRecord& stage : history.stages)
+    for (const std::string& note : stage.notes) page.paragraph("stage " + stage.name + ": " + note);
   page.heading("Curves");
   page.figure(to_figure(history));
   if (!taken_.empty()) page.heading("Results");
   page.append(taken_);
   if (!history.epochs.empty()) {
     page.heading("Epochs");
-    page.table(detail::epochs_table(history));
+    page.table(detail::epochs_table(history, detail::best_epoch(history.epochs, judge)));
   }
   if (!learner.lr_curves().empty()) page.heading("Learning rate finder");
-  for (const LRCurve& curve : learner.lr_curves()) page.figure(to_figure(curve));
+  std::string before;
+  for (const LRCurve& curve : learner.lr_curves()) {
+    const LRPlot known{.groups = history.groups, .taken = detail::taken_rates(learner, curve)};
+    if (!known.taken.empty() && std::exchange(before, known.taken[0].stage) != before)
+      page.subheading("before stage " + before);
+    page.figure(to_figure(curve, known));
+  }
   page.heading(plans_.size() > 1 ? "Plans" : "Plan");
   for (std::size_t i = 0; i < plans_.size(); ++i) {
     if (plans_.size() > 1) page.subheading(fmt::format("fit {}", i + 1));

@@ -68,8 +68,9 @@ class PlanSeries {
 }  // namespace detail
 
 /// A plan before it runs, over its optimizer steps, panel below panel: which layer groups train and which are frozen,
-/// where there are several; the rate of each while it trains; momentum where a schedule sets one. Groups that always
-/// have the same rate share a line. Lines and shades show where stages begin.
+/// where there are several; the rate of each while it trains; momentum where a schedule sets one. A group has one color
+/// in all panels; groups that always have the same rate share a line, along which their colors take turns. Stages begin
+/// at the dotted lines.
 ///
 ///     thaw::write_svg(learner.describe(plan), "plan.svg");
 [[nodiscard]] Figure to_figure(const std::vector<StageDescription>& plan);
@@ -135,7 +136,8 @@ THAW_INLINE GroupSpans group_spans(const std::vector<StageDescription>& plan, st
     const auto end = first + static_cast<double>(stage.steps());
     for (std::size_t i = 0; i < stage.frozen.size(); ++i) {
       const double to = i + 1 < stage.frozen.size() ? first + static_cast<double>(stage.frozen[i + 1].step) : end;
-      spans.add(first + static_cast<double>(stage.frozen[i].step), to, stage.frozen[i].frozen);
+      spans.add(first + static_cast<double>(stage.frozen[i].step), to, stage.frozen[i].frozen,
+                i < stage.frozen_but_norms.size() ? stage.frozen_but_norms[i].frozen : std::vector<bool>());
     }
     first = end;
   }
@@ -156,8 +158,8 @@ THAW_INLINE Figure to_figure(const std::vector<StageDescription>& plan) {
   detail::SharedLines rates;
   for (std::size_t group = 0; group < names.size(); ++group)
     rates.add(by_step({}, [&](const Point& at) { return at.rate(group); }));
-  if (names.size() > 1) figure.panels.push_back(detail::group_spans(plan, names.size()).panel(names, rates.of));
-  figure.panels.push_back(detail::rate_panel(std::move(rates)));
+  if (names.size() > 1) figure.panels.push_back(detail::group_spans(plan, names.size()).panel(names));
+  figure.panels.push_back(detail::rate_panel(rates));
   const auto has_momentum = [](const Point& at) { return at.value.momentum.has_value(); };
   if (std::ranges::any_of(by_step.points(), has_momentum))
     figure.panels.push_back(
@@ -167,7 +169,7 @@ THAW_INLINE Figure to_figure(const std::vector<StageDescription>& plan) {
          .height = 80});
   double first = 0;
   for (const StageDescription& stage : plan) {
-    detail::add_stage(figure, stage.name, first, static_cast<double>(stage.steps()));
+    figure.boundaries.push_back({.x = first, .name = stage.name});
     first += static_cast<double>(stage.steps());
   }
   return figure;

@@ -20,7 +20,8 @@ namespace thaw {
 
 namespace detail {
 
-/// "frozen", "trains", or "from epoch 2" (from 1), "from step 100" where that is no epoch's first.
+/// "frozen", "trains", or "from epoch 2" (from 1), "from step 100" where that is no epoch's first; "norm layers only",
+/// or "norm layers, all from epoch 2".
 [[nodiscard]] std::string when_trained(const GroupPlan& group, std::int64_t steps_per_epoch);
 
 [[nodiscard]] std::string norm_rule_text(NormRule norm);
@@ -56,10 +57,13 @@ namespace thaw::detail {
 
 THAW_INLINE std::string when_trained(const GroupPlan& group, std::int64_t steps_per_epoch) {
   if (group.trained == 0) return "frozen";
-  if (group.first_step == 0) return "trains";
-  if (group.first_step % steps_per_epoch == 0)
-    return fmt::format("from epoch {}", group.first_step / steps_per_epoch + 1);
-  return fmt::format("from step {}", group.first_step + 1);
+  const auto from = [&](std::int64_t step) {
+    return step % steps_per_epoch == 0 ? fmt::format("from epoch {}", step / steps_per_epoch + 1)
+                                       : fmt::format("from step {}", step + 1);
+  };
+  if (group.thawed_step < 0) return "norm layers only";
+  if (group.thawed_step > group.first_step) return "norm layers, all " + from(group.thawed_step);
+  return group.first_step == 0 ? "trains" : from(group.first_step);
 }
 
 THAW_INLINE std::string norm_rule_text(NormRule norm) {

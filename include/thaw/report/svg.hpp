@@ -76,6 +76,7 @@ THAW_INLINE FigureFrame frame(const Figure& figure) {
   for (const Panel& panel : figure.panels) {
     if (!has_data(panel)) continue;
     for (const Series& series : panel.series) extent.add(series.x);
+    for (const Marker& marker : panel.markers) extent.add(marker.x);
     for (const Block& block : panel.blocks) extent.add(block.from), extent.add(block.to);
     for (const Tick& tick : y_ticks(panel)) labels = std::max(labels, text_width(tick.label));
   }
@@ -85,8 +86,8 @@ THAW_INLINE FigureFrame frame(const Figure& figure) {
   double right = f.right;  // room for a stage's name that starts near it
   for (const Boundary& b : figure.boundaries)
     if (const double part = (f.x(b.x) - f.left) / (f.right - f.left); part > 0 && part <= 1)
-      right = std::min(right, f.left + (width - 10 - text_width(b.name) - f.left) / part);
-  f.x.end = f.right = std::max(right, f.right - 100);
+      right = std::min(right, f.left + (width - 10 - name_width(b.name, b.strong) - f.left) / part);
+  f.x.end = f.right = std::max(right, f.right - width / 4);
   if (extent.range())
     f.x_ticks = ticks(f.x, std::max<std::size_t>(3, static_cast<std::size_t>((f.right - f.left) / 62)));
   return f;

@@ -28,6 +28,7 @@ struct GroupPlan {
   std::int64_t trained = 0;     ///< elements that get gradients in this stage, at some time
   double lr = 0;                ///< absolute peak rate, as the stage gives it; 0 when frozen all along
   std::int64_t first_step = 0;  ///< the optimizer step from which on it trains; -1 when frozen all along
+  std::int64_t thawed_step = 0;  ///< from which on more than its norm layers do; -1: never
 };
 
 // What callbacks are told, in the order in which it happens. Every event has the Learner, which a callback may read and

@@ -45,6 +45,7 @@ struct EpochRecord {
   double seconds = 0;                    ///< wall time, validation included
   std::int64_t peak_memory = 0;          ///< bytes that tensors took on the device at most; 0 where not known (CPU)
   std::string stop = {};                 ///< why the stage ended with this epoch; empty where nothing stopped it
+  std::vector<bool> norms_only = {};     ///< per layer group: frozen in its last step, but for its norm layers
 };
 
 /// One stage: which steps were its own, and which groups it trained.
@@ -54,6 +55,8 @@ struct StageRecord {
   std::int64_t steps = 0;
   std::vector<bool> frozen = {};  ///< per layer group, as the stage began
   std::string frozen_part = {};   ///< how it ran: compiled, kept (Stage::cache), or why not; empty where not asked for
+  std::vector<double> lr = {};    ///< peak rate per layer group; 0 for one that is frozen all along
+  std::vector<std::string> notes = {};  ///< in words: Stage::why, and what callbacks had to say (Learner::note)
 };
 
 /// All that a Learner trained so far, oldest first; it grows with every fit. So that a run of millions of steps needs

@@ -94,7 +94,12 @@ THAW_INLINE void KeepBest::on_stage_end(const StageEnd& event, State& now) const
     }
   }
   if (now.copy) now.copy->restore();
-  if (on_kept && now.copy) on_kept(now.what, now.best);
+  if (now.copy) {
+    const double value = monitor.value({.valid = now.best});
+    event.learner.note("kept: " + now.what +
+                       (std::isnan(value) ? "" : ", " + monitor.name + " " + detail::number(value)));
+    if (on_kept) on_kept(now.what, now.best);
+  }
   now = {};
 }
 

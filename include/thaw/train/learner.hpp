@@ -149,6 +149,8 @@ class Learner {
   /// For callbacks, in on_loss_ready or on_gradients_ready: the optimizer leaves this step out, its loss counts in no
   /// mean; schedules go on.
   void skip_step();
+  /// For callbacks: adds to the running stage's StageRecord::notes. Throws ConfigError where no stage runs.
+  void note(std::string line);
   /// For callbacks: multiplies all rates from the next step on, until the stage ends. Throws ConfigError for a factor
   /// that is negative or not finite.
   void scale_lr(double factor);
@@ -298,6 +300,10 @@ THAW_INLINE void Learner::stop(std::string reason) {
 }
 THAW_INLINE void Learner::skip_step() {
   parts_->control.skip_step();
+}
+THAW_INLINE void Learner::note(std::string line) {
+  parts_->control.check_runs("note");
+  if (!parts_->engine.finding_lr()) parts_->log.history.stages.back().notes.push_back(std::move(line));
 }
 THAW_INLINE void Learner::scale_lr(double factor) {
   parts_->control.scale_lr(factor);

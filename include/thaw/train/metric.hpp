@@ -40,7 +40,7 @@ enum class Better {
 enum class Average {
   macro,    ///< the mean over classes
   micro,    ///< from counts over all classes together
-  each,     ///< no mean: one value per class, "name[0]", "name[1]", ...
+  each,     ///< no mean: one value per class, "name[cat]", or by number, "name[0]", where classes have no names
   samples,  ///< the mean over samples; multi-label only
 };
 

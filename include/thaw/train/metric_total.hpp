@@ -48,8 +48,9 @@ class MetricTotal {
   /// The metric's value by name; one per class is "name[0]", "name[1]", ... Waits for the device.
   [[nodiscard]] std::vector<MetricValue> values() const { return named(value()); }
 
-  /// What `value` gave, by name.
-  [[nodiscard]] std::vector<MetricValue> named(const at::Tensor& value) const;
+  /// What `value` gave, by name. With a name for each class, one per class is "name[cat]", "name[dog]", ...
+  [[nodiscard]] std::vector<MetricValue> named(const at::Tensor& value,
+                                               const std::vector<std::string>& classes = {}) const;
 
   /// Forgets every batch.
   void reset() { parts_.clear(); }
@@ -108,12 +109,16 @@ THAW_INLINE at::Tensor MetricTotal::value() const {
   return metric_.value(total()).to(at::kDouble);
 }
 
-THAW_INLINE std::vector<MetricValue> MetricTotal::named(const at::Tensor& value) const {
+THAW_INLINE std::vector<MetricValue> MetricTotal::named(const at::Tensor& value,
+                                                        const std::vector<std::string>& classes) const {
   const at::Tensor numbers = value.to(at::kCPU, at::kDouble).contiguous();
+  const auto name_of = [&](std::int64_t i) {
+    return std::ssize(classes) == numbers.numel() ? classes[static_cast<std::size_t>(i)] : std::to_string(i);
+  };
   std::vector<MetricValue> values;
   values.reserve(static_cast<std::size_t>(numbers.numel()));
   for (std::int64_t i = 0; i < numbers.numel(); ++i)
-    values.push_back({.name = numbers.dim() == 0 ? metric_.name : metric_.name + "[" + std::to_string(i) + "]",
+    values.push_back({.name = numbers.dim() == 0 ? metric_.name : metric_.name + "[" + name_of(i) + "]",
                       .value = numbers.const_data_ptr<double>()[i]});
   return values;
 }

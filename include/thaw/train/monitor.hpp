@@ -27,10 +27,10 @@ std::optional<Better> better_by_name(std::string_view name);
 
 }  // namespace detail
 
-/// A number of each epoch to watch: "valid_loss", "train_loss", or a metric by its name. Which way it should go is said
-/// here, or by the metric (Metric::better), or known by its name: lower for one with a word "loss", "mae", "mse",
-/// "error" or "perplexity", higher for "accuracy", "f1", "iou" and the like. Where none of these says it, or two
-/// metrics have that name, that is an error before training.
+/// A number of each epoch to watch: "valid_loss", "train_loss", or a metric by its name; of one that has a value per
+/// class "iou[cat]" or "iou[0]". Which way it should go is said here, or by the metric (Metric::better), or known by
+/// its name: lower for one with a word "loss", "mae", "mse", "error" or "perplexity", higher for "accuracy", "f1",
+/// "iou" and the like. Where none of these says it, or two metrics have that name, that is an error before training.
 struct Monitor {
   std::string name = "valid_loss";
   Better better = Better::by_name;
@@ -99,6 +99,10 @@ THAW_INLINE double Monitor::value(const EpochRecord& epoch) const {
       if (metric.name == name) return metric.value;
       known.push_back(metric.name);
     }
+    const std::string whole = name.substr(0, name.find('[')) + "[";
+    std::size_t of_class = 0;  // "iou[1]" is the second class's, where classes have names
+    for (const MetricValue& metric : epoch.valid->metrics)
+      if (metric.name.starts_with(whole) && name == whole + std::to_string(of_class++) + "]") return metric.value;
     throw ConfigError("Monitor", "no metric is called \"" + name + "\"", "watch one of: " + join_names(known));
   }
   return std::numeric_limits<double>::quiet_NaN();
@@ -115,6 +119,11 @@ THAW_INLINE void Monitor::settle(const Learner& learner, const char* who) {
     throw ConfigError(
         who, "nothing is called \"" + name + "\"",
         "watch one of: " + join_names(known) + (learner.data().valid ? "" : " (there is no validation data)"));
+  if (const std::vector<std::string> classes = learner.data().valid.classes(); !classes.empty() && whole != name) {
+    const std::string of = name.substr(whole.size() + 1, name.size() - whole.size() - 2);
+    if (std::ranges::find(classes, of) == classes.end() && of.find_first_not_of("0123456789") != std::string::npos)
+      throw ConfigError(who, "no class is called \"" + of + "\"", "watch one of: " + join_names(classes));
+  }
   if (!(min_delta >= 0 && std::isfinite(min_delta)))
     throw ConfigError(who, "min_delta is " + detail::number(min_delta), "give a finite number, 0 or more");
   if (std::ranges::count(known, whole) > 1)

@@ -51,6 +51,7 @@ struct StageDescription {
   AnySchedule schedule = Constant{};    ///< of multipliers of each group's peak rate
   std::vector<FrozenFrom> frozen = {};  ///< groups of which nothing trains, by rising steps of the stage, from 0
   std::optional<HyperSpan> weight_decay = {};  ///< none: the optimizer's own
+  std::vector<FrozenFrom> frozen_but_norms = {};  ///< at the same steps: groups of which only norm layers train
 
   [[nodiscard]] std::int64_t steps() const { return epochs * steps_per_epoch; }
 };
@@ -145,13 +146,14 @@ THAW_INLINE void check_trains(const LayerGroups& groups, const PlannedStage& sta
 THAW_INLINE std::vector<GroupPlan> group_plan(const LayerGroups& groups, const PlannedStage& stage) {
   std::vector<GroupPlan> plan;
   for (std::size_t i = 0; i < groups.size(); ++i) {
-    GroupPlan group{.name = groups[i].name, .parameters = groups[i].numel(), .first_step = -1};
+    GroupPlan group{.name = groups[i].name, .parameters = groups[i].numel(), .first_step = -1, .thawed_step = -1};
     for (const auto& [step, frozen] : stage.frozen) {
       std::int64_t trained = 0;
       for (const GroupParameter& parameter : groups[i].parameters)
         if (parameter.trains(frozen[i], stage.norm)) trained += parameter.tensor.numel();
       group.trained = std::max(group.trained, trained);
       if (trained > 0 && group.first_step < 0) group.first_step = step;
+      if (!frozen[i] && group.thawed_step < 0) group.thawed_step = step;
     }
     group.lr = group.trained > 0 ? stage.peak_lr[i] : 0;
     plan.push_back(group);
@@ -213,6 +215,11 @@ THAW_INLINE StageDescription describe(const LayerGroups& groups, const Stage& st
   if (stage.weight_decay)
     for (const Progress& at : steps(planned.steps(), planned.steps_per_epoch))
       decays.emplace_back((*stage.weight_decay)(at));
+  const std::vector<FrozenFrom> frozen = wholly_frozen(groups, planned);
+  std::vector<FrozenFrom> but_norms = planned.frozen;
+  for (std::size_t i = 0; i < but_norms.size(); ++i)
+    for (std::size_t group = 0; group < groups.size(); ++group)
+      if (frozen[i].frozen[group]) but_norms[i].frozen[group] = false;
   return {.name = stage.name,
           .epochs = planned.epochs,
           .steps_per_epoch = planned.steps_per_epoch,
@@ -222,8 +229,9 @@ THAW_INLINE StageDescription describe(const LayerGroups& groups, const Stage& st
           .norm = planned.norm,
           .notes = std::move(notes),
           .schedule = stage.schedule,
-          .frozen = wholly_frozen(groups, planned),
-          .weight_decay = span_of(decays)};
+          .frozen = frozen,
+          .weight_decay = span_of(decays),
+          .frozen_but_norms = std::move(but_norms)};
 }
 
 THAW_INLINE std::vector<StageDescription> describe(const LayerGroups& groups, std::span<const Stage> plan,

@@ -47,6 +47,7 @@ struct Stage {
   /// Of what decays at all: norm layers, biases and vectors stay exempt. None: the optimizer's own, which is also what
   /// LR finders take, and which comes back as the stage ends.
   std::optional<WeightDecay> weight_decay = {};
+  std::vector<std::string> why = {};  ///< why it is as it is, in words: the first of StageRecord::notes
 };
 
 /// What fastai's `fine_tune` may be told, with its defaults.

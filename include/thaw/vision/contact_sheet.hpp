@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,6 +16,7 @@
 #include <thaw/report/picture.hpp>
 #include <thaw/vision/detail/caption.hpp>
 #include <thaw/vision/detail/pixel_values.hpp>
+#include <thaw/vision/read_mask.hpp>
 #include <thaw/vision/write_image.hpp>
 
 namespace thaw::vision {
@@ -23,10 +25,18 @@ namespace thaw::vision {
 struct Tile {
   cv::Mat image;
   std::string caption = {};
+  std::optional<bool> right = {};  ///< a blue frame for what was predicted right, an orange one for what was not
+};
+
+/// What a color means.
+struct LegendEntry {
+  std::string name = {};
+  Color color = {};
 };
 
 struct ContactSheetOptions {
   std::string title = {};              ///< above all tiles
+  std::vector<LegendEntry> legend = {};  ///< below the title
   int columns = 0;                     ///< 0: about as many as rows
   int tile = 112;                      ///< longer side of an image on the sheet, in px
   int padding = 8;                     ///< between tiles, in px
@@ -46,6 +56,29 @@ namespace detail {
   return bytes;
 }
 
+// Dark gray, which is a frame around images on a light page and a dark one alike.
+inline const cv::Scalar sheet_ground(43, 47, 54);
+inline constexpr double sheet_letters = 242;
+
+/// Draws the entries one after the other into an area of `width` from `at` on, in as many lines as they take, and
+/// returns their height. `sheet` may be null: only to measure.
+inline int draw_legend(cv::Mat* sheet, const std::vector<LegendEntry>& entries, const Lettering& letters, cv::Point at,
+                       int width) {
+  const int swatch = letters.line() * 2 / 3, gap = letters.line();
+  int x = 0, y = 0;
+  for (const LegendEntry& entry : entries) {
+    const int own = swatch + swatch / 2 + std::min(letters.width(entry.name), width - 2 * swatch);
+    if (x > 0 && x + own > width) x = 0, y += letters.line();
+    if (sheet != nullptr) {
+      const cv::Rect place(at.x + x, at.y + y + (letters.line() - swatch) / 2, swatch, swatch);
+      (*sheet)(place & cv::Rect({}, sheet->size())).setTo(cv::Scalar(entry.color[0], entry.color[1], entry.color[2]));
+      letters.draw(*sheet, entry.name, {at.x + x + swatch + swatch / 2, at.y + y}, width - 2 * swatch, sheet_letters);
+    }
+    x += own + gap;
+  }
+  return entries.empty() ? 0 : y + letters.line();
+}
+
 /// As large as fits into a square, its proportions kept.
 [[nodiscard]] inline cv::Mat fitted(const cv::Mat& image, int side, bool smooth) {
   const double scale = static_cast<double>(side) / std::max(image.cols, image.rows);
@@ -61,7 +94,8 @@ namespace detail {
 }  // namespace detail
 
 /// The tiles in a grid, row by row, each with its caption below; captions are cut where they are too long. Bytes, RGB,
-/// dark letters on white. Throws ConfigError for sizes that make no sense, DataError for a tile without an image.
+/// light letters on dark gray, which suits light pages and dark ones. Throws ConfigError for sizes that make no sense,
+/// DataError for a tile without an image.
 [[nodiscard]] inline cv::Mat contact_sheet(const std::vector<Tile>& tiles, const ContactSheetOptions& options = {}) {
   const ContactSheetOptions& o = options;
   if (o.tile < 8 || o.padding < 0 || o.columns < 0 || o.font < 5)
@@ -79,25 +113,32 @@ namespace detail {
   for (const Tile& tile : tiles) lines = std::max(lines, detail::lines_of(tile.caption).size());
   int left = o.padding;
   for (const std::string& name : o.rows) left = std::max(left, letters.width(name) + 2 * o.padding);
-  const int top = o.title.empty() ? o.padding : letters.line() + o.padding;
+  const int width = left + columns * (o.tile + o.padding), title = o.title.empty() ? 0 : letters.line();
+  const int top = o.padding + title + detail::draw_legend(nullptr, o.legend, letters, {}, width - 2 * o.padding);
   const int step_x = o.tile + o.padding, step_y = o.tile + letters.line() * static_cast<int>(lines) + o.padding;
 
-  cv::Mat sheet(top + rows * step_y, left + columns * step_x, CV_8UC3, cv::Scalar::all(255));
-  letters.draw(sheet, o.title, {o.padding, o.padding / 2}, sheet.cols - 2 * o.padding);
+  cv::Mat sheet(top + rows * step_y, width, CV_8UC3, detail::sheet_ground);
+  letters.draw(sheet, o.title, {o.padding, o.padding / 2}, width - 2 * o.padding, detail::sheet_letters);
+  detail::draw_legend(&sheet, o.legend, letters, {o.padding, o.padding / 2 + title}, width - 2 * o.padding);
   for (int i = 0; i < n; ++i) {
     const Tile& tile = tiles[static_cast<std::size_t>(i)];
     const cv::Point at(left + i % columns * step_x, top + i / columns * step_y);
     const cv::Mat image = detail::fitted(detail::as_rgb(tile.image), o.tile, o.smooth);
-    image.copyTo(sheet({at.x + (o.tile - image.cols) / 2, at.y + (o.tile - image.rows) / 2, image.cols, image.rows}));
+    const cv::Rect place(at.x + (o.tile - image.cols) / 2, at.y + (o.tile - image.rows) / 2, image.cols, image.rows);
+    if (tile.right)
+      cv::rectangle(sheet, place - cv::Point(3, 3) + cv::Size(6, 6),
+                    *tile.right ? cv::Scalar(86, 180, 233) : cv::Scalar(230, 110, 0), cv::FILLED);
+    image.copyTo(sheet(place));
     int y = at.y + o.tile;
     for (const std::string& line : detail::lines_of(tile.caption)) {
-      letters.draw(sheet, line, {at.x, y}, o.tile);
+      letters.draw(sheet, line, {at.x, y}, o.tile, detail::sheet_letters);
       y += letters.line();
     }
   }
   for (int row = 0; row < std::min(rows, static_cast<int>(o.rows.size())); ++row)
     letters.draw(sheet, o.rows[static_cast<std::size_t>(row)],
-                 {o.padding, top + row * step_y + (o.tile - letters.line()) / 2}, left - o.padding);
+                 {o.padding, top + row * step_y + (o.tile - letters.line()) / 2}, left - o.padding,
+                 detail::sheet_letters);
   return sheet;
 }
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -27,13 +28,21 @@ namespace detail {
     return i < 0 ? "-" : at < classes.size() ? classes[at] : std::to_string(i);
   };
   if (of.predicted < 0) return fmt::format("{:.2f}", of.loss);
-  return fmt::format("{} / {}\n{:.2f} / {:.2f}", name(of.predicted), name(of.actual), of.loss, of.probability);
+  const std::string is = of.predicted == of.actual ? "right" : "is " + name(of.actual);
+  return fmt::format("{}\n{}\n{:.2f}, p {:.2f}", name(of.predicted), is, of.loss, of.probability);
+}
+
+[[nodiscard]] inline Tile loss_tile(cv::Mat image, const SampleLoss& of, const std::vector<std::string>& classes) {
+  Tile tile{std::move(image), loss_caption(of, classes)};
+  if (of.predicted >= 0) tile.right = of.predicted == of.actual;
+  return tile;
 }
 
 }  // namespace detail
 
-/// The images of top losses as tiles: as the network saw them in a pass in order. Captions, two lines: predicted and
-/// actual class, then loss and probability; the loss alone where there are no classes. Source: fastai's
+/// The images of top losses as tiles: as the network saw them in a pass in order. Captions, three lines:
+/// the predicted class; "right", or "is" and the actual one; loss and probability of what was predicted. The loss alone
+/// where there are no classes. What was predicted right has a blue frame, what was not an orange one. Source: fastai's
 /// plot_top_losses.
 ///
 ///     write_image(contact_sheet(loss_tiles(top_losses(learner, valid), valid)), "top_losses.png");
@@ -41,7 +50,7 @@ namespace detail {
   std::vector<Tile> tiles;
   tiles.reserve(losses.size());
   for (const SampleLoss& each : losses)
-    tiles.push_back({source.sample(each.sample).image, detail::loss_caption(each, source.images().classes)});
+    tiles.push_back(detail::loss_tile(source.sample(each.sample).image, each, source.images().classes));
   return tiles;
 }
 
@@ -59,7 +68,7 @@ namespace detail {
   const at::Tensor images = detail::gathered("loss_tiles", source, samples);
   for (const SampleLoss& each : losses) {
     const auto row = std::ranges::lower_bound(samples, each.sample) - samples.begin();
-    tiles.push_back({to_image(images[row], normalization), detail::loss_caption(each, classes)});
+    tiles.push_back(detail::loss_tile(to_image(images[row], normalization), each, classes));
   }
   return tiles;
 }

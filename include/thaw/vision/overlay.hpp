@@ -9,14 +9,17 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <thaw/core/error.hpp>
+#include <thaw/vision/contact_sheet.hpp>
 #include <thaw/vision/read_mask.hpp>
 
 namespace thaw::vision {
 
-/// The colour that a class is shown in: eight that colour-blind people tell apart, the first for class 1 and again for
-/// class 9. Source: Okabe and Ito, "Color Universal Design", 2008.
+/// The colour that a class is shown in: for classes 1 to 8 those that colour-blind people tell apart, with gray for the
+/// eighth; darker for the next eight, lighter for those behind, and from class 25 on the first ones again. Source:
+/// Okabe and Ito, "Color Universal Design", 2008.
 [[nodiscard]] inline Color class_color(std::size_t label) {
   static constexpr std::array<Color, 8> colors{{{230, 159, 0},
                                                 {86, 180, 233},
@@ -25,8 +28,12 @@ namespace thaw::vision {
                                                 {0, 114, 178},
                                                 {213, 94, 0},
                                                 {204, 121, 167},
-                                                {0, 0, 0}}};
-  return colors[(label + colors.size() - 1) % colors.size()];
+                                                {153, 153, 153}}};
+  const std::size_t i = (label + 3 * colors.size() - 1) % (3 * colors.size()), round = i / colors.size();
+  Color color = colors[i % colors.size()];
+  for (std::uint8_t& part : color)
+    part = static_cast<std::uint8_t>(round == 0 ? part : round == 1 ? part / 2 : 128 + part / 2);
+  return color;
 }
 
 struct Overlay {
@@ -34,6 +41,18 @@ struct Overlay {
   int background = 0;               ///< a class that stays uncoloured; -1: none
   std::optional<int> ignored = {};  ///< another one; if unset 255, unless it is the mask's only class but 0: foreground
 };
+
+/// Which colour is whose, for a contact sheet of overlays: of all classes but the background. A mask's values count
+/// from 0, as the names do.
+///
+///     contact_sheet({{overlay(image, mask)}, {overlay(image, predicted)}}, {.legend = class_legend(classes)});
+[[nodiscard]] inline std::vector<LegendEntry> class_legend(const std::vector<std::string>& classes,
+                                                           int background = Overlay{}.background) {
+  std::vector<LegendEntry> legend;
+  for (std::size_t i = 0; i < classes.size(); ++i)
+    if (static_cast<int>(i) != background) legend.push_back({classes[i], class_color(i)});
+  return legend;
+}
 
 /// An image of bytes, RGB or gray, with its mask's classes in colours upon it. Throws DataError where the two differ in
 /// size, or are not of bytes.

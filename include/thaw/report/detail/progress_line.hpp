@@ -21,7 +21,7 @@ struct ProgressState {
   double loss = 0;
   double lr = 0;                ///< of the last group
   double steps_per_second = 0;  ///< in this epoch, without validation; 0: not known yet
-  double seconds_left = 0;      ///< of the stage, with validation
+  double seconds_left = 0;      ///< of the whole plan, with validation
 };
 
 /// `width` columns of which `part` is full, in halves where Unicode can be shown.

@@ -5,12 +5,14 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include <thaw/report/detail/group_panels.hpp>
+#include <thaw/report/detail/scale.hpp>
 #include <thaw/report/figure.hpp>
 #include <thaw/train/history.hpp>
 
@@ -45,6 +47,24 @@ namespace thaw::detail {
     }
   }
   return means;
+}
+
+/// The losses worth a look: those of all steps but a tenth with the largest ones, as the first steps have, and those of
+/// validation, but for what lies three times as far out. None where nothing is finite.
+[[nodiscard]] inline std::optional<Range> core_of(std::vector<double> losses, const std::vector<double>& valid) {
+  const auto not_finite = [](double loss) { return !std::isfinite(loss); };
+  if (std::ranges::all_of(losses, not_finite)) losses = valid;
+  std::erase_if(losses, not_finite);
+  if (losses.empty()) return std::nullopt;
+  std::ranges::sort(losses);
+  Range core{losses.front(), losses[losses.size() * 9 / 10]};
+  const double far = core.low + 3 * (core.high - core.low);
+  for (const double loss : valid) {
+    if (not_finite(loss)) continue;
+    core.low = std::min(core.low, loss);
+    core.high = std::max(core.high, std::min(loss, far));
+  }
+  return core;
 }
 
 /// Training as lines over its steps, which pause where a stage begins.
@@ -100,14 +120,17 @@ class StepSeries {
 /// When each group stood still, by the steps that were recorded.
 [[nodiscard]] inline GroupSpans group_spans(const History& history) {
   GroupSpans spans(history.groups.size());
-  std::vector<bool> still;
+  std::vector<bool> still, norms_only;
   auto stage = history.stages.begin();
+  auto epoch = history.epochs.begin();
   for (std::size_t i = 0; i < history.steps.size(); ++i) {
     const auto first = static_cast<std::int64_t>(i) * history.every;
-    for (; stage != history.stages.end() && stage->first_step <= first; ++stage) still = stage->frozen;
+    for (; epoch != history.epochs.end() && epoch->steps_done <= first; ++epoch) norms_only = epoch->norms_only;
+    for (; stage != history.stages.end() && stage->first_step <= first; ++stage) still = norms_only = stage->frozen;
+    if (epoch != history.epochs.end()) norms_only = epoch->norms_only;  // the running one has no record yet
     still = still_in(history.steps[i], std::move(still));
     spans.add(static_cast<double>(first), static_cast<double>(std::min(first + history.every, history.steps_done)),
-              still);
+              still, norms_only);
   }
   return spans;
 }

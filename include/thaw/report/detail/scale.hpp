@@ -61,19 +61,11 @@ class Extent {
   return {range.low - part * length, range.high + part * length};
 }
 
-/// Limits that show all of `core` with `room` above it (in lengths of it), and of `raw` what is not much farther out.
-/// None where `core` is a single value.
-[[nodiscard]] inline Axis axis_around(Range core, std::span<const double> raw, double room) {
-  const double length = core.high - core.low;
+/// Limits that show all of `core`, with `room` above it (in lengths of it). None where `core` is a single value.
+[[nodiscard]] inline Axis axis_around(Range core, double room) {
+  const double length = core.high - core.low, margin = 0.06 * length;
   if (length < 1e-3 * std::max(std::abs(core.low), std::abs(core.high))) return {};
-  double low = core.low, high = core.high;
-  for (const double value : raw) {
-    if (std::isnan(value)) continue;
-    low = std::min(low, std::max(value, core.low - length));
-    high = std::max(high, std::min(value, core.high + length));
-  }
-  const double margin = 0.06 * (high - low);
-  return {.lowest = low - margin, .highest = std::max(high + margin, core.high + room * length)};
+  return {.lowest = core.low - margin, .highest = core.high + std::max(margin, room * length)};
 }
 
 /// What `axis` shows of data of this extent.

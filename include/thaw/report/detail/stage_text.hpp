@@ -32,11 +32,15 @@ namespace thaw::detail {
 [[nodiscard]] inline Table group_table(const std::vector<GroupPlan>& groups, std::size_t name_columns) {
   Table table{.headers = {"group", "parameters", "trained", "rate"}};
   for (const GroupPlan& group : groups)
-    table.add(shortened(group.name, name_columns), with_separators(group.parameters), with_separators(group.trained),
-              group.trained == 0
-                  ? "frozen"
-                  : scientific(group.lr, 1) +
-                        (group.first_step == 0 ? "" : fmt::format(", from step {}", group.first_step + 1)));
+    table.add(
+        shortened(group.name, name_columns), with_separators(group.parameters), with_separators(group.trained),
+        group.trained == 0
+            ? "frozen"
+            : scientific(group.lr, 1) +
+                  (group.first_step == 0 ? "" : fmt::format(", from step {}", group.first_step + 1)) +
+                  (group.thawed_step < 0                  ? ", norm layers only"
+                   : group.thawed_step > group.first_step ? fmt::format(", all from step {}", group.thawed_step + 1)
+                                                          : ""));
   return table;
 }
 

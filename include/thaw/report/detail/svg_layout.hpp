@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -61,33 +62,39 @@ inline void draw_header(SvgWriter& svg, const Panel& panel, const std::vector<Le
   }
 }
 
+/// The width of a boundary's name; strong ones are bold.
+[[nodiscard]] inline double name_width(std::string_view name, bool strong) {
+  return text_width(name) * (strong ? 1.15 : 1);
+}
+
 /// A stage's name above the plot; row 0 is next to the plot.
 struct BoundaryLabel {
   double x = 0;
   std::string name = {};
+  bool strong = false;
   std::size_t row = 0;
 };
 
 /// Names that start at their boundary, in the lowest row where neither a later name nor a later line crosses them; cut
-/// short where `rows` rows, or the way to `right`, are not enough, and left out where next to nothing would remain.
-[[nodiscard]] inline std::vector<BoundaryLabel> boundary_labels(const Figure& figure, const Scale& x, double right,
-                                                                std::size_t rows = 3) {
+/// short where Figure::name_rows, or the way to `right`, are not enough, and left out where next to nothing would
+/// remain.
+[[nodiscard]] inline std::vector<BoundaryLabel> boundary_labels(const Figure& figure, const Scale& x, double right) {
   std::vector<BoundaryLabel> labels;
   for (const Boundary& boundary : figure.boundaries)
     if (const double at = x(boundary.x); at >= x.begin && at <= x.end)
-      labels.push_back({.x = at, .name = boundary.name});
+      labels.push_back({.x = at, .name = boundary.name, .strong = boundary.strong});
   std::ranges::stable_sort(labels, {}, &BoundaryLabel::x);
   for (std::size_t i = labels.size(); i-- > 0;) {
     BoundaryLabel& label = labels[i];
     double end = right;
     for (std::size_t later = i + 1; later < labels.size(); ++later) {
-      if (label.x + text_width(label.name) + 8 <= labels[later].x) continue;
-      if (labels[later].row + 1 < rows)
+      if (label.x + name_width(label.name, label.strong) + 8 <= labels[later].x) continue;
+      if (labels[later].row + 1 < figure.name_rows)
         label.row = std::max(label.row, labels[later].row + 1);
       else
         end = std::min(end, labels[later].x);
     }
-    const auto room = static_cast<std::size_t>(std::max(0.0, (end - label.x - 8) / text_width("m")));
+    const auto room = static_cast<std::size_t>(std::max(0.0, (end - label.x - 8) / name_width("m", label.strong)));
     label.name = room < std::min<std::size_t>(display_width(label.name), 5) ? "" : shortened(label.name, room);
   }
   return labels;
@@ -103,8 +110,8 @@ inline void draw_boundary_labels(SvgWriter& svg, const std::vector<BoundaryLabel
   for (const BoundaryLabel& label : labels) {
     const double y = bottom - row_height * static_cast<double>(label.row) - 5;
     const bool at_axis = label.x <= left + 1;
-    if (!at_axis) draw_line(svg, "boundary", {label.x, y - 10}, {label.x, bottom});
-    draw_text(svg, "stage", {label.x + (at_axis ? 0 : 5), y}, "start", label.name);
+    if (!at_axis) draw_line(svg, label.strong ? "boundary main" : "boundary", {label.x, y - 10}, {label.x, bottom});
+    draw_text(svg, label.strong ? "stage main" : "stage", {label.x + (at_axis ? 0 : 5), y}, "start", label.name);
   }
 }
 

@@ -8,10 +8,9 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
-#include <thaw/report/detail/place_labels.hpp>
+#include <thaw/report/detail/geometry.hpp>
 #include <thaw/report/detail/scale.hpp>
 #include <thaw/report/detail/svg_style.hpp>
 #include <thaw/report/detail/svg_writer.hpp>
@@ -97,58 +96,34 @@ struct PlotArea {
 }
 
 inline void draw_series(SvgWriter& svg, const Series& series, const PlotArea& area) {
-  svg.open("g", {color_class(series.color)});
-  for (const std::vector<Point>& piece : pieces(series, area)) {
-    std::string points;
-    for (const Point& p : piece) points.append(points.empty() ? "" : " ").append(px(p.x)).append(",").append(px(p.y));
-    if (piece.size() > 1)
-      svg.empty("polyline", {{"class", line_class(series)}, dash_pattern(series.color), {"points", points}});
-    if (series.dots || piece.size() == 1)
-      for (const Point& p : piece) draw_dot(svg, "dot", p, 3);
+  std::vector<std::size_t> colors{series.color};
+  colors.insert(colors.end(), series.shared_with.begin(), series.shared_with.end());
+  constexpr double turn = 9;  // px of each color, where several share the line
+  const Attribute turns{"stroke-dasharray", px(turn) + " " + px(turn * static_cast<double>(colors.size() - 1))};
+  for (std::size_t i = 0; i < colors.size(); ++i) {
+    svg.open("g", {color_class(colors[i])});
+    for (const std::vector<Point>& piece : pieces(series, area)) {
+      std::string points;
+      for (const Point& p : piece) points.append(points.empty() ? "" : " ").append(px(p.x)).append(",").append(px(p.y));
+      if (piece.size() > 1)
+        svg.empty("polyline", {{"class", line_class(series)},
+                               colors.size() > 1 ? turns : dash_pattern(series.color),
+                               {"stroke-dashoffset", -turn * static_cast<double>(i)},
+                               {"points", points}});
+      if (series.dots || piece.size() == 1)
+        for (const Point& p : piece) draw_dot(svg, "dot", p, 3);
+    }
+    svg.close("g");
   }
-  svg.close("g");
 }
 
-/// Those of the panel's markers that have a place, moved to the edge of the plot where they lie outside.
-[[nodiscard]] inline std::vector<std::pair<const Marker*, Point>> shown_markers(const Panel& panel,
-                                                                                const PlotArea& area) {
-  std::vector<std::pair<const Marker*, Point>> shown;
+/// Those that lie outside are moved to the edge of the plot.
+inline void draw_markers(SvgWriter& svg, const Panel& panel, const PlotArea& area) {
   for (const Marker& marker : panel.markers) {
     const Point p{area.x(marker.x), area.y(marker.y)};
-    if (std::isfinite(p.x) && std::isfinite(p.y)) shown.emplace_back(&marker, area.box.nearest_to(p));
-  }
-  return shown;
-}
-
-/// `label` in its place beside the dot, joined to it where that is not clear.
-inline void draw_label(SvgWriter& svg, std::string_view label, const Box& place, Point dot) {
-  const Point edge = place.nearest_to(dot);
-  if (distance(dot, edge) > 16) draw_line(svg, "leader", dot, edge);
-  const double middle = (place.left + place.right) / 2, base = place.bottom - 4;
-  if (dot.x < place.left) return draw_text(svg, "halo", {place.left, base}, "start", label);
-  if (dot.x > place.right) return draw_text(svg, "halo", {place.right, base}, "end", label);
-  draw_text(svg, "halo", {middle, base}, "middle", label);
-}
-
-inline void draw_markers(SvgWriter& svg, const Panel& panel, const PlotArea& area) {
-  const auto markers = shown_markers(panel, area);
-  std::vector<Point> dots, lines;
-  std::vector<double> widths;
-  for (const auto& [marker, dot] : markers) {
-    dots.push_back(dot);
-    widths.push_back(text_width(marker->label));
-  }
-  for (const Series& series : panel.series)
-    for (const std::vector<Point>& piece : pieces(series, area)) {
-      const std::vector<Point> samples = sampled(piece, 4);
-      lines.insert(lines.end(), samples.begin(), samples.end());
-    }
-  const std::vector<Box> places = place_labels(dots, widths, font_size + 3, area.box, lines);
-  for (std::size_t i = 0; i < markers.size(); ++i) {
-    const auto& [marker, dot] = markers[i];
-    svg.open("g", {color_class(marker->color)});
-    draw_dot(svg, "marker", dot, 5.5);
-    draw_label(svg, marker->label, places[i], dot);
+    if (!std::isfinite(p.x) || !std::isfinite(p.y)) continue;
+    svg.open("g", {color_class(marker.color)});
+    draw_dot(svg, "marker", area.box.nearest_to(p), 5.5);
     svg.close("g");
   }
 }
@@ -195,7 +170,6 @@ inline void draw_plot(SvgWriter& svg, const Panel& panel, const Figure& figure, 
                       bool with_x_labels) {
   const Box& box = area.box;
   const double width = box.right - box.left, height = box.bottom - box.top;
-  for (const Shade& shade : figure.shades) draw_rectangle(svg, "shade", box, area.x(shade.from), area.x(shade.to));
   draw_axes(svg, area, with_x_labels, !panel.y.rows.empty());
   draw_blocks(svg, panel, area);
   const std::string view = px(box.left) + " " + px(box.top) + " " + px(width) + " " + px(height);
@@ -209,7 +183,7 @@ inline void draw_plot(SvgWriter& svg, const Panel& panel, const Figure& figure, 
   svg.close("svg");
   for (const Boundary& boundary : figure.boundaries)
     if (const double x = area.x(boundary.x); x > box.left + 1 && x <= box.right)
-      draw_line(svg, "boundary", {x, box.top}, {x, box.bottom});
+      draw_line(svg, boundary.strong ? "boundary main" : "boundary", {x, box.top}, {x, box.bottom});
   draw_line(svg, "axis", {box.left, box.bottom}, {box.right, box.bottom});
   draw_markers(svg, panel, area);
   if (!has_data(panel)) {

@@ -24,17 +24,16 @@ inline constexpr std::string_view svg_style = R"(<style>
 .thaw-figure text{fill:#3c4046}
 .thaw-figure .page{fill:#fff}
 .thaw-figure .title{fill:#16181d;font-weight:600}
-.thaw-figure .halo{fill:#16181d;stroke:#fff;stroke-width:4px;stroke-linejoin:round;paint-order:stroke}
 .thaw-figure .grid{stroke:#e6e8eb;stroke-width:1}
 .thaw-figure .axis{stroke:#8b9097;stroke-width:1}
 .thaw-figure .boundary{stroke:#8b9097;stroke-width:1;stroke-dasharray:2 3}
-.thaw-figure .shade{fill:#8b9097;fill-opacity:.09}
+.thaw-figure line.main{stroke:#16181d;stroke-width:1.5;stroke-dasharray:none}
+.thaw-figure text.main{fill:#16181d;font-weight:600}
 .thaw-figure .block{fill:#d0d3d7}
 .thaw-figure .line{fill:none;stroke:currentColor;stroke-width:2;stroke-linejoin:round;stroke-linecap:round}
 .thaw-figure .thin{stroke-width:1;stroke-opacity:.38}
 .thaw-figure .dot{fill:currentColor;stroke:none}
 .thaw-figure .marker{fill:currentColor;stroke:#fff;stroke-width:2}
-.thaw-figure .leader{stroke:currentColor;stroke-width:1}
 .thaw-figure .c0{color:#0072b2}
 .thaw-figure .c1{color:#d55e00}
 .thaw-figure .c2{color:#009e73}
@@ -42,15 +41,15 @@ inline constexpr std::string_view svg_style = R"(<style>
 .thaw-figure .c4{color:#e69f00}
 .thaw-figure .c5{color:#56b4e9}
 .thaw-figure .c6{color:#000}
-@media (max-width:480px){.thaw-figure{font-size:15px}}
 @media (prefers-color-scheme:dark){
 .thaw-figure{background:#16181d}
 .thaw-figure text{fill:#c3c8cf}
 .thaw-figure .page{fill:#16181d}
 .thaw-figure .title{fill:#f2f4f7}
-.thaw-figure .halo{fill:#f2f4f7;stroke:#16181d}
 .thaw-figure .grid{stroke:#2b2f36}
 .thaw-figure .axis,.thaw-figure .boundary{stroke:#7d838c}
+.thaw-figure line.main{stroke:#f2f4f7}
+.thaw-figure text.main{fill:#f2f4f7}
 .thaw-figure .block{fill:#454a52}
 .thaw-figure .thin{stroke-opacity:.55}
 .thaw-figure .marker{stroke:#16181d}

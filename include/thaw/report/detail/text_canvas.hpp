@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include <thaw/report/detail/place_labels.hpp>
+#include <thaw/report/detail/geometry.hpp>
 
 namespace thaw::detail {
 

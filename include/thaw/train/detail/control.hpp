@@ -52,6 +52,8 @@ class Control {
   /// Throws ConfigError for a factor that gives no rate.
   void scale_lr(double factor);
 
+  void check_runs(const char* call) const;
+
   /// A stage, or an LR finder, begins or ends.
   void begin() { runs_ = true, stop_.reset(), lr_scale_ = 1; }
   void end() { runs_ = false, stop_.reset(); }
@@ -79,7 +81,6 @@ class Control {
 
  private:
   void take_reason(double processes_that_stop);
-  void check_runs(const char* call) const;
 
   const World& world_;
   bool runs_ = false;  // a stage, or an LR finder

@@ -25,9 +25,11 @@
 
 namespace thaw::detail {
 
-/// Loss and metrics over one pass of all processes, without gradients, read from the device once.
+/// Loss and metrics over one pass of all processes, without gradients, read from the device once. `classes`: their
+/// names, where they are known.
 inline Evaluation evaluate(const Task& task, const std::vector<Metric>& metrics, BatchStream next,
-                           const at::Device& device, const World& world = {}) {
+                           const at::Device& device, const World& world = {},
+                           const std::vector<std::string>& classes = {}) {
   const c10::NoGradGuard no_grad;
   at::Tensor loss = at::zeros({2}, at::device(device).dtype(at::kDouble));  // its sum, and how much it is over
   double samples = 0;
@@ -66,7 +68,7 @@ inline Evaluation evaluate(const Task& task, const std::vector<Metric>& metrics,
   };
   Evaluation result{.loss = take(loss[0]).item<double>()};
   for (std::size_t i = 0; i < totals.size(); ++i)
-    for (MetricValue& named : totals[i].named(take(values[i]))) result.metrics.push_back(std::move(named));
+    for (MetricValue& named : totals[i].named(take(values[i]), classes)) result.metrics.push_back(std::move(named));
   return result;
 }
 

@@ -132,6 +132,7 @@ THAW_INLINE LRCurve find_lr(LearnerParts& parts, const LRFinder& finder, const s
   if (finder.paired) probes.same_batch = [&] { return step.same_batch(); };
   LRCurve curve = finder.run(
       setup.groups, *setup.optimizer, [&] { return step(); }, probes);
+  curve.before_step = log.history.steps_done;
   log.lr_curves.add(curve);
   tell(callbacks, LRFindEnd{.learner = parts.learner, .curve = curve});
   return curve;

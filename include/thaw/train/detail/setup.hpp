@@ -129,7 +129,8 @@ THAW_INLINE Evaluation Setup::validate(const DataSource& source) const {
   share_buffers();
   const TrainingFlags as_it_was{*groups.module()};
   groups.eval();
-  return evaluate(in_words(task, "validation data"), metrics, source.stream(0, 0, world.shard()), device(), world);
+  return evaluate(in_words(task, "validation data"), metrics, source.stream(0, 0, world.shard()), device(), world,
+                  source.classes());
 }
 
 THAW_INLINE Fields Setup::outputs(const Fields& input) const {

@@ -100,6 +100,8 @@ THAW_INLINE EpochRecord StageLoop::run_stage(RunningStage& run) {
     record.train_loss = train_epoch(run);
     record.steps_done = history_.steps_done;
     record.lr = cursor.lr;
+    for (std::size_t i = 0; i < cursor.lr.size(); ++i)
+      record.norms_only.push_back(setup_.groups.frozen()[i] && cursor.lr[i] > 0);
     announce(run, EpochTrained{.learner = learner_, .epoch = epoch, .epochs = run.plan.epochs});
     if (data_.valid()) record.valid = validate(run);
     record.seconds = std::exchange(cursor.seconds, 0) + seconds_since(epoch_start_);
@@ -137,9 +139,12 @@ THAW_INLINE void StageLoop::begin(RunningStage& run) {
   forget_state(optimizer, setup_.groups.freeze(run.plan.frozen_at(0), run.plan.norm));
   cursor.begun = true;
   cursor.momentum = run.optimizer.momentum();
-  history_.stages.push_back(
-      {.name = run.stage.name, .first_step = history_.steps_done, .steps = 0, .frozen = setup_.groups.frozen()});
+  history_.stages.push_back({.name = run.stage.name,
+                             .first_step = history_.steps_done,
+                             .frozen = setup_.groups.frozen(),
+                             .notes = run.stage.why});
   const std::vector<GroupPlan> groups = group_plan(setup_.groups, run.plan);
+  for (const GroupPlan& group : groups) history_.stages.back().lr.push_back(group.lr);
   announce(run, StageBegin{.learner = learner_,
                            .stage = run.stage.name,
                            .epochs = run.plan.epochs,
@@ -198,7 +203,7 @@ THAW_INLINE Evaluation StageLoop::validate(const RunningStage& run) {
   const bool kept = run.split && run.split->kept();
   BatchStream next = kept ? run.split->valid.stream() : data_.valid().stream(0, 0, setup_.world.shard());
   const Task task = setup_.in_words(run.split ? run.split->task : setup_.task, "validation data");
-  return evaluate(task, setup_.metrics, std::move(next), setup_.device(), setup_.world);
+  return evaluate(task, setup_.metrics, std::move(next), setup_.device(), setup_.world, data_.valid().classes());
 }
 
 /// The batches of the epoch that begins, or what is left of the one that goes on.
@@ -246,7 +251,8 @@ THAW_INLINE void StageLoop::set_hyper(RunningStage& run) {
   cursor.lr = run.plan.peak_lr;  // what the records show
   const LayerGroups& groups = setup_.groups;
   for (std::size_t i = 0; i < cursor.lr.size(); ++i)
-    cursor.lr[i] *= groups.frozen()[i] && groups.norm_rule().frozen != Norm::train ? 0 : value.lr;
+    cursor.lr[i] *=
+        groups.frozen()[i] && (groups.norm_rule().frozen != Norm::train || groups[i].norms.empty()) ? 0 : value.lr;
 }
 
 /// Waits for the device; the losses of the epoch's last steps go into the history and into its sums.

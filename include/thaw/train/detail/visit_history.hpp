@@ -58,6 +58,24 @@ void column(const StateVisitor& state, const std::string& name, std::vector<Reco
   for (std::size_t i = 0; i < values.size(); ++i) records[i].*field = values[i];
 }
 
+/// A field that is a list, of all records: how many there are of each, and all of them.
+template <class Record, class T>
+void lists(const StateVisitor& state, const std::string& sizes_name, const std::string& name,
+           std::vector<Record>& records, std::vector<T> Record::*field) {
+  std::vector<std::int64_t> sizes;
+  std::vector<T> all;
+  for (const Record& record : records) {
+    sizes.push_back(std::ssize(record.*field));
+    all.insert(all.end(), (record.*field).begin(), (record.*field).end());
+  }
+  state(sizes_name, sizes);
+  state(name, all);
+  if (!state.reading()) return;
+  auto next = all.begin();
+  for (std::size_t i = 0; i < records.size(); ++i)
+    for (std::int64_t n = 0; n < sizes.at(i) && next != all.end(); ++n) (records[i].*field).push_back(*next++);
+}
+
 inline void visit(const StateVisitor& state, std::vector<EpochRecord>& epochs) {
   if (state.reading()) epochs.clear();
   column(state, "stage", epochs, &EpochRecord::stage);
@@ -68,14 +86,9 @@ inline void visit(const StateVisitor& state, std::vector<EpochRecord>& epochs) {
   column(state, "seconds", epochs, &EpochRecord::seconds);
   if (!state.reading() || state.has("peak_memory")) column(state, "peak_memory", epochs, &EpochRecord::peak_memory);
   column(state, "stop", epochs, &EpochRecord::stop);
-  std::vector<std::int64_t> rates;
-  std::vector<double> lr;
-  for (const EpochRecord& epoch : epochs) {
-    rates.push_back(std::ssize(epoch.lr));
-    lr.insert(lr.end(), epoch.lr.begin(), epoch.lr.end());
-  }
-  state("rates", rates);
-  state("lr", lr);
+  lists(state, "rates", "lr", epochs, &EpochRecord::lr);
+  if (!state.reading() || state.has("norms_only"))
+    lists(state, "norms", "norms_only", epochs, &EpochRecord::norms_only);
 
   std::vector<bool> validated;
   std::vector<Evaluation> evaluations;
@@ -95,9 +108,7 @@ inline void visit(const StateVisitor& state, std::vector<EpochRecord>& epochs) {
   column(valid, "value", metrics, &MetricValue::value);
   if (!state.reading()) return;
   auto next = metrics.begin();
-  auto rate = lr.begin();
   for (std::size_t i = 0; i < epochs.size(); ++i) {
-    for (std::int64_t n = 0; n < rates.at(i) && rate != lr.end(); ++n) epochs[i].lr.push_back(*rate++);
     if (!validated.at(i)) continue;
     for (std::int64_t n = 0; n < sizes.at(i) && next != metrics.end(); ++n)
       evaluations.at(i).metrics.push_back(std::move(*next++));
@@ -111,6 +122,10 @@ inline void visit(const StateVisitor& state, std::vector<StageRecord>& stages, s
   column(state, "first_step", stages, &StageRecord::first_step);
   column(state, "steps", stages, &StageRecord::steps);
   column(state, "frozen_part", stages, &StageRecord::frozen_part);
+  if (!state.reading() || state.has("notes")) {
+    lists(state, "rates", "lr", stages, &StageRecord::lr);
+    lists(state, "noted", "notes", stages, &StageRecord::notes);
+  }
   std::vector<bool> frozen;
   for (const StageRecord& stage : stages) frozen.insert(frozen.end(), stage.frozen.begin(), stage.frozen.end());
   state("frozen", frozen);
@@ -127,6 +142,9 @@ inline void visit(const StateVisitor& state, LRCurve& curve) {
   state("change", curve.change);
   state("held_out_lr", curve.held_out_lr);
   state("held_out", curve.held_out);
+  if (state.reading() && !state.has("ratios")) return;
+  state("ratios", curve.ratios);
+  state("before_step", curve.before_step);
 }
 
 inline void visit(const StateVisitor& state, std::vector<LRCurve>& curves) {
@@ -183,9 +201,14 @@ inline void visit(const StateVisitor& state, History& history, const std::vector
   visit(state.in("stages"), history.stages, groups.size());
   if (groups == history.groups) return;
   for (StepRecord& step : history.steps) step.lr = by_name(step.lr, groups, history.groups, 0.0);
-  for (EpochRecord& epoch : history.epochs)
+  for (EpochRecord& epoch : history.epochs) {
     if (!epoch.lr.empty()) epoch.lr = by_name(epoch.lr, groups, history.groups, 0.0);
-  for (StageRecord& stage : history.stages) stage.frozen = by_name(stage.frozen, groups, history.groups, false);
+    epoch.norms_only = by_name(epoch.norms_only, groups, history.groups, false);
+  }
+  for (StageRecord& stage : history.stages) {
+    stage.frozen = by_name(stage.frozen, groups, history.groups, false);
+    if (!stage.lr.empty()) stage.lr = by_name(stage.lr, groups, history.groups, 0.0);
+  }
 }
 
 }  // namespace thaw::detail

@@ -54,9 +54,9 @@ class Lettering {
     while (!whole.empty() && width(whole + "..") > most) whole.pop_back();
     return whole + "..";
   }
-  /// Draws a line of text whose upper left corner is at `at`, in dark letters on an RGB image; what lies beyond the
-  /// image is left out.
-  void draw(cv::Mat& image, std::string_view text, cv::Point at, int most) const {
+  /// Draws a line of text whose upper left corner is at `at`, in a shade from 0 (black) to 255, on an RGB image; what
+  /// lies beyond the image is left out.
+  void draw(cv::Mat& image, std::string_view text, cv::Point at, int most, double shade) const {
     const std::string words = cut(text, most);
     const cv::Rect place = cv::Rect(at, cv::Size(width(words) + 2, line())) & cv::Rect({}, image.size());
     if (text.empty() || place.empty()) return;
@@ -67,13 +67,12 @@ class Lettering {
       for (int x = 0; x < place.width; ++x) {
         auto& pixel = image.at<cv::Vec3b>(place.y + y, place.x + x);
         const double part = small.at<unsigned char>(y, x) / 255.0;
-        for (int c = 0; c < 3; ++c) pixel[c] = cv::saturate_cast<unsigned char>(pixel[c] * (1 - part) + color * part);
+        for (int c = 0; c < 3; ++c) pixel[c] = cv::saturate_cast<unsigned char>(pixel[c] * (1 - part) + shade * part);
       }
   }
 
  private:
   static constexpr int font = cv::FONT_HERSHEY_SIMPLEX, finer = 4, thickness = 5;
-  static constexpr double color = 32;
 
   int height_;
   double scale_;
