@@ -311,7 +311,6 @@ THAW_INLINE void Learner::scale_lr(double factor) {
 THAW_INLINE double Learner::lr_scale() const {
   return parts_->control.lr_scale();
 }
-
 THAW_INLINE void Learner::data(LearnerData data) {
   parts_->refuse_in_callback("Learner::data");
   parts_->data.set(std::move(data));
