@@ -57,7 +57,7 @@ bench() {
     echo "FAILED" && failed=1
   fi
 }
-for name in step_overhead optimizer_step batches frozen_body layout lr_finder; do bench $name "build/bench/benchmarks/$name"; done
+for name in step_overhead optimizer_step batches frozen_body layout thawed_step lr_finder; do bench $name "build/bench/benchmarks/$name"; done
 bench whole_job benchmarks/whole_job.py --rounds 1 "${peers[@]}"
 ((${#quick[@]})) || bench image_loading benchmarks/image_loading.py --quick
 bench scaling build/bench/benchmarks/scaling --quick
