@@ -107,8 +107,10 @@ TEST_CASE("show_batch: several classes by name, masks in colours; numbers and no
   cv::Mat half = thaw::test::plain(side, side, {0}, CV_8U);
   half.colRange(0, side / 2) = 1;
   const cv::Mat none = thaw::test::plain(side, side, {0}, CV_8U);
+  vision::ContactSheetOptions with_legend = sheet;
+  with_legend.legend = vision::class_legend({"cat", "dog"});
   CHECK(same(show_batch(masks, {.most = 2, .sheet = sheet}),
-             vision::contact_sheet({{overlay(gray(0), none)}, {overlay(gray(1), half)}}, sheet)));
+             vision::contact_sheet({{overlay(gray(0), none)}, {overlay(gray(1), half)}}, with_legend)));
 
   const auto complaint = [&](const at::Tensor& target) {
     try {
@@ -129,14 +131,14 @@ TEST_CASE("show_results: targets and predictions in evaluation mode, of images f
   Trained trained(labels, false);
   trained.model->train();
   CHECK(same(show_results(trained.learner, labels, {.most = 2, .sheet = sheet}),
-             vision::contact_sheet({{gray(0), "cat\ndog 0.75"}, {gray(3), "dog\ndog 0.75"}}, sheet)));
+             vision::contact_sheet({{gray(0), "cat\ndog 0.75", false}, {gray(3), "dog\ndog 0.75", true}}, sheet)));
   CHECK(trained.model->is_training());
 
   auto options = labels.options();
   options.predict = vision::Predict::labels;
   options.images.items[0].labels = {0, 1};
   CHECK(same(show_results(trained.learner, vision::ImageSource(options), {.most = 1, .sheet = sheet}),
-             vision::contact_sheet({{gray(0), "cat, dog\ncat, dog"}}, sheet)));  // sigmoid(0) is .5
+             vision::contact_sheet({{gray(0), "cat, dog\ncat, dog", true}}, sheet)));  // sigmoid(0) is .5
 }
 
 TEST_CASE("show_results: a mask's target beside its prediction") {
@@ -148,9 +150,10 @@ TEST_CASE("show_results: a mask's target beside its prediction") {
   cv::Mat half = thaw::test::plain(side, side, {0}, CV_8U);
   half.colRange(0, side / 2) = 1;
   const cv::Mat all = thaw::test::plain(side, side, {1}, CV_8U), none = thaw::test::plain(side, side, {0}, CV_8U);
-  CHECK(same(show_results(learner, masks, {.most = 2}), vision::contact_sheet({{overlay(gray(0), none), "target"},
-                                                                               {overlay(gray(0), all), "prediction"},
-                                                                               {overlay(gray(3), half), "target"},
-                                                                               {overlay(gray(3), all), "prediction"}},
-                                                                              {.columns = 2})));
+  CHECK(same(show_results(learner, masks, {.most = 2}),
+             vision::contact_sheet({{overlay(gray(0), none), "target"},
+                                    {overlay(gray(0), all), "prediction"},
+                                    {overlay(gray(3), half), "target"},
+                                    {overlay(gray(3), all), "prediction"}},
+                                   {.legend = vision::class_legend({"cat", "dog"}), .columns = 2})));
 }

@@ -72,6 +72,17 @@ class Answers {
     return bytes(logits[i].argmax(0));
   }
 
+  /// Whether all that the image holds, and no more, is predicted.
+  [[nodiscard]] bool is_right(const at::Tensor& logits, std::int64_t i) const {
+    if (kind_ == Kind::labels) return target_text(i) == output_text(logits, i);
+    return logits[i].argmax().item<std::int64_t>() == target_[i].item<std::int64_t>();
+  }
+  /// With the colours of masks, where the sheet shows some.
+  [[nodiscard]] ContactSheetOptions with_legend(ContactSheetOptions sheet) const {
+    if (masks() && sheet.legend.empty()) sheet.legend = class_legend(classes_);
+    return sheet;
+  }
+
  private:
   enum class Kind : std::int8_t { label, labels, mask };
 
@@ -126,7 +137,7 @@ class Answers {
     else
       tiles.push_back({image, answers.target_text(i)});
   }
-  return contact_sheet(tiles, options.sheet);
+  return contact_sheet(tiles, answers.with_legend(options.sheet));
 }
 
 /// The first images of an epoch, in its order.
@@ -138,7 +149,8 @@ class Answers {
 
 /// Targets, and what the model makes of the images, in evaluation mode: below each image its class, then the predicted
 /// one with its probability; of several classes those with a probability of 0.5 or more; of masks two images, the
-/// target and the prediction. The model's outputs are logits. Throws DataError for other targets.
+/// target and the prediction. Frames tell right from wrong, as those of loss_tiles. The model's outputs are logits.
+/// Throws DataError for other targets.
 [[nodiscard]] inline cv::Mat show_results(Learner& learner, const Batch& batch, const Normalization& normalization,
                                           const std::vector<std::string>& classes, ShowOptions options = {}) {
   const at::Tensor& images = batch.input;
@@ -151,13 +163,14 @@ class Answers {
       tiles.push_back({overlay(image, answers.target_mask(i)), "target"});
       tiles.push_back({overlay(image, detail::Answers::output_mask(logits, i)), "prediction"});
     } else {
-      tiles.push_back({image, answers.target_text(i) + "\n" + answers.output_text(logits, i)});
+      tiles.push_back(
+          {image, answers.target_text(i) + "\n" + answers.output_text(logits, i), answers.is_right(logits, i)});
     }
   }
   if (options.sheet.columns == 0 && answers.masks())  // a target beside its prediction
     options.sheet.columns =
         2 * std::max(1, static_cast<int>(std::lround(std::sqrt(static_cast<double>(tiles.size()) / 4))));
-  return contact_sheet(tiles, options.sheet);
+  return contact_sheet(tiles, answers.with_legend(options.sheet));
 }
 
 /// The same of so many images of a source, evenly from its whole list, so that all classes are there.
