@@ -49,9 +49,18 @@ std::int64_t bytes_of(const std::vector<T>& values) {
 #endif
 }
 
+std::int64_t bytes_of(const std::vector<bool>& values) {
+#ifdef THAW_ADDRESS_SANITIZER
+  return static_cast<std::int64_t>(values.capacity() / 8);
+#else
+  return values.capacity() == 0 ? 0 : 32;  // the smallest chunk, for up to 192 of them
+#endif
+}
+
 std::int64_t bytes_of(const thaw::History& history) {
   std::int64_t bytes = bytes_of(history.steps) + bytes_of(history.epochs);
   for (const thaw::StepRecord& step : history.steps) bytes += bytes_of(step.lr);
+  for (const thaw::EpochRecord& epoch : history.epochs) bytes += bytes_of(epoch.lr) + bytes_of(epoch.norms_only);
   return bytes;
 }
 
@@ -84,7 +93,7 @@ TEST_CASE("over 10,000 steps nothing grows but the history") {
   CHECK(std::abs((late.live - early.live) - (late.history - early.history)) < 32'000);
 
   // Three rates, in a chunk of 32 bytes; a vector has up to as much in reserve as it holds, and a page at its end.
-  constexpr std::int64_t step = 2 * sizeof(thaw::StepRecord) + 32, epoch = 2 * sizeof(thaw::EpochRecord);
+  constexpr std::int64_t step = 2 * sizeof(thaw::StepRecord) + 32, epoch = 2 * sizeof(thaw::EpochRecord) + 64;
   CHECK(late.history < steps * step + epochs * epoch + 2 * 4096);
 }
 

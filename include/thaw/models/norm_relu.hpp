@@ -15,6 +15,8 @@
 #include <torch/nn/modules/batchnorm.h>
 
 #include <algorithm>
+#include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <utility>
@@ -33,16 +35,16 @@ inline constexpr float no_limit = std::numeric_limits<float>::infinity(), relu6_
 /// convolution's output. x is [N, C, H, W].
 ///
 /// On a CPU, in float32 and channels-last, a norm in evaluation mode (which a frozen or held one is) and its activation
-/// are one pass over memory each way, and of the two tensors that backward reads only the result is kept. That equals
-/// the separate layers but for rounding, of the order of 1e-6, and is the same with and without gradients. Elsewhere
-/// the layers run one after the other. Throws ConfigError for gradients of gradients.
+/// are one pass over memory each way, and of the two tensors that backward reads only the result is kept. The result is
+/// rounded as LibTorch's layers round it; gradients differ from theirs by rounding, of the order of 1e-6. Elsewhere the
+/// layers run one after the other. Throws ConfigError for gradients of gradients.
 /// Source: backward from the result, as in in-place activated batch norm (arXiv:1712.02616), whose statistics are
 /// constants here.
 [[nodiscard]] at::Tensor norm_relu(torch::nn::BatchNorm2d& norm, at::Tensor x, float high = no_limit);
 
 namespace detail {
 
-/// The one pass. `scale` and `shift` are those of the norm: x scale + shift.
+/// The one pass: x scale + shift, with scale = weight / deviation, shift = bias - mean scale.
 struct HeldNormRelu : torch::autograd::Function<HeldNormRelu> {
   static at::Tensor forward(torch::autograd::AutogradContext* ctx, at::Tensor x, const at::Tensor& weight,
                             const at::Tensor& bias, const at::Tensor& mean, const at::Tensor& deviation, double high,
@@ -59,14 +61,15 @@ struct HeldNormRelu : torch::autograd::Function<HeldNormRelu> {
 
 namespace thaw::models::detail {
 
-/// x = min(max(x scale + shift, 0), high); NaN stays NaN.
+/// x = min(max(x scale + shift, 0), high); NaN stays NaN. `Fma`: with one rounding of the first two.
+template <bool Fma>
 struct NormReluLoop {
   [[gnu::always_inline]] void operator()(float* __restrict x, const float* __restrict scale,
                                          const float* __restrict shift, std::int64_t rows, std::int64_t channels,
                                          float high) const {
     for (std::int64_t row = 0; row < rows; ++row, x += channels)
       for (std::int64_t c = 0; c < channels; ++c) {
-        float value = x[c] * scale[c] + shift[c];
+        float value = Fma ? std::fma(x[c], scale[c], shift[c]) : x[c] * scale[c] + shift[c];
         value = value < 0 ? 0 : value;
         x[c] = value > high ? high : value;
       }
@@ -94,7 +97,7 @@ struct NormReluBackwardLoop {
 THAW_INLINE at::Tensor HeldNormRelu::forward(torch::autograd::AutogradContext* ctx, at::Tensor x,
                                              const at::Tensor& weight, const at::Tensor& bias, const at::Tensor& mean,
                                              const at::Tensor& deviation, double high, bool trains) {
-  const at::Tensor scale = weight / deviation, shift = bias - mean * scale;
+  const at::Tensor scale = deviation.reciprocal() * weight;
   // A weight that is small beside its bias cannot be divided out of the result: such channels keep their input.
   at::Tensor few, inputs;
   if (trains) {
@@ -103,9 +106,16 @@ THAW_INLINE at::Tensor HeldNormRelu::forward(torch::autograd::AutogradContext* c
   }
   const std::int64_t channels = x.size(1), rows = x.numel() / channels;
   float* const values = x.data_ptr<float>();
-  const float *const a = scale.const_data_ptr<float>(), *const b = shift.const_data_ptr<float>();
+  const float *const a = scale.const_data_ptr<float>(), *const m = mean.const_data_ptr<float>(),
+              *const b = bias.const_data_ptr<float>();
+  const bool fma = has_fma();
+  std::vector<float> shift(static_cast<std::size_t>(channels));
+  for (std::size_t c = 0; c < shift.size(); ++c) shift[c] = fma ? std::fma(-m[c], a[c], b[c]) : b[c] - m[c] * a[c];
   at::parallel_for(0, rows, std::max<std::int64_t>(1, 32'768 / channels), [&](std::int64_t begin, std::int64_t end) {
-    vectorized(NormReluLoop{}, values + begin * channels, a, b, end - begin, channels, static_cast<float>(high));
+    const auto run = [&](const auto& loop) {
+      vectorized(loop, values + begin * channels, a, shift.data(), end - begin, channels, static_cast<float>(high));
+    };
+    fma ? run(NormReluLoop<true>{}) : run(NormReluLoop<false>{});
   });
   ctx->mark_dirty({x});
   ctx->save_for_backward({x, weight, bias, mean, deviation, scale, few, inputs});

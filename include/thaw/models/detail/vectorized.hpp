@@ -20,18 +20,28 @@ template <class Loop, class... Args>
 }
 
 #if defined(__x86_64__) && defined(__GNUC__)
-/// Without FMA, so that results are those of the plain loop, bit for bit.
 template <class Loop, class... Args>
-[[THAW_OPTIMIZED, gnu::target("avx2")]] void run_avx2(const Loop& loop, Args... args) {
+[[THAW_OPTIMIZED, gnu::target("avx2,fma")]] void run_avx2(const Loop& loop, Args... args) {
   loop(args...);
 }
 #endif
+
+/// Whether the processor multiplies and adds with one rounding; LibTorch's kernels do then.
+[[nodiscard]] inline bool has_fma() {
+#if defined(__x86_64__) && defined(__GNUC__)
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#elif defined(__aarch64__)
+  return true;
+#else
+  return false;
+#endif
+}
 
 /// loop(args...). Its operator must be [[gnu::always_inline]], and read what it chooses between before it chooses.
 template <class Loop, class... Args>
 void vectorized(const Loop& loop, Args... args) {
 #if defined(__x86_64__) && defined(__GNUC__)
-  if (__builtin_cpu_supports("avx2")) return run_avx2(loop, args...);
+  if (has_fma()) return run_avx2(loop, args...);
 #endif
   run_plain(loop, args...);
 }
