@@ -21,7 +21,7 @@ try() {
   nice "$1" "-std=c++$2" "${flags[@]}" "$work/both.cpp" -o "$work/app" "-L$4" \
     "-Wl,-rpath,$4" -Wl,--no-as-needed -ltorch -ltorch_cpu -lc10 >"$work/log" 2>&1 || {
     grep -m 5 error "$work/log" >&2 || tail -n 5 "$work/log" >&2
-    if grep -q "ld returned" "$work/log"; then echo "does not link"; else echo "does not compile"; fi
+    if grep -qE "ld returned|linker command failed" "$work/log"; then echo "does not link"; else echo "does not compile"; fi
     return
   }
   OMP_NUM_THREADS=1 "$work/app" >"$work/log" 2>&1 && echo yes || echo "does not run"
