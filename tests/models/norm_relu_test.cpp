@@ -78,10 +78,9 @@ TEST_CASE("weights that are 0, or too small to be divided out of the result, hav
   }
   const at::Tensor x = image({2, 6, 9, 9});
   const auto expected = pass(norm, x, no_limit, false), found = pass(norm, x, no_limit, true);
-  CHECK(expected[2].abs().min().item<double>() >= 0);
   for (std::size_t i = 0; i < 4; ++i) {
     CAPTURE(i);
-    CHECK(at::allclose(found[i], expected[i], 1e-5, 1e-5));
+    CHECK(at::allclose(found[i], expected[i], 1e-5, 1e-5 * expected[i].abs().max().item<double>()));
   }
 }
 

@@ -44,10 +44,10 @@ inline constexpr float no_limit = std::numeric_limits<float>::infinity(), relu6_
 
 namespace detail {
 
-/// The one pass: x scale + shift, with scale = weight / deviation, shift = bias - mean scale.
+/// The one pass: x scale + shift, with scale = weight inverse, shift = bias - mean scale.
 struct HeldNormRelu : torch::autograd::Function<HeldNormRelu> {
   static at::Tensor forward(torch::autograd::AutogradContext* ctx, at::Tensor x, const at::Tensor& weight,
-                            const at::Tensor& bias, const at::Tensor& mean, const at::Tensor& deviation, double high,
+                            const at::Tensor& bias, const at::Tensor& mean, const at::Tensor& inverse, double high,
                             bool trains);
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* ctx,
                                                  torch::autograd::variable_list gradients);
@@ -96,8 +96,8 @@ struct NormReluBackwardLoop {
 
 THAW_INLINE at::Tensor HeldNormRelu::forward(torch::autograd::AutogradContext* ctx, at::Tensor x,
                                              const at::Tensor& weight, const at::Tensor& bias, const at::Tensor& mean,
-                                             const at::Tensor& deviation, double high, bool trains) {
-  const at::Tensor scale = deviation.reciprocal() * weight;
+                                             const at::Tensor& inverse, double high, bool trains) {
+  const at::Tensor scale = inverse * weight;
   // A weight that is small beside its bias cannot be divided out of the result: such channels keep their input.
   at::Tensor few, inputs;
   if (trains) {
@@ -118,7 +118,7 @@ THAW_INLINE at::Tensor HeldNormRelu::forward(torch::autograd::AutogradContext* c
     fma ? run(NormReluLoop<true>{}) : run(NormReluLoop<false>{});
   });
   ctx->mark_dirty({x});
-  ctx->save_for_backward({x, weight, bias, mean, deviation, scale, few, inputs});
+  ctx->save_for_backward({x, weight, bias, mean, inverse, scale, few, inputs});
   ctx->saved_data["high"] = high;
   return x;
 }
@@ -129,7 +129,7 @@ THAW_INLINE torch::autograd::variable_list HeldNormRelu::backward(torch::autogra
     throw ConfigError("norm_relu", "create_graph asks for gradients of gradients, which it does not have",
                       "train without, or run the model's norm layers in training mode");
   const auto saved = ctx->get_saved_variables();
-  const at::Tensor &y = saved[0], &weight = saved[1], &bias = saved[2], &mean = saved[3], &deviation = saved[4],
+  const at::Tensor &y = saved[0], &weight = saved[1], &bias = saved[2], &mean = saved[3], &inverse = saved[4],
                    &scale = saved[5], &few = saved[6], &inputs = saved[7];
   const at::Tensor g = gradients[0].to(at::kFloat).contiguous(at::MemoryFormat::ChannelsLast);
   at::Tensor dx = at::empty_like(y, at::MemoryFormat::ChannelsLast);
@@ -163,7 +163,7 @@ THAW_INLINE torch::autograd::variable_list HeldNormRelu::backward(torch::autogra
     const at::Tensor result_of_few = y.index_select(1, few);
     const at::Tensor masked =
         at::where(result_of_few.le(0).logical_or(result_of_few.ge(high)), 0, g.index_select(1, few));
-    d_weight.index_copy_(0, few, (masked * ((inputs - of(mean)) / of(deviation))).sum({0, 2, 3}));
+    d_weight.index_copy_(0, few, (masked * ((inputs - of(mean)) * of(inverse))).sum({0, 2, 3}));
   }
   return {dx, d_weight, d_bias, {}, {}, {}, {}};
 }
@@ -189,8 +189,12 @@ THAW_INLINE at::Tensor norm_relu(torch::nn::BatchNorm2d& norm, at::Tensor x, flo
     x = norm(x);
     return high < no_limit ? at::relu6_(x) : at::relu_(x);
   }
-  const at::Tensor deviation = (norm->running_var + norm->options.eps()).sqrt();
-  return detail::HeldNormRelu::apply(std::move(x), norm->weight, norm->bias, norm->running_mean, deviation,
+  at::Tensor inverse = at::empty_like(norm->running_var);  // ATen's own sqrt, by MKL, rounds otherwise
+  std::transform(norm->running_var.const_data_ptr<float>(), norm->running_var.const_data_ptr<float>() + x.size(1),
+                 inverse.data_ptr<float>(), [eps = static_cast<float>(norm->options.eps())](float variance) {
+                   return 1 / std::sqrt(variance + eps);
+                 });
+  return detail::HeldNormRelu::apply(std::move(x), norm->weight, norm->bias, norm->running_mean, inverse,
                                      static_cast<double>(high),
                                      at::GradMode::is_enabled() && norm->weight.requires_grad());
 }
