@@ -105,9 +105,9 @@ THAW_INLINE at::Tensor HeldNormRelu::forward(torch::autograd::AutogradContext* c
     inputs = x.index_select(1, few);
   }
   const std::int64_t channels = x.size(1), rows = x.numel() / channels;
-  float* const values = x.data_ptr<float>();
-  const float *const a = scale.const_data_ptr<float>(), *const m = mean.const_data_ptr<float>(),
-              *const b = bias.const_data_ptr<float>();
+  auto* const values = x.data_ptr<float>();
+  const auto *const a = scale.const_data_ptr<float>(), *const m = mean.const_data_ptr<float>(),
+             *const b = bias.const_data_ptr<float>();
   const bool fma = has_fma();
   std::vector<float> shift(static_cast<std::size_t>(channels));
   for (std::size_t c = 0; c < shift.size(); ++c) shift[c] = fma ? std::fma(-m[c], a[c], b[c]) : b[c] - m[c] * a[c];
@@ -139,10 +139,10 @@ THAW_INLINE torch::autograd::variable_list HeldNormRelu::backward(torch::autogra
   const std::int64_t blocks = std::clamp<std::int64_t>(y.numel() / 65'536, 1, 64), 
                      length = (rows + blocks - 1) / blocks;
   const at::Tensor partial = at::zeros({blocks, 2, channels}, at::kDouble);
-  const float *const from = g.const_data_ptr<float>(), *const result = y.const_data_ptr<float>(),
-              *const a = scale.const_data_ptr<float>(), *const b = bias.const_data_ptr<float>();
-  float* const to = dx.data_ptr<float>();
-  double* const all = partial.data_ptr<double>();
+  const auto *const from = g.const_data_ptr<float>(), *const result = y.const_data_ptr<float>(),
+             *const a = scale.const_data_ptr<float>(), *const b = bias.const_data_ptr<float>();
+  auto* const to = dx.data_ptr<float>();
+  auto* const all = partial.data_ptr<double>();
   at::parallel_for(0, blocks, 1, [&](std::int64_t begin, std::int64_t end) {
     std::vector<float> sums(static_cast<std::size_t>(2 * channels));
     for (std::int64_t block = begin; block < end; ++block)

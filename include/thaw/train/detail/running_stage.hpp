@@ -69,7 +69,8 @@ class OwnWeightDecays {
   }
   ~OwnWeightDecays() {
     for (std::size_t i = 0; i < decays_.size(); ++i)
-      if (decays_[i]) write_weight_decay(optimizer_.param_groups()[i].options(), *decays_[i]);
+      if (const std::optional<double>& own = decays_[i])
+        write_weight_decay(optimizer_.param_groups()[i].options(), *own);
   }
   OwnWeightDecays(const OwnWeightDecays&) = delete;
   OwnWeightDecays& operator=(const OwnWeightDecays&) = delete;
