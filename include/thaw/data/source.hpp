@@ -171,7 +171,7 @@ class DataSource {
   void is_known(std::int64_t batches, const std::optional<std::int64_t>& said);
 
   template <class Range, class AsBatch>
-  void from_range(std::shared_ptr<Range> range, AsBatch as_batch, const std::optional<std::int64_t>& batches) {
+  void from_range(const std::shared_ptr<Range>& range, AsBatch as_batch, const std::optional<std::int64_t>& batches) {
     if (!range)
       throw ConfigError("data source", "the pointer to it is null",
                         "make the loader first, and move from its pointer once");

@@ -152,6 +152,7 @@ THAW_INLINE void Console::on_stage_begin(const StageBegin& event) {
   for (std::string_view rest = table; !rest.empty(); rest.remove_prefix(rest.find('\n') + 1))
     write_line(rest.substr(0, rest.find('\n')));
   std::vector<double> lr;
+  lr.reserve(event.groups.size());
   for (const GroupPlan& group : event.groups) lr.push_back(group.lr);
   const std::string rule = detail::finder_rule(event.learner.lr_curves(), event.learner.history().steps_done, lr);
   if (!rule.empty()) write_line("  rate: the LR finder's " + rule);

@@ -70,9 +70,10 @@ THAW_INLINE Panel loss_panel(const History& history, const std::vector<double>& 
     Extent all{/*log=*/false};
     all.add(panel.series[0].y);
     all.add(valid.y);
-    const double length = core->high - core->low, above = all.range()->high - core->high;
+    const double length = core->high - core->low, highest = all.range().value_or(*core).high,
+                 above = highest - core->high;
     panel.y = axis_around(*core, std::min(0.5, above / length));
-    if (panel.y.highest && above > length) panel.title += fmt::format(", cut off: up to {:.3g}", all.range()->high);
+    if (panel.y.highest && above > length) panel.title += fmt::format(", cut off: up to {:.3g}", highest);
   }
   if (std::ranges::any_of(valid.y, [](double y) { return std::isfinite(y); })) panel.series.push_back(std::move(valid));
   return panel;

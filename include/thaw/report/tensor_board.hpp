@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include <thaw/core/compiled.hpp>
 #include <thaw/train/learner.hpp>
@@ -142,7 +143,7 @@ THAW_INLINE void TensorBoard::go_on(const Learner& learner) {
   }
   for (const auto& path : later) std::filesystem::remove(path, error);
   const auto there = std::filesystem::file_size(dir / file_, error);
-  if (!error && static_cast<std::int64_t>(there) >= size_) {
+  if (!error && std::cmp_greater_equal(there, size_)) {
     std::filesystem::resize_file(dir / file_, static_cast<std::uintmax_t>(size_), error);
     if (error)
       throw FileError((dir / file_).string(), "cannot be cut: " + error.message(),

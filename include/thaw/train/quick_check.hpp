@@ -104,9 +104,9 @@ THAW_INLINE std::string to_text(const std::vector<StageCheck>& checks) {
     text += check.name + ": losses ";
     for (std::size_t i = 0; i < check.losses.size(); ++i)
       text += fmt::format("{}{:.4g}", i > 0 ? ", " : "", check.losses[i]);
-    if (check.valid) {
-      text += fmt::format("; valid loss {:.4g}", check.valid->loss);
-      for (const MetricValue& metric : check.valid->metrics)
+    if (const std::optional<Evaluation>& valid = check.valid) {
+      text += fmt::format("; valid loss {:.4g}", valid->loss);
+      for (const MetricValue& metric : valid->metrics)
         text += fmt::format(", {} {:.4g}", metric.name, metric.value);
     }
     text += fmt::format("; {:.1f} s", check.seconds);

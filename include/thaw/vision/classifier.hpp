@@ -140,7 +140,7 @@ class Classifier {
  private:
   /// By what the export says of its outputs, that it is the network.
   template <class Model>
-  static Classifier of(const ExportInfo& info, Model model, const std::filesystem::path& path) {
+  static Classifier of(const ExportInfo& info, const Model& model, const std::filesystem::path& path) {
     check_export(model, info, path);
     return {info, model};
   }

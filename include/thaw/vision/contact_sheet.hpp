@@ -57,7 +57,9 @@ namespace detail {
 }
 
 // Dark gray, which is a frame around images on a light page and a dark one alike.
-inline const cv::Scalar sheet_ground(43, 47, 54);
+[[nodiscard]] inline cv::Scalar sheet_ground() {
+  return {43, 47, 54};
+}
 inline constexpr double sheet_letters = 242;
 
 /// Draws the entries one after the other into an area of `width` from `at` on, in as many lines as they take, and
@@ -117,7 +119,7 @@ inline int draw_legend(cv::Mat* sheet, const std::vector<LegendEntry>& entries, 
   const int top = o.padding + title + detail::draw_legend(nullptr, o.legend, letters, {}, width - 2 * o.padding);
   const int step_x = o.tile + o.padding, step_y = o.tile + letters.line() * static_cast<int>(lines) + o.padding;
 
-  cv::Mat sheet(top + rows * step_y, width, CV_8UC3, detail::sheet_ground);
+  cv::Mat sheet(top + rows * step_y, width, CV_8UC3, detail::sheet_ground());
   letters.draw(sheet, o.title, {o.padding, o.padding / 2}, width - 2 * o.padding, detail::sheet_letters);
   detail::draw_legend(&sheet, o.legend, letters, {o.padding, o.padding / 2 + title}, width - 2 * o.padding);
   for (int i = 0; i < n; ++i) {

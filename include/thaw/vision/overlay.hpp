@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <thaw/core/error.hpp>
@@ -50,7 +51,7 @@ struct Overlay {
                                                            int background = Overlay{}.background) {
   std::vector<LegendEntry> legend;
   for (std::size_t i = 0; i < classes.size(); ++i)
-    if (static_cast<int>(i) != background) legend.push_back({classes[i], class_color(i)});
+    if (std::cmp_not_equal(i, background)) legend.push_back({classes[i], class_color(i)});
   return legend;
 }
 

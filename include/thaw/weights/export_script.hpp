@@ -72,7 +72,7 @@ using ImageForward = std::function<at::Tensor(const at::Tensor&)>;
           {x}, [&](torch::jit::Stack in) { return torch::jit::Stack{forward(in.at(0).toTensor())}; },
           [](const at::Tensor&) { return std::string(); }, /*strict=*/true, /*force_outplace=*/false, &script, {"x"})
           .first->graph;
-  const c10::QualifiedName name(*script.type()->name(), "forward");
+  const c10::QualifiedName name(script.type()->name().value_or(c10::QualifiedName("__torch__.Network")), "forward");
   script.type()->addMethod(script._ivalue()->compilation_unit()->create_function(name, graph));
   return script;
 }

@@ -26,14 +26,16 @@ namespace thaw::detail {
 /// The first metric that is one number and of which is known which way it should go, or else the validation loss, or
 /// the training loss.
 [[nodiscard]] inline Monitor judged_by(const Learner& learner, std::span<const EpochRecord> epochs) {
-  const auto validated = std::ranges::find_if(epochs, [](const EpochRecord& epoch) { return epoch.valid.has_value(); });
-  if (validated == epochs.end()) return {"train_loss"};
-  for (const MetricValue& each : validated->valid->metrics) {
-    const auto metric = std::ranges::find(learner.metrics(), each.name, &Metric::name);
-    const Better better = metric == learner.metrics().end() ? Better::by_name : metric->better;
-    if (better != Better::by_name || better_by_name(each.name)) return {each.name, better};
+  for (const EpochRecord& epoch : epochs) {
+    if (!epoch.valid) continue;
+    for (const MetricValue& each : epoch.valid->metrics) {
+      const auto metric = std::ranges::find(learner.metrics(), each.name, &Metric::name);
+      const Better better = metric == learner.metrics().end() ? Better::by_name : metric->better;
+      if (better != Better::by_name || better_by_name(each.name)) return {each.name, better};
+    }
+    return {};
   }
-  return {};
+  return {"train_loss"};
 }
 
 /// NaN where the epoch lacks it.

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <exception>
 #include <vector>
 
 #include <thaw/core/compiled.hpp>
@@ -27,7 +28,12 @@ class Trial {
         before_(*groups_.module(), *parts.setup.optimizer),
         tried_(parts.data),
         finding_(parts.engine) {}
-  ~Trial() { (void)groups_.freeze(frozen_, norm_); }
+  ~Trial() {
+    try {
+      (void)groups_.freeze(frozen_, norm_);
+    } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch): the model was rebuilt; the next stage says so
+    }
+  }
   Trial(const Trial&) = delete;
   Trial& operator=(const Trial&) = delete;
 
