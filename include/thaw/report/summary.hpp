@@ -105,7 +105,6 @@ struct fmt::formatter<thaw::ModelSummary> {
 
 #if THAW_DEFINES(report)
 
-#include <c10/core/GradMode.h>
 #include <c10/core/StorageImpl.h>
 #include <fmt/ranges.h>
 
@@ -114,8 +113,7 @@ struct fmt::formatter<thaw::ModelSummary> {
 #include <unordered_set>
 #include <utility>
 
-#include <thaw/core/random_state.hpp>
-#include <thaw/core/training_flags.hpp>
+#include <thaw/core/try_out.hpp>
 #include <thaw/report/detail/numbers.hpp>
 #include <thaw/report/detail/operator_log.hpp>
 
@@ -219,24 +217,13 @@ class LayerWriter {
 
 THAW_INLINE ModelSummary summarized(torch::nn::Module& module, const LayerGroups* groups, const at::Tensor& input,
                                     const std::function<void()>& run) {
-  const TrainingFlags modes(module);
-  const RandomState random;
-  const c10::NoGradGuard no_grad;
-  std::vector<std::pair<at::Tensor, at::Tensor>> buffers;
-  for (const at::Tensor& buffer : module.buffers()) buffers.emplace_back(buffer, buffer.clone());
-  const auto put_back = [&] {
-    for (auto& [buffer, value] : buffers) buffer.copy_(value);
-  };
+  const TryOut nothing_stays{module};
   module.eval();
   LayerWriter writer(module, groups);
-  try {
+  {
     const OperatorLog log([&](const CalledOperator& called) { writer.add(called); });
     run();
-  } catch (...) {
-    put_back();
-    throw;
   }
-  put_back();
 
   ModelSummary result{.input = input.sizes().vec(), .layers = writer.layers(), .total = {.name = "all"}};
   for (std::size_t i = 0; groups != nullptr && i < groups->size(); ++i)

@@ -21,6 +21,7 @@
 #include <utility>
 #include <vector>
 
+#include <thaw/core/convolution_weights.hpp>
 #include <thaw/core/error.hpp>
 #include <thaw/core/first_line.hpp>
 #include <thaw/core/module_ptr.hpp>
@@ -170,8 +171,8 @@ class Classifier {
     load_weights(network, path);
     network->to(device);
     if (device.is_cpu())  // as Layout::automatic has it in a Learner: faster, and with that the same bits
-      for (at::Tensor& parameter : network->parameters())
-        if (parameter.dim() == 4) parameter.set_data(parameter.contiguous(at::MemoryFormat::ChannelsLast));
+      for (const at::Tensor& weight : thaw::detail::convolution_weights(*network))
+        weight.set_data(weight.contiguous(at::MemoryFormat::ChannelsLast));
     return network;
   }
 

@@ -16,8 +16,8 @@
 #include <utility>
 #include <vector>
 
-#include <thaw/core/random_state.hpp>
-#include <thaw/find/snapshot.hpp>
+#include <thaw/core/convolution_weights.hpp>
+#include <thaw/core/try_out.hpp>
 #include <thaw/train/detail/task.hpp>
 #include <thaw/train/precision.hpp>
 
@@ -82,16 +82,6 @@ inline Fields few(const Fields& batch) {
       [](const at::Tensor& tensor) { return tensor.slice(0, 0, std::min<std::int64_t>(tensor.size(0), 4)); });
 }
 
-/// Parameters of four dimensions, as convolutions have. Those that share their memory with another tensor are left out.
-inline std::vector<at::Tensor> convolution_weights(const torch::nn::Module& module) {
-  std::vector<at::Tensor> weights;
-  for (const at::Tensor& parameter : module.parameters())
-    if (parameter.dim() == 4 && parameter.is_floating_point() && parameter.layout() == at::kStrided &&
-        parameter.storage().use_count() == 1)
-      weights.push_back(parameter);
-  return weights;
-}
-
 /// Whether two outputs differ by rounding at most.
 inline bool nearly_equal(const Fields& a, const Fields& b) {
   return std::ranges::equal(a, b, [](const at::Tensor& x, const at::Tensor& y) {
@@ -99,26 +89,6 @@ inline bool nearly_equal(const Fields& a, const Fields& b) {
            at::allclose(x, y, 1e-3, 1e-3 * y.nan_to_num().abs().max().item<double>(), /*equal_nan=*/true);
   });
 }
-
-/// While it lives, a model may be run to see what it does: without gradients, and its buffers and modes and all random
-/// generators are as they were afterwards.
-class TryOut {
- public:
-  explicit TryOut(const torch::nn::Module& module) : flags_(module) {
-    for (const at::Tensor& buffer : module.buffers()) buffers_.emplace_back(buffer, buffer.clone());
-  }
-  ~TryOut() {
-    for (auto& [buffer, value] : buffers_) buffer.copy_(value);
-  }
-  TryOut(const TryOut&) = delete;
-  TryOut& operator=(const TryOut&) = delete;
-
- private:
-  c10::NoGradGuard no_grad_;
-  RandomState random_;
-  TrainingFlags flags_;
-  std::vector<std::pair<at::Tensor, at::Tensor>> buffers_;
-};
 
 /// What the model gives in evaluation mode. Runs it in training mode too, in which some have heads more.
 inline Fields tried(const Task& task, torch::nn::Module& module, const Fields& example) {
